@@ -1,0 +1,37 @@
+"""Errors a user can act on: one line that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """Base of every error that is the input's fault rather than ours.
+
+    The command line prints the message as one line and exits with
+    ``exit_code``; library callers catch the class.
+    """
+
+    exit_code = 1
+
+
+class BadInput(PipelineError, ValueError):
+    """A file, field or argument is not what it has to be."""
+
+    exit_code = 2
+
+
+class BadConfig(BadInput):
+    """An experiment config has an unknown key or an impossible value."""
+
+
+class BadCache(BadInput):
+    """A feature cache or sequence store breaks its contract."""
+
+
+class MissingModel(PipelineError):
+    """A pretrained model can neither be found locally nor be downloaded."""
+
+    exit_code = 3
+
+
+class ClipError(BadInput):
+    """One clip cannot be read; the parse report lists it and the run goes on."""

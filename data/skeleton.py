@@ -1,0 +1,168 @@
+"""What a clip is, and how the joints of one sensor map to those of another.
+
+A clip's coordinates are an array ``keypoint`` of shape ``[M, T, V, 3]``: bodies,
+frames, joints, (x, y, z) in metres, the order mmaction2 uses. A body that is
+absent in a frame is all zeros there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled recording.
+
+    Attributes:
+        sample_id: Unique within the data set; survives into the caches.
+        label: Index into the data set's class names.
+        keypoint: Float32 ``[M, T, V, 3]``, metres; an absent body is zeros.
+        subject, camera, setup, replication: As the data set numbers them, or
+            ``UNKNOWN`` (-1).
+    """
+
+    sample_id: str
+    label: int
+    keypoint: np.ndarray
+    subject: int = UNKNOWN
+    camera: int = UNKNOWN
+    setup: int = UNKNOWN
+    replication: int = UNKNOWN
+
+
+@dataclass(frozen=True)
+class JointLayout:
+    """Names and bones of a skeleton.
+
+    Attributes:
+        name: The name configs use.
+        joints: Joint names, in array order.
+        bones: ``(child, parent)`` joint indices; one joint, the root, has none.
+        center: Joint that normalization moves to the origin.
+        spine, shoulders, hips: Joint indices that orient the body: ``spine`` as
+            (lower, upper), the others as (left, right).
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    bones: tuple[tuple[int, int], ...]
+    center: int
+    spine: tuple[int, int]
+    shoulders: tuple[int, int]
+    hips: tuple[int, int]
+
+    @property
+    def num_joints(self) -> int:
+        """V."""
+        return len(self.joints)
+
+    def index(self, joint: str) -> int:
+        """The position of a joint, by name."""
+        return self.joints.index(joint)
+
+
+NTU_RGBD = JointLayout(
+    name="nturgb+d",
+    joints=(
+        "spine base", "spine mid", "neck", "head",
+        "left shoulder", "left elbow", "left wrist", "left hand",
+        "right shoulder", "right elbow", "right wrist", "right hand",
+        "left hip", "left knee", "left ankle", "left foot",
+        "right hip", "right knee", "right ankle", "right foot",
+        "spine shoulder", "left hand tip", "left thumb", "right hand tip", "right thumb",
+    ),
+    bones=(
+        (1, 0), (20, 1), (2, 20), (3, 2),
+        (4, 20), (5, 4), (6, 5), (7, 6), (21, 7), (22, 7),
+        (8, 20), (9, 8), (10, 9), (11, 10), (23, 11), (24, 11),
+        (12, 0), (13, 12), (14, 13), (15, 14),
+        (16, 0), (17, 16), (18, 17), (19, 18),
+    ),
+    center=1,
+    spine=(0, 1),
+    shoulders=(4, 8),
+    hips=(12, 16),
+)
+
+UTD_MHAD = JointLayout(
+    name="utd-mhad",
+    joints=(
+        "head", "shoulder center", "spine", "hip center",
+        "left shoulder", "left elbow", "left wrist", "left hand",
+        "right shoulder", "right elbow", "right wrist", "right hand",
+        "left hip", "left knee", "left ankle", "left foot",
+        "right hip", "right knee", "right ankle", "right foot",
+    ),
+    bones=(
+        (2, 3), (1, 2), (0, 1),
+        (4, 1), (5, 4), (6, 5), (7, 6),
+        (8, 1), (9, 8), (10, 9), (11, 10),
+        (12, 3), (13, 12), (14, 13), (15, 14),
+        (16, 3), (17, 16), (18, 17), (19, 18),
+    ),
+    center=2,
+    spine=(3, 2),
+    shoulders=(4, 8),
+    hips=(12, 16),
+)
+
+LAYOUTS: dict[str, JointLayout] = {layout.name: layout for layout in (NTU_RGBD, UTD_MHAD)}
+
+# Kinect v1 has no neck, hand tips or thumbs. Its shoulder centre is Kinect v2's
+# spine shoulder; the neck of v2 lies midway from there to the head; tips and
+# thumbs fall onto the hand, so their bones have length zero rather than an
+# invented direction.
+KINECT_V1_TO_NTU: Mapping[str, Mapping[str, float]] = {
+    "spine base": {"hip center": 1.0},
+    "spine mid": {"spine": 1.0},
+    "neck": {"shoulder center": 0.5, "head": 0.5},
+    "spine shoulder": {"shoulder center": 1.0},
+    "left hand tip": {"left hand": 1.0},
+    "left thumb": {"left hand": 1.0},
+    "right hand tip": {"right hand": 1.0},
+    "right thumb": {"right hand": 1.0},
+}
+
+
+@dataclass(frozen=True)
+class JointMapping:
+    """A linear map from one layout's joints to another's.
+
+    Each target joint is a weighted mean of source joints. Target joints that
+    ``named`` leaves out take the source joint of the same name.
+
+    Raises:
+        ValueError: A target joint has no source, or a name is unknown.
+    """
+
+    source: JointLayout
+    target: JointLayout
+    named: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def matrix(self) -> np.ndarray:
+        """Float32 ``[V_target, V_source]``; every row sums to 1."""
+        matrix = np.zeros((self.target.num_joints, self.source.num_joints), np.float32)
+        for row, joint in enumerate(self.target.joints):
+            for name, weight in self.named.get(joint, {joint: 1.0}).items():
+                if name not in self.source.joints:
+                    raise ValueError(
+                        f"joint {joint!r} of layout {self.target.name!r} has no source: "
+                        f"layout {self.source.name!r} has no joint {name!r}"
+                    )
+                matrix[row, self.source.index(name)] = weight
+        return matrix
+
+    def __call__(self, keypoint: np.ndarray) -> np.ndarray:
+        """Maps ``[..., V_source, 3]`` to ``[..., V_target, 3]``, float32."""
+        return np.einsum("ts,...sc->...tc", self.matrix(), keypoint, dtype=np.float32)
+
+
+def present(keypoint: np.ndarray) -> np.ndarray:
+    """Bool ``[M, T]``: where a body has any non-zero coordinate."""
+    return np.any(keypoint != 0, axis=(2, 3))

@@ -1,0 +1,311 @@
+"""The ragged sequence store: every clip of a data set in one HDF5 file, unpadded.
+
+Layout: ``/keypoint`` float32 ``[R, V, 3]`` holds one row per body and frame,
+clip after clip, within a clip body after body; ``/offset`` int64 ``[N + 1]``
+bounds the clips' rows and ``/num_bodies`` int16 ``[N]`` shapes them back to
+``[M, T, V, 3]``. Identity as in the feature caches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from data.bodies import DEFAULT_CLEANING, clean
+from data.caches import IDENTITY
+from data.errors import BadCache, BadInput, ClipError
+from data.files import atomic_path, digest_json, write_json
+from data.readers.base import Entry, Reader, Scan
+from data.skeleton import Clip, present
+
+STORE_FORMAT = "zsl-skeleton-store"
+STORE_VERSION = 1
+# Large enough that a shard's own cost vanishes, small enough that a stopped
+# run repeats little and the merge holds only one in memory.
+SHARD_CLIPS = 512
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class ParseReport:
+    """What a build read and what it left out, and why."""
+
+    found: int = 0
+    stored: int = 0
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    bodies_per_clip: dict[str, int] = field(default_factory=dict)
+    frames: dict[str, float] = field(default_factory=dict)
+    empty_frames: int = 0
+
+
+def build_store(
+    reader: Reader,
+    path: str | os.PathLike[str],
+    class_names: Sequence[str],
+    cleaning: Sequence[Mapping[str, Any]] = DEFAULT_CLEANING,
+    workers: int = 1,
+    on_progress: Progress | None = None,
+) -> ParseReport:
+    """Reads all clips of a source into a store; an existing fit one is kept.
+
+    Clips are read in shards that are kept until the store is whole, so a
+    stopped build goes on where it was. The result does not depend on
+    ``workers``.
+
+    Args:
+        reader: The source.
+        path: Where the store belongs; ``<path>.report.json`` gets the report.
+        class_names: The data set's classes.
+        cleaning: Named steps of ``data.bodies``.
+        workers: Processes that parse.
+        on_progress: Called with (clips done, clips in all).
+
+    Raises:
+        BadInput: The source holds nothing usable.
+    """
+    path = Path(path)
+    scan = reader.scan()
+    identity = {
+        "reader": type(reader).__name__,
+        "dataset": reader.dataset,
+        "cleaning": [dict(step) for step in cleaning],
+        "source": _source_digest(scan),
+    }
+    digest = digest_json(identity)
+    report_path = path.with_name(path.name + ".report.json")
+    if path.is_file() and report_path.is_file() and _stored_digest(path) == digest:
+        return ParseReport(**json.loads(report_path.read_text(encoding="utf-8")))
+    shards = path.with_name(f".{path.name}.{digest[:16]}.shards")
+    _read_shards(reader, scan.entries, identity["cleaning"], shards, workers, on_progress)
+    parts = [shards / f"{start:08d}.npz" for start in range(0, len(scan.entries), SHARD_CLIPS)]
+    attributes = {
+        "dataset": reader.dataset,
+        "layout": reader.layout.name,
+        "cleaning": json.dumps(identity["cleaning"]),
+        "digest": digest,
+    }
+    report = _merge(parts, scan, path, class_names, attributes)
+    write_json(report_path, asdict(report))
+    shutil.rmtree(shards, ignore_errors=True)
+    return report
+
+
+class SequenceStore:
+    """Reads a store. Clips come from the file as they are asked for.
+
+    The file is opened on first use in each process, so instances may be sent to
+    or inherited by worker processes.
+
+    Attributes:
+        path, dataset, layout, digest: Of the store.
+        class_names: ``[C]``.
+        sample_id, label, num_bodies, num_frames: ``[N]`` arrays.
+        subject, camera, setup, replication: Int16 ``[N]``, -1 unknown.
+
+    Raises:
+        BadCache: Not a store, or a damaged one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file: h5py.File | None = None
+        self._owner = -1
+        if not self.path.is_file():
+            raise BadCache(f"{path}: no such file; `pipeline extract --raw ...` makes the store")
+        try:
+            with h5py.File(self.path, "r") as file:
+                self._load_index(file)
+        except (OSError, KeyError, ValueError) as error:
+            raise BadCache(f"{path}: not a whole sequence store ({error}); delete it and extract "
+                           "again") from None
+
+    def _load_index(self, file: h5py.File) -> None:
+        if file.attrs.get("format") != STORE_FORMAT:
+            raise ValueError(f"format is {file.attrs.get('format')!r}, expected {STORE_FORMAT!r}")
+        if int(file.attrs["format_version"]) != STORE_VERSION:
+            raise ValueError(f"format_version is {file.attrs['format_version']}, "
+                             f"this release reads {STORE_VERSION}")
+        self.dataset = str(file.attrs["dataset"])
+        self.layout = str(file.attrs["layout"])
+        self.digest = str(file.attrs["digest"])
+        self.cleaning = json.loads(file.attrs["cleaning"])
+        self.class_names = tuple(str(name) for name in file.attrs["class_names"])
+        self.sample_id = np.asarray(file["sample_id"].asstr()[()], dtype=object).astype(str)
+        self.label = file["label"][()]
+        self.num_bodies = file["num_bodies"][()]
+        self.offset = file["offset"][()]
+        for name in IDENTITY:
+            setattr(self, name, file[name][()])
+        rows = np.diff(self.offset)
+        if len(rows) != len(self.label) or (rows <= 0).any() or (rows % self.num_bodies).any():
+            raise ValueError("/offset and /num_bodies disagree")
+        if self.offset[-1] != len(file["keypoint"]):
+            raise ValueError("/offset does not end where /keypoint does")
+        self.num_frames = rows // self.num_bodies
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_owner": -1}
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def keypoint(self, index: int) -> np.ndarray:
+        """Float32 ``[M, T, V, 3]`` of one clip."""
+        if self._owner != os.getpid():
+            # HDF5 handles must not be shared between processes.
+            self._file, self._owner = h5py.File(self.path, "r"), os.getpid()
+        assert self._file is not None
+        rows = self._file["keypoint"][self.offset[index] : self.offset[index + 1]]
+        return rows.reshape(self.num_bodies[index], -1, *rows.shape[1:])
+
+    def clip(self, index: int) -> Clip:
+        """One clip with its identity."""
+        return Clip(
+            str(self.sample_id[index]), int(self.label[index]), self.keypoint(index),
+            **{name: int(getattr(self, name)[index]) for name in IDENTITY},
+        )
+
+
+def _source_digest(scan: Scan) -> str:
+    sizes = {entry.path: os.path.getsize(entry.path) for entry in scan.entries}
+    return digest_json([
+        [e.sample_id, e.label, os.path.basename(e.path), e.member, e.span, sizes[e.path]]
+        for e in scan.entries
+    ])
+
+
+def _stored_digest(path: Path) -> str | None:
+    try:
+        return SequenceStore(path).digest
+    except BadCache:
+        return None
+
+
+def _read_shards(
+    reader: Reader, entries: Sequence[Entry], cleaning: Sequence[Mapping[str, Any]],
+    folder: Path, workers: int, on_progress: Progress | None,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tell = on_progress or (lambda done, total: None)
+    jobs, done = [], 0
+    for start in range(0, len(entries), SHARD_CLIPS):
+        path, part = folder / f"{start:08d}.npz", entries[start : start + SHARD_CLIPS]
+        if path.is_file():
+            done += len(part)
+        else:
+            jobs.append((path, part))
+    tell(done, len(entries))
+    if workers <= 1 or len(jobs) <= 1:
+        for path, part in jobs:
+            base = done
+            _read_shard(reader, part, cleaning, path, lambda n, base=base: tell(base + n, len(entries)))
+            done += len(part)
+        return
+    # spawn: the parent may have threads (numba, BLAS), which fork does not survive.
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(_read_shard, reader, part, cleaning, path): len(part)
+                   for path, part in jobs}
+        for future in as_completed(futures):
+            future.result()
+            done += futures[future]
+            tell(done, len(entries))
+
+
+def _read_shard(
+    reader: Reader, entries: Sequence[Entry], cleaning: Sequence[Mapping[str, Any]],
+    path: Path, tell: Callable[[int], None] | None = None,
+) -> None:
+    arrays: list[np.ndarray] = []
+    kept: list[Entry] = []
+    skipped: list[dict[str, str]] = []
+    empty = 0
+    for number, entry in enumerate(entries, start=1):
+        try:
+            keypoint = reader.read(entry)
+            empty += int((~present(keypoint).any(axis=0)).sum())
+            arrays.append(clean(keypoint, cleaning))
+            kept.append(entry)
+        except ClipError as error:
+            skipped.append({"name": entry.sample_id, "reason": str(error)})
+        if tell is not None:
+            tell(number)
+    joints = reader.layout.num_joints
+    rows = [a.reshape(-1, joints, 3) for a in arrays] or [np.zeros((0, joints, 3), np.float32)]
+    with atomic_path(path) as temporary, open(temporary, "wb") as handle:
+        np.savez(
+            handle,
+            keypoint=np.concatenate(rows),
+            rows=np.asarray([len(r) for r in rows] if arrays else [], np.int64),
+            num_bodies=np.asarray([len(a) for a in arrays], np.int16),
+            sample_id=np.asarray([e.sample_id for e in kept], dtype=np.str_),
+            label=np.asarray([e.label for e in kept], np.int64),
+            skipped=np.asarray(json.dumps(skipped)),
+            empty_frames=np.asarray(empty),
+            **{name: np.asarray([getattr(e, name) for e in kept], np.int16) for name in IDENTITY},
+        )
+
+
+def _merge(
+    parts: Sequence[Path], scan: Scan, path: Path, class_names: Sequence[str],
+    attributes: Mapping[str, str],
+) -> ParseReport:
+    report = ParseReport(found=len(scan.entries) + len(scan.skipped))
+    report.skipped = [{"name": s.name, "reason": s.reason} for s in scan.skipped]
+    columns: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("rows", "num_bodies", "sample_id", "label", *IDENTITY)
+    }
+    string = h5py.string_dtype("utf-8")
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        keypoint: h5py.Dataset | None = None
+        for part in parts:
+            with np.load(part) as shard:
+                block = shard["keypoint"]
+                for name, values in columns.items():
+                    values.append(shard[name])
+                report.skipped += json.loads(str(shard["skipped"]))
+                report.empty_frames += int(shard["empty_frames"])
+            if keypoint is None:
+                joints = block.shape[1]
+                keypoint = file.create_dataset(
+                    "keypoint", (0, joints, 3), np.float32, maxshape=(None, joints, 3),
+                    chunks=(256, joints, 3),
+                )
+            start = len(keypoint)
+            keypoint.resize(start + len(block), axis=0)
+            keypoint[start:] = block
+        merged = {name: np.concatenate(values) for name, values in columns.items()}
+        if len(merged["label"]) == 0:
+            raise BadInput(_nothing_readable(report))
+        file["offset"] = np.concatenate([[0], np.cumsum(merged["rows"])]).astype(np.int64)
+        for name in ("num_bodies", "label", *IDENTITY):
+            file[name] = merged[name]
+        file.create_dataset("sample_id", data=merged["sample_id"].tolist(), dtype=string)
+        file.attrs["format"], file.attrs["format_version"] = STORE_FORMAT, STORE_VERSION
+        file.attrs.create("class_names", list(class_names), dtype=string)
+        for name, value in attributes.items():
+            file.attrs[name] = value
+    frames = merged["rows"] // merged["num_bodies"]
+    report.stored = len(frames)
+    report.bodies_per_clip = {
+        str(count): int(number)
+        for count, number in zip(*np.unique(merged["num_bodies"], return_counts=True))
+    }
+    report.frames = {"min": int(frames.min()), "median": float(np.median(frames)),
+                     "max": int(frames.max()), "total": int(frames.sum())}
+    return report
+
+
+def _nothing_readable(report: ParseReport) -> str:
+    first = report.skipped[0] if report.skipped else {"reason": "nothing found"}
+    return f"none of {report.found} files could be read; the first: {first['reason']}"

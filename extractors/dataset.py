@@ -1,0 +1,99 @@
+"""Clips of a sequence store as mmaction2 model inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import Compose
+from torch.utils.data import Dataset, Sampler
+
+from data.errors import BadConfig
+from data.store import SequenceStore
+
+Transforms = Sequence[Mapping[str, Any]]
+
+
+def build_transforms(transforms: Transforms) -> Compose:
+    """Builds a list of mmaction2 transforms from config dicts.
+
+    Raises:
+        BadConfig: A transform is unknown or has a wrong option.
+    """
+    try:
+        return Compose([dict(transform) for transform in transforms])
+    except (KeyError, TypeError) as error:
+        raise BadConfig(f"transforms: {error}") from None
+
+
+class StoreClips(Dataset):
+    """Rows of a store, prepared once and held in memory, then augmented.
+
+    Every random draw depends on (seed, epoch, row) only, so an epoch is the
+    same whether or not the run was stopped before it, and whatever the number
+    of loader workers.
+
+    Args:
+        store: Where the clips are.
+        rows: Store rows, ``[N]``.
+        labels: Model columns, ``[N]``; -1 where the model has none.
+        prepare: Deterministic transforms, applied once to each clip.
+        pipeline: Transforms applied each time a clip is asked for.
+        seed: Of the augmentation.
+    """
+
+    def __init__(
+        self,
+        store: SequenceStore,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        prepare: Transforms,
+        pipeline: Transforms,
+        seed: int = 0,
+    ) -> None:
+        self._store, self._rows, self._labels = store, rows, labels
+        self._prepare, self._pipeline = build_transforms(prepare), build_transforms(pipeline)
+        self._seed = seed
+        self._prepared: dict[int, dict[str, Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        if index not in self._prepared:
+            self._prepared[index] = self._prepare(self._load(index))
+        state = np.random.SeedSequence((self._seed, epoch, int(self._rows[index]))).generate_state(1)
+        np.random.seed(state[0])
+        return self._pipeline(dict(self._prepared[index]))
+
+    def _load(self, index: int) -> dict[str, Any]:
+        keypoint = self._store.keypoint(int(self._rows[index]))
+        return {"keypoint": keypoint, "total_frames": keypoint.shape[1],
+                "label": int(self._labels[index]), "start_index": 0, "modality": "Pose"}
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Shuffles by (seed, epoch) and tells the data set which epoch it is.
+
+    mmengine's sampler hook calls ``set_epoch`` before each epoch, also after a
+    resume.
+    """
+
+    def __init__(self, length: int, seed: int) -> None:
+        self._length, self._seed, self._epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch that the next iteration belongs to."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = torch.Generator()
+        generator.manual_seed(self._seed * 1_000_003 + self._epoch)
+        for index in torch.randperm(self._length, generator=generator).tolist():
+            yield self._epoch, index

@@ -1,0 +1,27 @@
+"""The one door to mmaction2: imports it quietly and registers what we add.
+
+mmaction2 takes seconds to import and warns about optional operators that
+skeleton models never use, so nothing outside ``extractors`` may import it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from importlib.metadata import version
+
+
+@cache
+def register() -> None:
+    """Makes mmaction2's and our models and transforms known to the registries."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mmaction.utils import register_all_modules
+
+        register_all_modules(init_default_scope=True)
+        import extractors.transforms  # noqa: F401
+
+
+def software() -> dict[str, str]:
+    """Versions of what f_x depends on."""
+    return {name: version(name) for name in ("torch", "mmaction2", "mmengine", "numpy")}

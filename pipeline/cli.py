@@ -1,0 +1,102 @@
+"""The commands. Each is a thin shell over an importable function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Zero-shot skeleton action recognition, from raw recordings to a report.",
+)
+
+ExperimentName = Annotated[str, typer.Argument(
+    metavar="EXPERIMENT", help="Name of a config in configs/, or path to a config file.")]
+WorkDirOption = Annotated[Optional[Path], typer.Option(
+    help="Where everything is kept [default: work_dirs/EXPERIMENT].")]
+Options = Annotated[Optional[list[str]], typer.Option(
+    "--cfg-options", metavar="KEY=VALUE", help="Override a config value; may be repeated.")]
+
+
+@app.command()
+def extract(
+    experiment: ExperimentName,
+    raw: Annotated[Optional[list[Path]], typer.Option(
+        help="Raw recordings: a folder or archive; may be repeated. "
+             "Not needed once the sequence store is there.")] = None,
+    work_dir: WorkDirOption = None,
+    cfg_options: Options = None,
+    workers: Annotated[Optional[int], typer.Option(
+        min=1, help="Processes that parse [default: one for each core].")] = None,
+) -> None:
+    """Stage one: train the backbones, embed the texts, cache f_x and f_y."""
+    from pipeline.commands.extract import extract as run
+    from pipeline.config import load_experiment
+
+    run(load_experiment(experiment, cfg_options or ()), raw or (), work_dir, workers)
+
+
+@app.command()
+def fit(
+    experiment: ExperimentName,
+    work_dir: WorkDirOption = None,
+    seeds: Annotated[Optional[int], typer.Option(
+        min=1, help="How many seeds, from 0 [default: the config's].")] = None,
+    cfg_options: Options = None,
+) -> None:
+    """Stage two: fit a method and its gate on the caches, evaluate, write results."""
+    from pipeline.commands.fit import fit as run
+    from pipeline.config import load_experiment
+
+    run(load_experiment(experiment, cfg_options or ()), work_dir,
+        None if seeds is None else range(seeds))
+
+
+@app.command()
+def report(
+    experiments: Annotated[Optional[list[str]], typer.Argument(
+        metavar="[EXPERIMENT]...",
+        help="Experiments whose work_dirs/EXPERIMENT to report [default: all with results].")] = None,
+    work_dir: Annotated[Optional[list[Path]], typer.Option(
+        help="A work directory to report; may be repeated.")] = None,
+    out: Annotated[Optional[Path], typer.Option(
+        help="Where the report goes [default: report/ in the work directory].")] = None,
+) -> None:
+    """Tables, figures and one self-contained page from the results."""
+    from pipeline.commands.report import report as run
+    from pipeline.workdir import WorkDir
+
+    folders = [WorkDir.of(name, None).root for name in experiments or ()]
+    run([*folders, *(work_dir or ())], out)
+
+
+@app.command("demo-data")
+def demo_data(
+    folder: Annotated[Path, typer.Argument(help="Where the .skeleton files go.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+) -> None:
+    """Write the embedded synthetic recordings as NTU-format .skeleton files."""
+    from pipeline.commands.demo_data import demo_data as run
+
+    run(folder, seed)
+
+
+def main() -> None:
+    """Runs the command line; known errors are one line and an exit code."""
+    import sys
+
+    from data.errors import PipelineError
+
+    try:
+        app()
+    except PipelineError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,259 @@
+"""``pipeline extract``: raw recordings and class names to feature caches."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.caches import (
+    CALIBRATION,
+    IDENTITY,
+    TEST,
+    SkeletonFeatures,
+    read_skeleton_features,
+    read_text_features,
+    write_skeleton_features,
+    write_text_features,
+)
+from data.classes import class_names
+from data.errors import BadCache, BadInput
+from data.files import digest_json
+from data.phases import Phase, calibration_phase, test_phase
+from data.protocols import sample_protocol
+from data.readers import build_reader
+from data.splits import ClassSplit, class_split, held_out_subjects, make_split
+from data.store import ParseReport, SequenceStore, build_store
+from pipeline.config import Experiment
+from pipeline.progress import bar, say
+from pipeline.workdir import WorkDir
+
+@dataclass(frozen=True)
+class Extracted:
+    """What ``extract`` left behind.
+
+    Attributes:
+        skeleton: The skeleton cache of each phase.
+        text: The text cache.
+        seen_test_accuracy: Top-1 of the test-phase backbone's own head on the
+            test clips of seen classes; reported, never used to choose.
+    """
+
+    skeleton: dict[str, Path]
+    text: Path
+    seen_test_accuracy: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What extraction works on, known once the store is there."""
+
+    store: SequenceStore
+    split: ClassSplit
+    phases: tuple[Phase, Phase]
+    calibration_subjects: tuple[int, ...]
+
+
+def extract(
+    experiment: Experiment,
+    raw: Sequence[str | Path] = (),
+    work_dir: str | Path | None = None,
+    workers: int | None = None,
+) -> Extracted:
+    """Reads, trains both backbones, embeds the texts, writes the caches.
+
+    Whatever is there already and was made from the same input and config is
+    kept, so the same call goes on where a stopped one was.
+
+    Args:
+        experiment: From ``load_experiment``.
+        raw: Files or folders of raw recordings; may be empty if the sequence
+            store is there.
+        work_dir: Default ``work_dirs/<experiment>``.
+        workers: Processes that parse; default: one for each core.
+
+    Raises:
+        PipelineError: Something is wrong with the input; one clear line.
+    """
+    work = WorkDir.of(experiment.name, work_dir)
+    split = resolve_split(experiment)  # a wrong split should not wait for the parser
+    store = _store(experiment, raw, work, workers or os.cpu_count() or 1)
+    plan = make_plan(experiment, store, split)
+    _announce(experiment, plan, work)
+    text = _text(experiment, work)
+    skeleton = {phase.name: _skeleton(experiment, plan, phase, work) for phase in plan.phases}
+    accuracy = seen_test_accuracy(read_skeleton_features(skeleton[TEST]))
+    say(f"seen-class accuracy of the test-phase backbone on test clips: {accuracy:.1%}")
+    return Extracted(skeleton, text, accuracy)
+
+
+def resolve_split(experiment: Experiment) -> ClassSplit:
+    """The experiment's class split."""
+    config, dataset = experiment.split, experiment.dataset.name
+    if config.unseen is not None:
+        return make_split(dataset, config.name, config.unseen, config.validation_unseen,
+                          config.validation_seed)
+    return class_split(dataset, config.name, config.validation_seed)
+
+
+def make_plan(experiment: Experiment, store: SequenceStore, split: ClassSplit) -> Plan:
+    """Sorts the store's clips into the two phases."""
+    dataset = experiment.dataset
+    protocol = sample_protocol(dataset.name, dataset.sample_protocol, dataset.train)
+    subset = protocol.subsets(getattr(store, protocol.field))
+    test = test_phase(store.label, subset, split)
+    subjects = experiment.calibration.subjects
+    if subjects is None:
+        subjects = held_out_subjects(
+            set(store.subject[test.train].tolist()), experiment.calibration.share,
+            experiment.calibration.seed,
+        )
+    calibration = calibration_phase(store.label, subset, store.subject, split, subjects)
+    return Plan(store, split, (test, calibration), tuple(subjects))
+
+
+def seen_test_accuracy(features: SkeletonFeatures) -> float:
+    """Top-1 of the backbone's own head on the test clips of seen classes."""
+    seen = np.asarray(features.seen_classes)
+    rows = features.rows(TEST)
+    rows = rows[np.isin(features.label[rows], seen)]
+    return float(np.mean(seen[features.logits[rows].argmax(axis=1)] == features.label[rows]))
+
+
+def _store(
+    experiment: Experiment, raw: Sequence[str | Path], work: WorkDir, workers: int
+) -> SequenceStore:
+    dataset = experiment.dataset
+    if raw:
+        reader = build_reader(dataset.reader, raw, **dataset.reader_options)
+        with bar("reading clips") as tell:
+            report = build_store(
+                reader, work.store, class_names(dataset.name), dataset.cleaning, workers, tell
+            )
+        _tell_parsed(report, work)
+    elif not work.store.is_file():
+        raise BadInput(f"{work.store}: no sequence store yet; give the raw recordings with --raw")
+    return SequenceStore(work.store)
+
+
+def _tell_parsed(report: ParseReport, work: WorkDir) -> None:
+    say(f"store: {report.stored} clips of {report.found} files, "
+        f"{report.frames['min']}..{report.frames['max']} frames "
+        f"(median {report.frames['median']:.0f}), {report.empty_frames} frames without a body, "
+        f"{len(report.skipped)} skipped")
+    for skip in report.skipped[:3]:
+        say(f"  skipped {skip['name']}: {skip['reason']}")
+    if len(report.skipped) > 3:
+        say(f"  ... all of them in {work.store.with_name(work.store.name + '.report.json')}")
+
+
+def _announce(experiment: Experiment, plan: Plan, work: WorkDir) -> None:
+    test, calibration = plan.phases
+    say(f"experiment {experiment.name}: {plan.store.dataset}, split {plan.split.name}, "
+        f"{experiment.dataset.sample_protocol}, work directory {work.root}")
+    say(f"  test phase: {len(test.train)} training clips of {len(test.seen_classes)} seen classes, "
+        f"{len(test.held_out)} test clips, {len(test.unseen_classes)} unseen classes")
+    say(f"  calibration phase: {len(calibration.train)} training clips of "
+        f"{len(calibration.seen_classes)} classes, {len(calibration.held_out)} clips of subjects "
+        f"{list(plan.calibration_subjects)}, {len(calibration.unseen_classes)} validation-unseen "
+        f"classes ({plan.split.validation_choice})")
+
+
+def _text(experiment: Experiment, work: WorkDir) -> Path:
+    # Imports of stage one are inside functions: sentence-transformers, open_clip
+    # and mmaction2 take seconds each, also when everything is there already.
+    from extractors.text.sources import class_texts
+
+    names, config = class_names(experiment.dataset.name), experiment.class_text
+    texts = class_texts(config.source.name, names, **config.source.options)
+    provenance = config.model_dump(mode="json")
+    if _current_text(work.text, provenance, texts):
+        say(f"kept {work.text}")
+        return work.text
+    from extractors.text import build_encoder, embed_classes
+
+    encoder = build_encoder(config.encoder.name, **config.encoder.options)
+    features = embed_classes(encoder, names, texts, config.source.name, provenance)
+    write_text_features(work.text, features)
+    say(f"wrote {work.text}: {features.f_y.shape[0]} x {features.f_y.shape[1]}, {encoder.name}")
+    return work.text
+
+
+def _current_text(path: Path, provenance: dict[str, Any], texts: list[list[str]]) -> bool:
+    try:
+        found = read_text_features(path)
+    except BadCache:
+        return False
+    return found.config == provenance and found.text.reshape(len(found.text), -1).tolist() == texts
+
+
+def _skeleton(experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir) -> Path:
+    path, provenance = work.skeleton(phase.name), _provenance(experiment, plan, phase)
+    if _current_skeleton(path, provenance):
+        say(f"kept {path}")
+        return path
+    from extractors.mm import register, software
+
+    register()
+    from extractors.features import extract_features, load_model
+    from extractors.training import BackboneSpec, train_backbone
+
+    spec = BackboneSpec(**experiment.backbone.model_dump())
+    with bar(f"training {phase.name}-phase {spec.name}") as tell:
+        trained = train_backbone(
+            spec, plan.store, phase.train, phase.seen_classes, work.backbone(phase.name),
+            lambda epoch, total, losses: tell(epoch, total, f"loss {losses['loss']:.3f}"),
+        )
+    model = load_model(spec, trained.weights, len(trained.classes))
+    with bar(f"extracting {phase.name}-phase features") as tell:
+        f_x, logits = extract_features(model, spec, plan.store, phase.rows, on_progress=tell)
+    rows, store = phase.rows, plan.store
+    write_skeleton_features(path, SkeletonFeatures(
+        f_x=f_x, logits=logits, label=store.label[rows], sample_id=store.sample_id[rows],
+        subset=phase.subset,
+        **{name: getattr(store, name)[rows] for name in IDENTITY},
+        dataset=store.dataset, sample_protocol=experiment.dataset.sample_protocol,
+        phase=phase.name, class_names=store.class_names,
+        seen_classes=phase.seen_classes, unseen_classes=phase.unseen_classes,
+        backbone=spec.name, weights_sha256=trained.weights_sha256,
+        preprocessing={"cleaning": store.cleaning, "prepare": spec.prepare,
+                       "test_pipeline": spec.test_pipeline},
+        config=provenance, software=software(),
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    ))
+    say(f"wrote {path}: {f_x.shape[0]} x {f_x.shape[1]}, "
+        f"training accuracy {_last_accuracy(trained.history)}")
+    return path
+
+
+def _provenance(experiment: Experiment, plan: Plan, phase: Phase) -> dict[str, Any]:
+    """Everything that decides a skeleton cache's content."""
+    return {
+        "experiment": experiment.name,
+        "split": plan.split.name,
+        "split_source": plan.split.source,
+        "validation_choice": plan.split.validation_choice,
+        "calibration_subjects": list(plan.calibration_subjects),
+        "backbone": experiment.backbone.model_dump(mode="json"),
+        "store_digest": plan.store.digest,
+        "phase_digest": digest_json([
+            plan.store.sample_id[phase.rows].tolist(), phase.subset.tolist(),
+        ]),
+    }
+
+
+def _current_skeleton(path: Path, provenance: dict[str, Any]) -> bool:
+    try:
+        return digest_json(read_skeleton_features(path).config) == digest_json(provenance)
+    except BadCache:
+        return False
+
+
+def _last_accuracy(history: Sequence[dict[str, float]]) -> str:
+    accuracy = history[-1].get("top1_acc") if history else None
+    return "unknown" if accuracy is None else f"{accuracy:.1%}"

@@ -1,0 +1,37 @@
+"""``pipeline report``: result records to tables, figures and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.errors import BadInput
+from pipeline.progress import say
+from pipeline.report.page import ReportPaths, write_report
+from pipeline.workdir import DEFAULT_ROOT, WorkDir
+
+
+def report(work_dirs: Sequence[str | Path] = (), out: str | Path | None = None) -> ReportPaths:
+    """Writes the report of one or several work directories.
+
+    Args:
+        work_dirs: Default: every folder below ``work_dirs`` that has results.
+        out: Where the report goes; default: ``report`` inside the work
+            directory, or ``work_dirs/report`` for several.
+
+    Raises:
+        BadInput: There are no results, or a record is broken.
+    """
+    folders = [Path(folder) for folder in work_dirs] or _with_results(DEFAULT_ROOT)
+    if not folders:
+        raise BadInput(f"{DEFAULT_ROOT}: no results in it; run `pipeline fit` first or name a "
+                       "folder with --work-dir")
+    if out is None:
+        out = WorkDir(folders[0]).report if len(folders) == 1 else DEFAULT_ROOT / "report"
+    paths = write_report(folders, Path(out))
+    say(f"wrote {paths.html}, {paths.markdown} and {len(paths.tables)} tables")
+    return paths
+
+
+def _with_results(root: Path) -> list[Path]:
+    return sorted(folder for folder in root.glob("*") if any((folder / "results").glob("*.json")))

@@ -1,0 +1,488 @@
+"""NTU files: what the parser gives, what it refuses, and where it looks."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tracemalloc
+import warnings
+import zipfile
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.errors import BadInput, ClipError
+from data.readers import build_reader, ntu
+from data.readers.ntu import NTUReader, missing_skeletons
+from data.readers.ntu_text import MAX_BODIES, jit, parse_skeleton
+from data.synthetic import Settings, generate, write_ntu
+
+FIRST_ID = 72057594037932358  # its successor is the same number as a double
+
+
+def joint_line(x: str, y: str, z: str) -> str:
+    return f"{x} {y} {z} 283.03 NaN -Infinity 581.3 -0.25 0.12 0.95 -1.5e-3 2"
+
+
+def body_lines(body_id: int, offset: float = 0.0) -> list[str]:
+    joints = [joint_line(f"{j + offset}", "-0.5", "4e0") for j in range(25)]
+    return [f"{body_id} 0 1 1 1 1 0 0.339 -0.58 2", "25", *joints]
+
+
+def lines_of(*frames: list[list[str]]) -> list[str]:
+    lines = [str(len(frames))]
+    for bodies in frames:
+        lines.append(str(len(bodies)))
+        for body in bodies:
+            lines += body
+    return lines
+
+
+def text_of(lines: list[str], newline: str = "\n") -> bytes:
+    return "".join(line + newline for line in lines).encode()
+
+
+ONE = lines_of([body_lines(FIRST_ID)])
+TEXT = text_of(ONE)
+
+
+def parse(text: bytes) -> np.ndarray:
+    return parse_skeleton(text, "clip").keypoint
+
+
+# -- the text ------------------------------------------------------------------
+
+
+def test_bodies_are_kept_apart_by_id_not_by_position():
+    first, second = FIRST_ID, FIRST_ID + 1
+    frames = (
+        [],
+        [body_lines(first, 0.125)],
+        [body_lines(second, 100.0), body_lines(first, 0.25)],
+        [body_lines(second, 200.0)],
+    )
+    keypoint, ids = parse_skeleton(text_of(lines_of(*frames)), "clip")
+    assert keypoint.dtype == np.float32
+    assert ids.tolist() == [first, second]
+    x = np.zeros((2, 4, 25), np.float32)
+    x[0, 1], x[0, 2] = np.arange(25) + 0.125, np.arange(25) + 0.25
+    x[1, 2], x[1, 3] = np.arange(25) + 100, np.arange(25) + 200
+    np.testing.assert_array_equal(keypoint[..., 0], x)
+    there = np.array([[0, 1, 1, 0], [0, 0, 1, 1]], np.float32)[..., None]
+    np.testing.assert_array_equal(keypoint[..., 1], np.broadcast_to(-0.5 * there, x.shape))
+    np.testing.assert_array_equal(keypoint[..., 2], np.broadcast_to(4 * there, x.shape))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        text_of(ONE, "\r\n"),
+        text_of(ONE).replace(b"\n", b"\r\n", 9),
+        text_of(ONE).rstrip(b"\n"),
+        text_of(ONE).rstrip(b"\n") + b"\r",
+        text_of(ONE) + b"\n \t\r\n",
+        text_of(["  " + line.replace(" ", " \t  ") + " " for line in ONE]),
+    ],
+    ids=["crlf", "mixed", "no last line end", "last cr", "blank lines after", "blanks"],
+)
+def test_line_ends_and_blanks_do_not_matter(text):
+    np.testing.assert_array_equal(parse(text), parse(TEXT))
+
+
+POWER = r"([eE]([+]?0{0,3}1?[0-9]|-[0-9]{1,3}))?"
+DECIMALS = st.one_of(
+    st.from_regex(r"\A[+-]?[0-9]{1,18}(\.[0-9]{0,20})?" + POWER + r"\Z"),
+    st.from_regex(r"\A[+-]?\.[0-9]{1,25}" + POWER + r"\Z"),
+    st.floats(-1e38, 1e38).map(repr),
+    st.floats(-(2.0**126), 2.0**126, width=32).map(lambda value: f"{value:.7g}"),
+    st.floats(-10, 10).map(lambda value: f"{value:.25f}"),
+)
+
+
+@given(st.lists(DECIMALS, min_size=1, max_size=15))
+def test_coordinates_are_those_of_float_bit_for_bit(numbers):
+    numbers = (75 * numbers)[:75]
+    expected = np.array([float(number) for number in numbers]).astype(np.float32)
+    joints = [joint_line(*numbers[i : i + 3]) for i in range(0, 75, 3)]
+    bits = parse(text_of([*ONE[:4], *joints])).ravel().view(np.uint32)
+    np.testing.assert_array_equal(bits, expected.view(np.uint32))
+
+
+def test_a_file_full_of_long_numbers():
+    rng = np.random.default_rng(5)
+    numbers = rng.normal(size=(6, 25, 3))
+    frames = [
+        [[*body_lines(FIRST_ID)[:2], *(joint_line(*map(repr, joint)) for joint in frame.tolist())]]
+        for frame in numbers
+    ]
+    keypoint = parse(text_of(lines_of(*frames)))
+    np.testing.assert_array_equal(keypoint[0], numbers.astype(np.float32))
+
+
+def broken(line: int, new: str | None) -> bytes:
+    """The text with one line, counted from 1, replaced or taken out."""
+    lines = list(ONE)
+    lines[line - 1 : line] = [] if new is None else [new]
+    return text_of(lines)
+
+
+JOINT = joint_line("1", "2", "3")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (b"", 1, "the number of frames, but the file is empty"),
+        (b"\n", 1, "expected the number of frames, found 0 fields"),
+        (broken(1, "-1"), 1, "expected the number of frames, found 1 field: '-1'"),
+        (broken(1, "1.0"), 1, "the number of frames"),
+        (broken(1, "1 1"), 1, "found 2 fields: '1 1'"),
+        (broken(1, "99999999999"), 1, "99999999999 frames are announced"),
+        (broken(1, "9" * 30), 1, "the number of frames"),
+        (broken(1, "2"), 30, "the number of bodies of frame 2, but the file ends here"),
+        (broken(1, "0"), 2, "expected the end of the file after 0 frames, found 1 field: '1'"),
+        (broken(2, "-2"), 2, "the number of bodies of frame 1, found 1 field: '-2'"),
+        (broken(2, "2"), 30, "expected a body .* but the file ends here"),
+        (broken(2, "9"), 2, "9 bodies are announced, more than the rest"),
+        (broken(2, "one"), 2, "found 1 field: 'one'"),
+        (broken(3, f"{FIRST_ID} 0 1 1 1 1 0 0.3 -0.5"), 3, "expected a body .* found 9 fields"),
+        (broken(3, f"{FIRST_ID}.5 0 1 1 1 1 0 0.3 -0.5 2"), 3, "an integer id"),
+        (broken(3, f"{2**63} 0 1 1 1 1 0 0.3 -0.5 2"), 3, "an integer id"),
+        (broken(4, "24"), 4, "expected 25, the number of joints, found 1 field: '24'"),
+        (broken(4, None), 4, "25, the number of joints, found 12 fields"),
+        (broken(5, JOINT + " 1"), 5, "expected a joint .* found 13 fields"),
+        (broken(5, JOINT[:-2]), 5, "found 11 fields"),
+        (broken(5, "1 2"), 5, "found 2 fields: '1 2'"),
+        (broken(5, JOINT.replace("2", "0x2", 1)), 5, "finite x, y and z"),
+        (broken(5, JOINT.replace("2", "1_0", 1)), 5, "finite x, y and z"),
+        (broken(5, JOINT.replace("2", "nan", 1)), 5, "finite x, y and z"),
+        (broken(6, JOINT.replace("3", "-Infinity", 1)), 6, "finite x, y and z"),
+        (broken(6, JOINT.replace("3", "1e39", 1)), 6, "beyond float32"),
+        (broken(6, JOINT.replace("3", "1e999", 1)), 6, "beyond float32"),
+        (broken(6, JOINT.replace("3", "1e", 1)), 6, "finite x, y and z"),
+        (broken(6, JOINT.replace("3", ".", 1)), 6, "finite x, y and z"),
+        (broken(7, JOINT.replace("581", "5\x008")), 7, "a byte that is no plain text"),
+        (broken(7, JOINT.replace("581", "5\r8")), 7, "a byte that is no plain text"),
+        (broken(7, JOINT.replace("581", "5\x7f8")), 7, "a byte that is no plain text"),
+        (broken(7, JOINT.replace("581", "é")), 7, "a byte that is no plain text"),
+        (broken(29, None), 29, "expected a joint .* but the file ends here"),
+        (text_of(ONE[:2]), 2, "1 bodies are announced"),
+        (TEXT + b"0\n", 30, "the end of the file after 1 frames, found 1 field: '0'"),
+        (b"\xef\xbb\xbf" + TEXT, 1, "a byte that is no plain text"),
+        (text_of(lines_of([body_lines(7), body_lines(7)])), 30, "already has: '7 0 1"),
+    ],
+)
+def test_damage_is_one_line_with_the_line_number(text, line, message):
+    with pytest.raises(ClipError, match=rf"^clip: line {line}: .*{message}") as caught:
+        parse(text)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200
+
+
+def test_a_clip_without_any_body_is_an_error():
+    with pytest.raises(ClipError, match="clip: no body in any of its 3 frames"):
+        parse(b"3\n0\n0\n0\n")
+
+
+def test_bodies_and_arrays_have_a_limit():
+    few = [body_lines(number) for number in range(MAX_BODIES)]
+    assert len(parse(text_of(lines_of(few)))) == MAX_BODIES
+    with pytest.raises(ClipError, match=f"more than {MAX_BODIES} different body ids"):
+        parse(text_of(lines_of([*few, body_lines(MAX_BODIES)])))
+    # Small as text, large as an array: one frame of many bodies, many frames of none.
+    text = text_of([str(10_000), *lines_of(few)[1:], *["0"] * 9_999])
+    with pytest.raises(ClipError, match="1024 bodies in 10000 frames would take 2929 MB"):
+        parse(text)
+
+
+def test_memory_is_bounded_by_the_size_of_the_file():
+    damaged = [broken(1, "9999999"), broken(2, "9999999"), b"1\n" * 100_000, b"1 " * 100_000]
+    tracemalloc.start()
+    try:
+        for text in damaged:
+            tracemalloc.reset_peak()
+            with pytest.raises(ClipError):
+                parse(text)
+            assert tracemalloc.get_traced_memory()[1] < 3 * len(text) + 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_code_compiles_where_the_result_cannot_be_kept():
+    scope: dict = {}
+    exec("def twice(x):\n    return 2 * x", scope)  # no file, hence no place beside it
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        numba.njit(cache=True)(scope["twice"])
+    assert jit(numba.int64(numba.int64))(scope["twice"])(21) == 42
+
+
+# -- the generator's files -----------------------------------------------------
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_round_trip_of_generated_recordings(tmp_path, newline):
+    settings = Settings(seed=3, performers=2, cameras=1, empty=1.0, frames=(16, 24))
+    recordings = {r.sample_id: r for r in generate(settings)}
+    write_ntu(recordings.values(), tmp_path, newline)
+    reader = build_reader("ntu", [tmp_path], dataset="synthetic", num_classes=40)
+    entries = reader.scan().entries
+    assert [entry.sample_id for entry in entries] == sorted(recordings)
+    sizes, absences = set(), 0
+    for entry in entries:
+        recording = recordings[entry.sample_id]
+        bodies = sorted(recording.bodies, key=lambda body: int(body.present.argmax()))
+        exact = np.stack([body.joints for body in bodies])
+        printed = np.array([float(f"{value:.7g}") for value in exact.ravel()])
+        expected = printed.astype(np.float32).reshape(exact.shape)
+        np.testing.assert_array_equal(reader.read(entry), expected)
+        assert (entry.label, entry.subject) == (recording.label, recording.performer)
+        sizes.add(len(bodies))
+        absences += sum(int((~body.present).sum()) for body in bodies)
+    assert sizes == {1, 2}
+    assert absences > 50
+
+
+# -- the sources ---------------------------------------------------------------
+
+
+def name_of(setup=1, camera=2, subject=3, replication=1, action=4) -> str:
+    return f"S{setup:03d}C{camera:03d}P{subject:03d}R{replication:03d}A{action:03d}"
+
+
+def put(folder: Path, name: str, text: bytes = TEXT) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.skeleton"
+    path.write_bytes(text)
+    return path
+
+
+def pack(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are there twice
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return path
+
+
+def reader_of(*sources: Path, dataset: str = "ntu120", num_classes: int = 120, **options):
+    return NTUReader(sources, dataset, num_classes, **options)
+
+
+def test_folders_archives_and_files_are_read_in_place(tmp_path):
+    put(tmp_path / "a" / "deep" / "er", name_of(2, 3, 106, 2, 120))
+    pack(tmp_path / "a" / "inner.zip", {f"x/{name_of(action=2)}.skeleton": TEXT})
+    outer = pack(tmp_path / "outer.zip", {
+        f"nturgb+d_skeletons/{name_of(action=1)}.skeleton": text_of(ONE, "\r\n"),
+        "nturgb+d_skeletons/README.txt": b"no recording",
+    })
+    single = put(tmp_path / "b", name_of(action=5))
+    before = sorted(tmp_path.rglob("*"))
+    reader = pickle.loads(pickle.dumps(reader_of(tmp_path / "a", outer, single)))
+    scan = reader.scan()
+    identities = [
+        (e.label, e.setup, e.camera, e.subject, e.replication, bool(e.member), e.span)
+        for e in pickle.loads(pickle.dumps(scan.entries))
+    ]
+    assert identities == [
+        (0, 1, 2, 3, 1, True, None),
+        (1, 1, 2, 3, 1, True, None),
+        (4, 1, 2, 3, 1, False, None),
+        (119, 2, 3, 106, 2, False, None),
+    ]
+    assert scan.entries[3].sample_id == "S002C003P106R002A120"
+    assert scan.skipped == []
+    for entry in scan.entries:
+        np.testing.assert_array_equal(reader.read(entry), parse(TEXT))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_is_left_out_is_listed_with_its_reason(tmp_path):
+    missing, later = sorted(missing_skeletons("ntu60"))[0], name_of(action=61)
+    for name in (name_of(), missing, later, name_of(camera=0), "._" + name_of(), "s001", "S001\n"):
+        put(tmp_path, name)
+    scan = reader_of(tmp_path, dataset="ntu60", num_classes=60).scan()
+    assert [entry.sample_id for entry in scan.entries] == [name_of()]
+    reasons = {skip.name.rsplit("/")[-1]: skip.reason for skip in scan.skipped}
+    other_name = "is not named SsssCcccPpppRrrrAaaa.skeleton"
+    assert reasons == {
+        missing: "on ntu60's list of missing or incomplete skeletons",
+        later: "action 61 is not among the first 60",
+        f"{name_of(camera=0)}.skeleton": "has a 000 in its name; numbers count from 1",
+        f"._{name_of()}.skeleton": other_name,
+        "s001.skeleton": other_name,
+        "S001\\n.skeleton": other_name,
+    }
+    kept = reader_of(tmp_path, dataset="ntu60", num_classes=60, drop_missing=False).scan()
+    assert {entry.sample_id for entry in kept.entries} == {missing, name_of()}
+    other = reader_of(tmp_path, dataset="synthetic").scan()
+    assert {entry.sample_id for entry in other.entries} == {missing, name_of(), later}
+
+
+def test_the_first_of_two_places_is_used_and_both_are_named(tmp_path):
+    first, second = put(tmp_path / "b", name_of()), put(tmp_path / "a", name_of())
+    scan = reader_of(tmp_path / "b", tmp_path / "a").scan()
+    assert [entry.path for entry in scan.entries] == [str(first)]
+    (skip,) = scan.skipped
+    assert skip.name == name_of()
+    assert skip.reason == f"{second}, also in {first}, which is used"
+
+
+def test_the_last_copy_in_an_archive_is_used(tmp_path):
+    member = f"{name_of()}.skeleton"
+    path = pack(tmp_path / "a.zip", {member: b"damaged"})
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr(member, TEXT)
+    reader = reader_of(path)
+    scan = reader.scan()
+    assert [skip.reason for skip in scan.skipped] == [
+        "is in the archive 2 times; the last copy is used"
+    ]
+    np.testing.assert_array_equal(reader.read(scan.entries[0]), parse(TEXT))
+
+
+def test_links_are_followed_once(tmp_path):
+    put(tmp_path / "elsewhere", name_of())
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "raw" / "self").symlink_to(tmp_path / "raw")
+    scan = reader_of(tmp_path / "raw").scan()
+    assert [entry.sample_id for entry in scan.entries] == [name_of()]
+    assert scan.skipped == []
+
+
+def test_a_source_that_holds_nothing_is_an_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("no archive")
+    (tmp_path / "with").mkdir()
+    (tmp_path / "with" / "bad.zip").write_bytes(b"PK\x05\x06 cut off")
+    put(tmp_path / "good", name_of())
+    for source, message in [
+        (tmp_path / "absent", "absent: no such file or folder; --raw takes"),
+        (tmp_path / "empty", "empty: holds no .skeleton file; --raw takes"),
+        (pack(tmp_path / "e.zip", {"a.txt": b""}), "e.zip: holds no .skeleton file"),
+        (tmp_path / "text.txt", "text.txt: cannot be opened as a zip archive: File is not"),
+        (tmp_path / "with", "no .skeleton file; .*bad.zip cannot be opened as a zip archive"),
+        (Path(os.devnull), "is neither a folder nor a zip archive"),
+    ]:
+        with pytest.raises(BadInput, match=message) as caught:
+            reader_of(tmp_path / "good", source).scan()
+        assert str(caught.value).isprintable()
+    with pytest.raises(BadInput, match="no source given"):
+        reader_of().scan()
+
+
+def test_a_broken_archive_inside_a_folder_is_skipped(tmp_path):
+    put(tmp_path, name_of())
+    (tmp_path / "bad.zip").write_bytes(b"cut off")
+    scan = reader_of(tmp_path).scan()
+    assert len(scan.entries) == 1
+    assert [skip.name for skip in scan.skipped] == [str(tmp_path / "bad.zip")]
+
+
+# -- damaged files -------------------------------------------------------------
+
+
+def read_only_entry(reader: NTUReader) -> np.ndarray:
+    (entry,) = reader.scan().entries
+    return reader.read(entry)
+
+
+def test_messages_name_file_member_and_line(tmp_path):
+    path = put(tmp_path / "f", name_of(), TEXT[:-2] + b"x 1\n")
+    with pytest.raises(ClipError, match=rf"^{path}: line 29: "):
+        read_only_entry(reader_of(path.parent))
+    member = f"in/{name_of()}.skeleton"
+    archive = pack(tmp_path / "a.zip", {member: b""})
+    with pytest.raises(ClipError, match=rf"^{archive}!{member}: line 1: .* the file is empty"):
+        read_only_entry(reader_of(archive))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_no_regular_file(tmp_path):
+    os.mkfifo(tmp_path / f"{name_of()}.skeleton")
+    with pytest.raises(ClipError, match="is not a regular file"):
+        read_only_entry(reader_of(tmp_path))
+
+
+def test_a_link_to_nowhere(tmp_path):
+    (tmp_path / f"{name_of()}.skeleton").symlink_to(tmp_path / "gone")
+    with pytest.raises(ClipError, match="cannot be read: No such file"):
+        read_only_entry(reader_of(tmp_path))
+
+
+def test_files_above_the_limit_are_not_read(tmp_path, monkeypatch):
+    sources = [
+        put(tmp_path / "f", name_of()),
+        pack(tmp_path / "a.zip", {f"{name_of()}.skeleton": TEXT}),
+    ]
+    monkeypatch.setattr(ntu, "MAX_FILE_BYTES", len(TEXT))
+    for source in sources:
+        read_only_entry(reader_of(source))
+    monkeypatch.setattr(ntu, "MAX_FILE_BYTES", len(TEXT) - 1)
+    for source in sources:
+        with pytest.raises(ClipError, match="MB are not read"):
+            read_only_entry(reader_of(source))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_member_is_an_error(tmp_path, method):
+    path = pack(tmp_path / "a.zip", {f"{name_of()}.skeleton": TEXT}, method)
+    content = bytearray(path.read_bytes())
+    content[100] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(ClipError, match="is damaged in the archive"):
+        read_only_entry(reader_of(path))
+
+
+def test_sizes_that_lie_neither_inflate_without_bound_nor_pass(tmp_path):
+    zeros = b"0" * (64 << 20)
+    path = pack(tmp_path / "a.zip", {f"{name_of()}.skeleton": zeros})
+    content = path.read_bytes()
+    assert content.count(len(zeros).to_bytes(4, "little")) == 2
+    path.write_bytes(content.replace(len(zeros).to_bytes(4, "little"), b"\0\1\0\0"))
+    reader = reader_of(path)
+    (entry,) = reader.scan().entries
+    tracemalloc.start()
+    try:
+        with pytest.raises(ClipError, match="is damaged in the archive: Bad CRC"):
+            reader.read(entry)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_other_compressions_and_encryption_are_refused(tmp_path):
+    member = {f"{name_of()}.skeleton": TEXT}
+    with pytest.raises(ClipError, match="compressed by method 14; repack"):
+        read_only_entry(reader_of(pack(tmp_path / "l.zip", member, zipfile.ZIP_LZMA)))
+    path = pack(tmp_path / "e.zip", member)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ClipError, match="is encrypted"):
+        read_only_entry(reader_of(path))
+
+
+def test_an_archive_that_changes_is_opened_anew(tmp_path):
+    member = f"{name_of()}.skeleton"
+    path = pack(tmp_path / "a.zip", {member: TEXT})
+    reader = reader_of(path)
+    (entry,) = reader.scan().entries
+    assert reader.read(entry).shape[1] == 1
+    pack(path, {member: text_of(lines_of([], [body_lines(1)]))})
+    assert reader.read(entry).shape[1] == 2
+
+
+# -- the lists -----------------------------------------------------------------
+
+
+def test_missing_lists():
+    ntu60, ntu120 = missing_skeletons("ntu60"), missing_skeletons("ntu120")
+    assert (len(ntu60), len(ntu120)) == (302, 535)
+    assert ntu60 < ntu120
+    assert all(int(name[1:4]) <= 17 and int(name[-3:]) <= 60 for name in ntu60)
+    assert all(ntu._NAME.fullmatch(name) for name in ntu120)

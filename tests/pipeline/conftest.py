@@ -1,0 +1,113 @@
+"""Small made-up results whose records follow from their arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.results import ResultArrays, ResultRecord
+
+CLASSES = ("swipe left", "wave", "clap", "throw", "draw circle", "bowling", "boxing", "jog",
+           "sit to stand", "lunge", "squat", "knock | <door>")
+UNSEEN = (1, 4, 8)
+SKILL = {"naive": 0.35, "fd": 0.5, "fd+tc": 0.6}
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def harmonic(a: float, b: float) -> float:
+    return 2 * a * b / (a + b) if a + b else 0.0
+
+
+def build(
+    *, seed: int = 0, variant: str = "fd+tc", experiment: str = "demo", dataset: str = "utd-mhad",
+    split: str = "9-3", protocol: str = "strict", unseen: tuple[int, ...] = UNSEEN,
+    classes: tuple[str, ...] = CLASSES, clips: int = 6, epochs: int = 4, **changes: Any,
+) -> tuple[ResultRecord, ResultArrays]:
+    """A result of ``clips`` test clips a class; the second unseen class has one clip more."""
+    random = np.random.default_rng([seed, list(SKILL).index(variant)])
+    label = np.repeat(np.arange(len(classes)), clips)
+    label = np.append(label, unseen[1])
+    is_unseen = np.isin(label, unseen)
+    skill = SKILL[variant]
+
+    def guess(candidates: np.ndarray, rows: np.ndarray, right: float) -> np.ndarray:
+        wrong = random.choice(candidates, rows.sum())
+        return np.where(random.random(rows.sum()) < right, label[rows], wrong)
+
+    zsl = np.full(len(label), -1)
+    zsl[is_unseen] = guess(np.array(unseen), is_unseen, skill)
+    gzsl = np.zeros_like(label)
+    gzsl[is_unseen] = guess(np.arange(len(classes)), is_unseen, skill * 0.8)
+    gzsl[~is_unseen] = guess(np.arange(len(classes)), ~is_unseen, 0.8)
+    centres = np.random.default_rng(7).normal(size=(len(classes), 8)) * 3
+    arrays = ResultArrays(
+        label=label, sample_id=np.array([f"a{c + 1}_s{i % 4}_t{i}" for i, c in enumerate(label)]),
+        zsl_prediction=zsl, gzsl_prediction=gzsl, p_seen=random.random(len(label)),
+        z_r=(centres[label] + random.normal(size=(len(label), 8))).astype(np.float32),
+        z_v=random.normal(size=(len(label), 0 if variant == "naive" else 3)).astype(np.float32),
+    )
+    per_class = []
+    for index, name in enumerate(classes):
+        rows = label == index
+        per_class.append({
+            "class": name, "index": index, "unseen": index in unseen, "count": int(rows.sum()),
+            "zsl_accuracy": float((zsl[rows] == index).mean()) if index in unseen else None,
+            "gzsl_accuracy": float((gzsl[rows] == index).mean()),
+        })
+    rates = {
+        "zsl_accuracy": float((zsl == label)[is_unseen].mean()),
+        "gzsl_seen_accuracy": float((gzsl == label)[~is_unseen].mean()),
+        "gzsl_unseen_accuracy": float((gzsl == label)[is_unseen].mean()),
+        "zsl_accuracy_class_averaged": float(np.mean(
+            [c["zsl_accuracy"] for c in per_class if c["unseen"]])),
+        "gzsl_seen_accuracy_class_averaged": float(np.mean(
+            [c["gzsl_accuracy"] for c in per_class if not c["unseen"]])),
+        "gzsl_unseen_accuracy_class_averaged": float(np.mean(
+            [c["gzsl_accuracy"] for c in per_class if c["unseen"]])),
+        "gzsl_oracle_harmonic_mean": harmonic(0.9, float((zsl == label)[is_unseen].mean())),
+    }
+    for suffix in ("", "_class_averaged"):
+        rates[f"gzsl_harmonic_mean{suffix}"] = harmonic(
+            rates[f"gzsl_seen_accuracy{suffix}"], rates[f"gzsl_unseen_accuracy{suffix}"])
+    names = np.array(classes)
+    seen_names = [str(n) for n in np.delete(names, unseen)]
+
+    def history(offset: float) -> list[dict[str, float]]:
+        return [{"epoch": e + 1, **{
+            loss: float(scale * np.exp(-0.5 * e) + offset + 0.02 * random.random())
+            for loss, scale in (("reconstruction", 1.4), ("kl_x", 6.0), ("cross_alignment", 0.8),
+                                ("total_correlation", -0.3))}} for e in range(epochs)]
+
+    fields: dict[str, Any] = {
+        "experiment": experiment, "dataset": dataset, "sample_protocol": "cross-subject",
+        "method": "sa_dvae", "variant": variant, "protocol": protocol, "split": split,
+        "seed": seed, **rates, "per_class": per_class,
+        "counts": {"train": 200, "test_seen": int((~is_unseen).sum()),
+                   "test_unseen": int(is_unseen.sum()), "calibration_seen": 60,
+                   "calibration_unseen": 30},
+        "seen_classes": seen_names, "unseen_classes": [classes[i] for i in unseen],
+        "validation_unseen_classes": seen_names[2:2 + len(unseen)],
+        "backbone": {"name": "stgcn", "weights_sha256": sha("weights"), "seen_test_accuracy": 0.83},
+        "text": {"encoder": "all-MiniLM-L6-v2", "encoder_revision": "", "text_source": "label"},
+        "gate": {"name": "C_d", "temperature": 2.0, "top_k": 3, "coefficients": [0.1, -0.4]},
+        "history": {"test": history(0.1), "calibration": history(0.25)},
+        "config": {"epochs": epochs, "learning_rate": 3.39e-5}, "config_digest": sha("config"),
+        "cache_digests": {name: sha(name)
+                          for name in ("skeleton_test", "skeleton_calibration", "text")},
+        "software": {"torch": "2.14.0", "numpy": "2.3.1"},
+        "created": f"2026-11-23T10:0{seed % 10}:00+00:00", "duration_seconds": 12.5 + seed,
+    }
+    return ResultRecord.model_validate({**fields, **changes}), arrays
+
+
+@pytest.fixture(scope="session")
+def make_result() -> Callable[..., tuple[ResultRecord, ResultArrays]]:
+    """Builds a record with its arrays; see ``build``."""
+    return build

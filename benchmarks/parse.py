@@ -1,10 +1,10 @@
 """How fast NTU files are read, beside the reader that mmaction2 ships.
 
 Writes files with the generator of ``data.synthetic``, reads them with both
-readers in one process, warm, file by file in turns, and compares every
-coordinate. The last line is ``ratio N.N``: how many times faster ours is.
+readers in one process, warm and in turns, and compares every coordinate. The last
+line is ``ratio N.N``: how many times faster ours is.
 
-    python benchmarks/parse.py --files 40 --repeat 3
+    python benchmarks/parse.py --files 40 --repeat 5
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def timed(function: Callable[[], object]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--files", type=int, default=40, help="how many files to write")
-    parser.add_argument("--repeat", type=int, default=3, help="the fastest of how many rounds")
+    parser.add_argument("--repeat", type=int, default=5, help="rounds; the fastest counts, by file")
     options = parser.parse_args()
     if options.files < 1 or options.repeat < 1:
         parser.error("--files and --repeat: expected 1 or more")
@@ -110,15 +110,15 @@ def main() -> None:
             "ours, from a zip": lambda path: packed.read(members[path.name]),
             "the bytes alone": lambda path: path.read_bytes(),
         }
-        # Each file by every way in turn, so that a busy machine slows all alike.
+        # The ways take turns, so that a busy machine slows all alike.
         seconds = {way: np.full(len(paths), np.inf) for way in ways}
         for _ in range(options.repeat):
-            for index, path in enumerate(paths):
-                for way, read in ways.items():
-                    took = timed(lambda read=read, path=path: read(path))
-                    seconds[way][index] = min(seconds[way][index], took)
+            for way, read in ways.items():
+                took = [timed(lambda read=read, path=path: read(path)) for path in paths]
+                seconds[way] = np.minimum(seconds[way], took)
 
-    table = Table("", "MB/s", "clips/s", "ms a clip", title=f"{len(paths)} files, {size / 1e6:.1f} MB")
+    title = f"{len(paths)} files, {size / 1e6:.1f} MB"
+    table = Table("", "MB/s", "clips/s", "ms a clip", title=title)
     for way, each in seconds.items():
         total = each.sum()
         table.add_row(

@@ -6,16 +6,13 @@ steps it was made with in its ``cleaning`` attribute.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from data.errors import BadConfig
+from data.registry import Registry
 from data.skeleton import present
-
-Step = Callable[[np.ndarray], np.ndarray]
-
 
 def motion(keypoint: np.ndarray) -> np.ndarray:
     """How much each body moves.
@@ -44,7 +41,7 @@ def keep_most_active(keypoint: np.ndarray, bodies: int = 2) -> np.ndarray:
     return keypoint[np.asarray(order[:bodies])]
 
 
-STEPS: dict[str, Callable[..., np.ndarray]] = {"keep_most_active": keep_most_active}
+STEPS = Registry("cleaning step", {"keep_most_active": keep_most_active})
 
 #: What a store is made with unless the config says otherwise.
 DEFAULT_CLEANING: tuple[Mapping[str, Any], ...] = ({"type": "keep_most_active", "bodies": 2},)
@@ -57,12 +54,6 @@ def clean(keypoint: np.ndarray, steps: Sequence[Mapping[str, Any]]) -> np.ndarra
         BadConfig: A step is unknown or has a wrong option.
     """
     for step in steps:
-        options = dict(step)
-        name = options.pop("type", None)
-        if name not in STEPS:
-            raise BadConfig(f"unknown cleaning step {name!r}; there are {', '.join(sorted(STEPS))}")
-        try:
-            keypoint = STEPS[name](keypoint, **options)
-        except TypeError as error:
-            raise BadConfig(f"cleaning step {name!r}: {error}") from None
+        options = {key: value for key, value in step.items() if key != "type"}
+        keypoint = STEPS.build(step.get("type", ""), keypoint, **options)
     return keypoint

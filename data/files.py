@@ -13,7 +13,7 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path that becomes ``path`` only if the block succeeds.
 
     The temporary file lies in the same folder, so the final rename is atomic:
@@ -21,6 +21,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: Where the finished file belongs. Missing parent folders are made.
+        durable: Wait until the content is on the disk before the rename, so that
+            the promise also holds over a power cut. Costs milliseconds a file.
 
     Yields:
         The path to write to. It does not exist yet.
@@ -31,8 +33,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = folder / path.name
     try:
         yield temporary
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
+        if durable:
+            with open(temporary, "rb") as handle:
+                os.fsync(handle.fileno())
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import BadConfig
 from data.files import digest_json
+from data.registry import nearest
 
 
 class _Section(BaseModel):
@@ -187,7 +187,7 @@ def find_config(name: str) -> Path:
         raise BadConfig(f"{name}: no such config file")
     known = experiment_names()
     if name not in known:
-        raise BadConfig(f"no experiment {name!r}; {_nearest(name, known)}")
+        raise BadConfig(f"no experiment {name!r}; {nearest(name, known)}")
     return Path(str(resources.files("configs") / f"{name}.py"))
 
 
@@ -231,7 +231,7 @@ def _explain(error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = tuple(_fields_at(first["loc"][:-1]))
-        return f"unknown key {key!r}; {_nearest(str(first['loc'][-1]), known)}"
+        return f"unknown key {key!r}; {nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"key {key!r} is missing"
     return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}"
@@ -242,10 +242,3 @@ def _fields_at(location: Sequence[int | str]) -> Sequence[str]:
     for part in location:
         model = model.model_fields[part].annotation
     return tuple(model.model_fields)
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"there are {', '.join(known)}"

@@ -185,14 +185,14 @@ class ResultRecord(_Part):
         for field, unseen in (("test_seen", False), ("test_unseen", True)):
             total = sum(entry.count for entry in self.per_class if entry.unseen == unseen)
             _demand(total == getattr(self.counts, field),
-                    f"counts.{field} is {getattr(self.counts, field)}, per_class adds up to {total}")
+                    f"counts.{field} is {getattr(self.counts, field)}, "
+                    f"per_class adds up to {total}")
         return self
 
     @property
     def stem(self) -> str:
         """File name without its ending."""
-        parts = (self.method, self.variant, self.protocol, self.split)
-        return "-".join([*map(slugify, parts), f"seed{self.seed}"])
+        return result_stem(self.method, self.variant, self.protocol, self.split, self.seed)
 
     @property
     def unseen_indices(self) -> tuple[int, ...]:
@@ -228,6 +228,15 @@ _ARRAYS = {
     "label": ("iu", 1), "sample_id": ("U", 1), "zsl_prediction": ("iu", 1),
     "gzsl_prediction": ("iu", 1), "p_seen": ("f", 1), "z_r": ("f", 2), "z_v": ("f", 2),
 }
+
+
+def result_stem(method: str, variant: str, protocol: str, split: str, seed: int) -> str:
+    """The name of a result's files, without their endings.
+
+    >>> result_stem("sa_dvae", "fd+tc", "strict", "ru5", 0)
+    'sa_dvae-fd-tc-strict-ru5-seed0'
+    """
+    return "-".join([*map(slugify, (method, variant, protocol, split)), f"seed{seed}"])
 
 
 def slugify(text: str) -> str:

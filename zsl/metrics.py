@@ -87,7 +87,8 @@ def gzsl_summary(
     if unseen.all() or not unseen.any():
         raise BadInput("GZSL needs test rows of seen and of unseen classes; "
                        f"there are {int((~unseen).sum())} and {int(unseen.sum())}")
-    seen_rows, unseen_rows = (label[~unseen], prediction[~unseen]), (label[unseen], prediction[unseen])
+    seen_rows = label[~unseen], prediction[~unseen]
+    unseen_rows = label[unseen], prediction[unseen]
     seen, other = accuracy(*seen_rows), accuracy(*unseen_rows)
     seen_c, other_c = class_averaged_accuracy(*seen_rows), class_averaged_accuracy(*unseen_rows)
     return GZSLSummary(

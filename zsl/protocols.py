@@ -162,14 +162,16 @@ def check_caches(
     """
     for features, phase in ((test, TEST), (calibration, CALIBRATION)):
         where = f"{phase}-phase skeleton features"
-        _require(features.phase == phase, f"{where}: phase is {features.phase!r}; are the files swapped?")
+        _require(features.phase == phase,
+                 f"{where}: phase is {features.phase!r}; are the files swapped?")
         check_skeleton_features(features, where)
     check_text_features(text, "text features")
     check_same_classes(test, calibration, "calibration-phase skeleton features")
     check_same_classes(test, text, "text features")
     for name in ("dataset", "sample_protocol"):
         ours, theirs = getattr(test, name), getattr(calibration, name)
-        _require(ours == theirs, f"{name} is {ours!r} in the test phase and {theirs!r} in calibration")
+        _require(ours == theirs,
+                 f"{name} is {ours!r} in the test phase and {theirs!r} in calibration")
     names = test.class_names
 
     test_seen, test_unseen = set(test.seen_classes), set(test.unseen_classes)
@@ -184,7 +186,8 @@ def check_caches(
     for features, phase in ((test, TEST), (calibration, CALIBRATION)):
         missing = set(features.seen_classes) - set(features.label[features.rows(TRAIN)].tolist())
         _require(not missing, lambda: (
-            f"{phase} phase: seen class {min(missing)} ({names[min(missing)]!r}) has no train rows"))
+            f"{phase} phase: seen class {min(missing)} ({names[min(missing)]!r}) "
+            "has no train rows"))
         label = features.label[features.rows(phase)]
         unseen = np.isin(label, features.unseen_classes)
         _require(unseen.any() and not unseen.all(), lambda: (

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from data.caches import TextFeatures
-from extractors.text.encoders import TextEncoder, build_encoder
+from extractors.text.encoders import ENCODERS, TextEncoder
 from extractors.text.sources import class_texts
 
-__all__ = ["TextEncoder", "build_encoder", "class_texts", "embed_classes"]
+__all__ = ["ENCODERS", "TextEncoder", "class_texts", "embed_classes"]
 
 
 def embed_classes(
@@ -24,7 +24,7 @@ def embed_classes(
     """Embeds the texts of each class; several texts of a class are averaged.
 
     Args:
-        encoder: From ``build_encoder``.
+        encoder: From ``ENCODERS``.
         class_names: ``[C]``.
         texts: ``[C][K]``, from ``class_texts``.
         source: The texts' source, for the cache.

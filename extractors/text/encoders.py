@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from data.errors import BadConfig, MissingModel
 from data.files import digest_file
+from data.registry import Registry
 from extractors.text.hub import hub_access
 
 
@@ -113,22 +114,7 @@ class CLIP:
             return self._network.encode_text(self._tokenizer(list(texts))).float().numpy()
 
 
-ENCODERS: dict[str, Callable[..., TextEncoder]] = {"sentence_bert": SentenceBERT, "clip": CLIP}
-
-
-def build_encoder(name: str, **options: str) -> TextEncoder:
-    """Makes the encoder that a config names.
-
-    Raises:
-        BadConfig: The name or an option is unknown.
-        MissingModel: Its weights cannot be had.
-    """
-    if name not in ENCODERS:
-        raise BadConfig(f"unknown text encoder {name!r}; there are {', '.join(sorted(ENCODERS))}")
-    try:
-        return ENCODERS[name](**options)
-    except TypeError as error:
-        raise BadConfig(f"text encoder {name!r}: {error}") from None
+ENCODERS = Registry("text encoder", {"sentence_bert": SentenceBERT, "clip": CLIP})
 
 
 def _local_folder(model: str) -> Path | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from data.errors import BadConfig
+from data.registry import Registry
 
 
 def label(class_names: Sequence[str]) -> list[list[str]]:
@@ -24,7 +25,7 @@ def template(class_names: Sequence[str], templates: Sequence[str] = ("a person d
     return [[text.format(name) for text in templates] for name in class_names]
 
 
-SOURCES: dict[str, Callable[..., list[list[str]]]] = {"label": label, "template": template}
+SOURCES = Registry("text source", {"label": label, "template": template})
 
 
 def class_texts(name: str, class_names: Sequence[str], **options: object) -> list[list[str]]:
@@ -33,12 +34,7 @@ def class_texts(name: str, class_names: Sequence[str], **options: object) -> lis
     Raises:
         BadConfig: The source or an option is unknown, or a class has no text.
     """
-    if name not in SOURCES:
-        raise BadConfig(f"unknown text source {name!r}; there are {', '.join(sorted(SOURCES))}")
-    try:
-        texts = SOURCES[name](class_names, **options)
-    except TypeError as error:
-        raise BadConfig(f"text source {name!r}: {error}") from None
+    texts = SOURCES.build(name, class_names, **options)
     for class_name, own in zip(class_names, texts):
         if not own or not all(text.strip() for text in own):
             raise BadConfig(f"text source {name!r}: class {class_name!r} has no text")

@@ -26,7 +26,7 @@ from data.errors import BadCache, BadInput
 from data.files import digest_json
 from data.phases import Phase, calibration_phase, test_phase
 from data.protocols import sample_protocol
-from data.readers import build_reader
+from data.readers import READERS
 from data.splits import ClassSplit, class_split, held_out_subjects, make_split
 from data.store import ParseReport, SequenceStore, build_store
 from pipeline.config import Experiment
@@ -130,7 +130,7 @@ def _store(
 ) -> SequenceStore:
     dataset = experiment.dataset
     if raw:
-        reader = build_reader(dataset.reader, raw, **dataset.reader_options)
+        reader = READERS.build(dataset.reader, raw, **dataset.reader_options)
         with bar("reading clips") as tell:
             report = build_store(
                 reader, work.store, class_names(dataset.name), dataset.cleaning, workers, tell
@@ -175,9 +175,9 @@ def _text(experiment: Experiment, work: WorkDir) -> Path:
     if _current_text(work.text, provenance, texts):
         say(f"kept {work.text}")
         return work.text
-    from extractors.text import build_encoder, embed_classes
+    from extractors.text import ENCODERS, embed_classes
 
-    encoder = build_encoder(config.encoder.name, **config.encoder.options)
+    encoder = ENCODERS.build(config.encoder.name, **config.encoder.options)
     features = embed_classes(encoder, names, texts, config.source.name, provenance)
     write_text_features(work.text, features)
     say(f"wrote {work.text}: {features.f_y.shape[0]} x {features.f_y.shape[1]}, {encoder.name}")

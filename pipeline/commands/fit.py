@@ -11,7 +11,7 @@ from typing import Any
 
 from data.caches import CALIBRATION, TEST, SkeletonFeatures, TextFeatures
 from data.caches import read_skeleton_features, read_text_features
-from data.errors import BadConfig, BadInput
+from data.errors import BadInput
 from data.files import digest_file, digest_json
 from pipeline.commands.extract import seen_test_accuracy
 from pipeline.config import Experiment, FitConfig
@@ -27,6 +27,7 @@ from pipeline.results import (
     Text,
     read_arrays,
     read_result,
+    result_stem,
     write_result,
 )
 from pipeline.workdir import WorkDir
@@ -80,13 +81,13 @@ def _fit_seed(
     from zsl.protocols import strict
 
     method = _method(experiment.fit, seed)
-    config = {"experiment": experiment.model_dump(mode="json")["fit"], "seed": seed}
+    # The seed is a field of its own: all seeds of one setting share a digest.
+    config = experiment.fit.model_dump(mode="json", exclude={"seeds"})
     identity: dict[str, Any] = {
-        "experiment": experiment.name, "method": experiment.fit.method.name,
-        "variant": _variant(method), "protocol": experiment.fit.protocol,
-        "split": test.config.get("split", experiment.split.name), "seed": seed,
+        "method": experiment.fit.method.name, "variant": _variant(method),
+        "protocol": experiment.fit.protocol, "split": experiment.split.name, "seed": seed,
     }
-    path = work.results / f"{_stem(identity)}.json"
+    path = work.results / f"{result_stem(**identity)}.json"
     if _current(path, digest_json(config), digests):
         say(f"kept {path}")
         return path
@@ -103,6 +104,7 @@ def _fit_seed(
     tested = {index: int((rows.label == index).sum()) for index in range(len(names))}
     record = ResultRecord(
         **identity,
+        experiment=experiment.name,
         dataset=test.dataset,
         sample_protocol=test.sample_protocol,
         zsl_accuracy=evaluation.zsl_accuracy,
@@ -170,23 +172,13 @@ def _method(config: FitConfig, seed: int) -> Any:
 
 
 def _gate(config: FitConfig, seed: int) -> Any:
-    from zsl.gates.base import gate_class
+    from zsl.gates import GATES
 
-    try:
-        return gate_class(config.gate.name)(**{**config.gate.options, "seed": seed})
-    except TypeError as error:
-        raise BadConfig(f"fit.gate.options: {error}") from None
+    return GATES.build(config.gate.name, **{**config.gate.options, "seed": seed})
 
 
 def _variant(method: Any) -> str:
     return str(getattr(getattr(method, "params", None), "variant", "default"))
-
-
-def _stem(identity: dict[str, Any]) -> str:
-    from pipeline.results import result_stem
-
-    return result_stem(identity["method"], identity["variant"], identity["protocol"],
-                       identity["split"], identity["seed"])
 
 
 def _current(path: Path, config_digest: str, digests: CacheDigests) -> bool:

@@ -229,6 +229,7 @@ def _names(setting: Setting, group: Group) -> dict[str, Any]:
 
 def _stat_rows(settings: Sequence[Setting], columns: Sequence[Column]) -> list[dict[str, Any]]:
     return [
-        {**_names(setting, group), **{c.key: group.stat(c.key) for c in columns if c.kind == "stat"}}
+        {**_names(setting, group),
+         **{column.key: group.stat(column.key) for column in columns if column.kind == "stat"}}
         for setting in settings for group in setting.groups
     ]

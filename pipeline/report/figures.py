@@ -12,6 +12,7 @@ from pipeline.report.contents import epoch_of
 from pipeline.report.embedding import Embedding, embed_run
 from pipeline.report.summary import Group, Setting, Stat, confusion
 from pipeline.report.tables import percent
+from pipeline.results import slugify
 
 #: A class gets its number drawn if half its clips lie within this share of the width.
 GATHERED = 0.15
@@ -100,12 +101,14 @@ def run_panels(setting: Setting) -> list[Panel]:
         ("gzsl_harmonic_mean", "GZSL harmonic mean", None),
     ):
         rows = len(setting.groups)
-        frame = svg.Frame(420, 52 + 30 * rows, (0, 1), (0, 1), left=112, top=8, bottom=36, right=44)
+        frame = svg.Frame(420, 52 + 30 * rows, (0, 1), (0, 1),
+                          left=112, top=8, bottom=36, right=44)
         parts = frame.axes(x_ticks=(0, 0.25, 0.5, 0.75, 1), x_text="{:.0%}")
         if chance is not None:
             x = frame.x(chance)
             parts.append(svg.line(x, frame.top, x, frame.height - frame.bottom, "chance"))
-            parts.append(svg.text(x, frame.height - 5, f"chance {percent(chance, 1)} %", "tick middle"))
+            caption = f"chance {percent(chance, 1)} %"
+            parts.append(svg.text(x, frame.height - 5, caption, "tick middle"))
         said = []
         for at, group in enumerate(setting.groups):
             y = frame.top + 8 + 30 * at + 12
@@ -175,7 +178,7 @@ def latent_panels(setting: Setting, group: Group) -> tuple[Embedding | None, lis
         title = (f"t-SNE of {latent} of {len(points)} test clips, {group.label}, seed "
                  f"{embedding.seed}: unseen classes in colour with their numbers, seen ones grey.")
         panels.append(Panel(latent, frame.drawing(
-            f"{setting.key}-{group.variant}-{latent}".replace("+", "-"), title,
+            slugify(f"{setting.key}-{group.method}-{group.variant}-{latent}"), title,
             [*parts, *labels], "square")))
     return embedding, panels
 
@@ -205,10 +208,11 @@ def curve_panels(setting: Setting) -> Curves:
             draw = svg.polyline if len(place) > 1 else svg.dots
             parts.append(draw(place, f"curve {phase}"))
         last = [points[-1][1] for phase, points in lines if phase == "test"]
-        ends = f" In the test phase it ends between {min(last):.4g} and {max(last):.4g}." if last else ""
+        ends = (f" In the test phase it ends between {min(last):.4g} and {max(last):.4g}."
+                if last else "")
         panels.append(Panel(name.replace("_", " "), frame.drawing(
-            f"{setting.key}-curve-{name}", f"{name} per epoch over {len(group.runs)} seeds.{ends}",
-            parts)))
+            slugify(f"{setting.key}-curve-{name}"),
+            f"{name} per epoch over {len(group.runs)} seeds.{ends}", parts)))
     return Curves(tuple(panels), len(group.runs))
 
 

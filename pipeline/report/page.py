@@ -101,15 +101,16 @@ def render_html(settings: Sequence[Setting], tables: Tables) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
+    loader = PackageLoader("pipeline.report")
     environment = Environment(
-        loader=PackageLoader("pipeline.report"), autoescape=True, undefined=StrictUndefined,
+        loader=loader, autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
 
     def inline(name: str) -> Markup:
         # Style and script are ours; escaping would break them.
-        return Markup(environment.loader.get_source(environment, name)[0])  # type: ignore[union-attr]
+        return Markup(loader.get_source(environment, name)[0])
 
     page = environment.get_template("report.html").render(
         settings=[_view(setting, tables, Markup) for setting in settings],

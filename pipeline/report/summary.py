@@ -120,8 +120,9 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """A name for anchors and file columns."""
-        return slugify("-".join((self.experiment, self.split, self.protocol)))
+        """A name for anchors in the page."""
+        return slugify("-".join((self.experiment, self.dataset, self.sample_protocol, self.split,
+                                 self.protocol)))
 
     @property
     def dataset_label(self) -> str:

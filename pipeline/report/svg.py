@@ -52,8 +52,9 @@ class Frame:
         parts = []
         floor = self.height - self.bottom
         for tick in y_ticks:
-            parts.append(line(self.left, self.y(tick), self.width - self.right, self.y(tick), "grid"))
-            parts.append(text(self.left - 6, self.y(tick) + 4, f"{tick:g}", "tick end"))
+            y = self.y(tick)
+            parts.append(line(self.left, y, self.width - self.right, y, "grid"))
+            parts.append(text(self.left - 6, y + 4, f"{tick:g}", "tick end"))
         for tick in x_ticks:
             if not y_ticks:
                 parts.append(line(self.x(tick), self.top, self.x(tick), floor, "grid"))

@@ -158,13 +158,13 @@ def on_field(change: Callable) -> Callable:
     return on_line(mutate)
 
 
-TOKENS = [
-    b"nan", b"NaN", b"-nan", b"inf", b"-Infinity", b"1e39", b"1e400", b"-1e-400", b"0x1f", b"1_000",
-    b"1,5", b"--1", b"+", b".", b"-", b"e5", b"1e", b"1e+", b"-0", b"+3", b"007", b"1.", b".5", b"1E2",
-    b"abc", b"\xd9\xa3", b"1.#IND", b"-1", b"-25", b"24", b"26", b"2147483648", b"99999999999999999999",
-    b"9223372036854775807", b"0.1234567890123456789", b"123456789012345678", b"9007199254740993",
-    b"72057594037927936", b"1e22", b"1e23", b"5e-324", b"0.000000000000000000000001", b"3.4028236e38",
-]
+TOKENS = b"""
+    nan NaN -nan inf -Infinity 1.#IND abc \xd9\xa3 0x1f 1_000 1,5 --1 + . - e5 1e 1e+
+    -0 +3 007 1. .5 1E2 -1 -25 24 26 2147483648 9223372036854775807 99999999999999999999
+    1e39 1e400 -1e-400 3.4028236e38 1e22 1e23 5e-324 0.000000000000000000000001
+    0.1234567890123456789 123456789012345678 9007199254740993 72057594037927936
+    123456789012345678e22
+""".split()
 
 
 def token(rng: np.random.Generator) -> bytes:
@@ -191,7 +191,8 @@ MUTATIONS: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {
     "a stray byte": lambda text, rng: text[: (at := rng.integers(len(text) + 1))]
     + rng.bytes(1) + text[at:],
     "binary junk": lambda text, rng: rng.bytes(rng.integers(2000)),
-    "junk at the end": lambda text, rng: text + [b"\n\r\n \t", b"0\n", b"\0", b"x"][rng.integers(4)],
+    "more at the end": lambda text, rng: text
+    + [b"\n\r\n \t", b"0\n", b"\0", b"x"][rng.integers(4)],
     "spliced": splice,
     "line ends mixed": lambda text, rng: text.replace(b"\r\n", b"\n").replace(
         b"\n", b"\r\n", rng.integers(20)

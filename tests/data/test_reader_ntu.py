@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import tracemalloc
 import warnings
 import zipfile
@@ -16,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import BadInput, ClipError
-from data.readers import build_reader, ntu
+from data.readers import ntu
 from data.readers.ntu import NTUReader, missing_skeletons
-from data.readers.ntu_text import MAX_BODIES, jit, parse_skeleton
+from data.readers.ntu_kernel import jit
+from data.readers.ntu_text import MAX_BODIES, parse_skeleton
 from data.synthetic import Settings, generate, write_ntu
 
 FIRST_ID = 72057594037932358  # its successor is the same number as a double
@@ -228,7 +230,7 @@ def test_round_trip_of_generated_recordings(tmp_path, newline):
     settings = Settings(seed=3, performers=2, cameras=1, empty=1.0, frames=(16, 24))
     recordings = {r.sample_id: r for r in generate(settings)}
     write_ntu(recordings.values(), tmp_path, newline)
-    reader = build_reader("ntu", [tmp_path], dataset="synthetic", num_classes=40)
+    reader = reader_of(tmp_path, dataset="synthetic", num_classes=40)
     entries = reader.scan().entries
     assert [entry.sample_id for entry in entries] == sorted(recordings)
     sizes, absences = set(), 0
@@ -485,4 +487,4 @@ def test_missing_lists():
     assert (len(ntu60), len(ntu120)) == (302, 535)
     assert ntu60 < ntu120
     assert all(int(name[1:4]) <= 17 and int(name[-3:]) <= 60 for name in ntu60)
-    assert all(ntu._NAME.fullmatch(name) for name in ntu120)
+    assert all(re.fullmatch(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}", name) for name in ntu120)

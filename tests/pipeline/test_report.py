@@ -219,6 +219,21 @@ def test_figures_have_a_text_and_tables_scopes(page, html):
     assert scrolling and all(div["tabindex"] == "0" for div in scrolling)
 
 
+def test_bars_and_dots_stand_where_the_records_put_them(work_dir, html):
+    own = [r for r in records(work_dir) if r["variant"] == "fd+tc"]
+    wave = np.array([r["per_class"][1]["zsl_accuracy"] for r in own])
+    low = max(wave.mean() - wave.std(ddof=1), 0)
+    assert f"--v:{wave.mean():.4f};--lo:{low:.4f}" in html
+    drawing = html[html.index("ZSL accuracy of every run"):]
+    drawing = drawing[: drawing.index("</svg>")]
+    dots = re.search(r'class="run s0" d="([^"]*)"', drawing)[1]
+    places = [float(x) for x in re.findall(r"M([\d.]+) ", dots)]
+    # Two grid lines, at 0 and at 100 percent, give the scale.
+    grid = [float(x) for x in re.findall(r'class="grid" d="M([\d.]+) ', drawing)]
+    shares = [(x - grid[0]) / (grid[-1] - grid[0]) for x in places]
+    assert shares == pytest.approx([r["zsl_accuracy"] for r in own], abs=5e-4)
+
+
 def test_tables_can_be_sorted_by_full_precision(work_dir, html, page):
     sortable = [t for t in page.all("table") if "sortable" in (t.get("class") or "").split()]
     assert len(sortable) == 5
@@ -332,6 +347,7 @@ def test_several_work_directories_make_one_report(tmp_path, work_dir, make_resul
     assert {row["experiment"] for row in rows(made, "results")} == {"demo", "ntu60-55-5"}
     for link in Page(made.html.read_text(encoding="utf-8")).all("a"):
         if not link["href"].startswith("#"):
+            assert " " not in link["href"]
             assert (tmp_path / "out" / unquote(link["href"])).is_file()
 
     ours = [row for row in rows(made, "published_table_3") if row["source"] == "ntu60-55-5"]

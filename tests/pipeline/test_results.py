@@ -95,7 +95,8 @@ def test_a_record_without_its_arrays_stays_readable(written):
     ({"unseen_classes": ["wave"]}, "per_class"),
     ({"validation_unseen_classes": ["wave"]}, "validation_unseen_classes holds 'wave'"),
     ({"arrays": "../x.npz"}, "'arrays' is '../x.npz'"),
-    ({"backbone": {"name": "stgcn", "weights_sha256": ""}}, "'backbone.seen_test_accuracy' is missing"),
+    ({"backbone": {"name": "stgcn", "weights_sha256": ""}},
+     "'backbone.seen_test_accuracy' is missing"),
 ])
 def test_a_wrong_field_is_named_in_one_line(written, changes, named):
     edit(written, **changes)
@@ -128,7 +129,9 @@ def test_an_absent_file_is_refused(tmp_path):
     ("gzsl_prediction", lambda a: a * 0 + 1, "give gzsl_unseen_accuracy"),
     ("gzsl_prediction", lambda a: a + 99, "per_class lacks"),
 ])
-def test_arrays_that_contradict_the_record_are_not_written(tmp_path, make_result, name, change, named):
+def test_arrays_that_contradict_the_record_are_not_written(
+    tmp_path, make_result, name, change, named
+):
     record, arrays = make_result()
     wrong = dataclasses.replace(arrays, **{name: change(getattr(arrays, name))})
     with pytest.raises(BadInput, match=named):

@@ -29,7 +29,8 @@ def test_kl_equals_numpy_sum_over_dimensions_mean_over_batch():
     for m_row, l_row in zip(mean, log_variance):
         for m, l in zip(m_row, l_row):
             expected += -0.5 * (1 + l - m**2 - np.exp(l))
-    assert float(gaussian_kl(*tensors(mean, log_variance))) == pytest.approx(expected / 7, rel=1e-12)
+    value = float(gaussian_kl(*tensors(mean, log_variance)))
+    assert value == pytest.approx(expected / 7, rel=1e-12)
 
 
 def test_kl_equals_monte_carlo_estimate():
@@ -59,7 +60,8 @@ def test_squared_error_equals_numpy():
 def test_cross_alignment_equals_numpy():
     x_hat, x, y_hat, y = arrays((4, 6), (4, 6), (4, 3), (4, 3))
     expected = (((y_hat - y) ** 2).sum() + ((x_hat - x) ** 2).sum()) / 4
-    assert float(cross_alignment(*tensors(x_hat, x, y_hat, y))) == pytest.approx(expected, rel=1e-12)
+    value = float(cross_alignment(*tensors(x_hat, x, y_hat, y)))
+    assert value == pytest.approx(expected, rel=1e-12)
 
 
 def test_total_correlation_equals_numpy():
@@ -70,7 +72,8 @@ def test_total_correlation_equals_numpy():
 
 
 def test_total_correlation_of_a_blind_discriminator():
-    assert float(total_correlation(torch.zeros(3, 1), torch.zeros(3, 1))) == pytest.approx(-2 * math.log(2))
+    value = float(total_correlation(torch.zeros(3, 1), torch.zeros(3, 1)))
+    assert value == pytest.approx(-2 * math.log(2))
 
 
 def test_total_correlation_keeps_value_and_gradient_at_extreme_logits():
@@ -91,7 +94,8 @@ def test_annealing_follows_eq_13(n, share):
 
 def test_annealing_never_decreases_and_ends_at_one():
     values = [cyclical_annealing(k, 100) for k in range(101)]
-    assert values == sorted(values) and values[33] == 0.0 and values[34] > 0.0 and values[100] == 1.0
+    assert values == sorted(values)
+    assert values[33] == 0.0 < values[34] and values[100] == 1.0
 
 
 def test_lambda_1_is_zero_in_the_first_epoch_only():

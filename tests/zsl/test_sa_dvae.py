@@ -91,7 +91,8 @@ def test_global_random_state_is_neither_read_nor_changed():
     assert torch.equal(before, torch.random.get_rng_state())
     torch.manual_seed(99)
     f_x, _, _ = problem()
-    assert np.array_equal(first.predict_proba(f_x), fitted().fit_unseen_classifier(UNSEEN).predict_proba(f_x))
+    second = fitted().fit_unseen_classifier(UNSEEN)
+    assert np.array_equal(first.predict_proba(f_x), second.predict_proba(f_x))
 
 
 def test_unseen_classifier_does_not_depend_on_what_was_fitted_before():
@@ -201,8 +202,8 @@ def test_use_before_fit_and_wrong_classes_are_refused():
 
 @pytest.mark.parametrize("params, message", [
     ({"beta_x": -1}, "beta_x"), ({"n_d": 0}, "n_d"), ({"epochs": 1.5}, "epochs"),
-    ({"variant": "tc"}, "variant"), ({"betax": 1}, "betax"), ({"learning_rate": 0}, "learning_rate"),
-    ({"beta_y": float("nan")}, "beta_y"),
+    ({"variant": "tc"}, "variant"), ({"betax": 1}, "betax"),
+    ({"learning_rate": 0}, "learning_rate"), ({"beta_y": float("nan")}, "beta_y"),
 ])
 def test_bad_parameters_are_refused_by_name(params, message):
     with pytest.raises(BadConfig, match=message) as caught:

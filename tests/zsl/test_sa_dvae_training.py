@@ -87,6 +87,19 @@ def test_step_reports_the_weighted_sum_of_eq_7():
     assert loss == pytest.approx(rx + ry + 0.3 * kx + 0.2 * ky + 0.5 * cross + 0.7 * tc, rel=1e-5)
 
 
+def test_mean_reduction_divides_every_squared_error_by_its_dimensions():
+    t, (f_x, f_y) = trainer(), batch()
+    before = t.generator.get_state()
+    summed, _ = t.terms(f_x, f_y)
+    t.generator.set_state(before)
+    t.reduction = "mean"
+    averaged, _ = t.terms(f_x, f_y)
+    rx, ry, kx, ky, cross, tc = summed.tolist()
+    assert averaged[:4].tolist() == pytest.approx([rx / D, ry / DT, kx, ky], rel=1e-5)
+    assert cross / max(D, DT) < averaged[4].item() < cross / min(D, DT)
+    assert averaged[5].item() == pytest.approx(tc)
+
+
 def test_d_t_is_updated_after_every_n_d_steps_only():
     t, (f_x, f_y) = trainer(n_d=3), batch()
     changed = []
@@ -159,5 +172,6 @@ def test_initial_weights_come_from_the_generator_and_leave_the_global_state():
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
     first, second, other = (trainer(seed=seed) for seed in (5, 5, 6))
-    assert same(state(first.vae), state(second.vae)) and not same(state(first.vae), state(other.vae))
+    assert same(state(first.vae), state(second.vae))
+    assert not same(state(first.vae), state(other.vae))
     assert torch.equal(before, torch.random.get_rng_state())

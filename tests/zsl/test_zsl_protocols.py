@@ -22,6 +22,7 @@ C, D, DT = 20, 24, 12
 UNSEEN, VALIDATION = (1, 6, 11, 16), (2, 7, 12, 17)
 SEEN = tuple(sorted(set(range(C)) - set(UNSEEN)))
 EPOCHS = 15
+ROWS = ("f_x", "label", "sample_id", "subset", "subject", "camera", "setup", "replication")
 NAMES = tuple(f"action {c}" for c in range(C))
 
 
@@ -109,8 +110,10 @@ def test_numbers_follow_from_the_rows(evaluations):
         assert np.isin(rows.zsl_prediction[unseen], UNSEEN).all()
         assert e.zsl_accuracy == np.mean((rows.zsl_prediction == rows.label)[unseen])
         right = rows.gzsl_prediction == rows.label
-        assert (e.gzsl_seen_accuracy, e.gzsl_unseen_accuracy) == (right[~unseen].mean(), right[unseen].mean())
-        assert e.gzsl_harmonic_mean == harmonic_mean(right[~unseen].mean(), right[unseen].mean())
+        seen_accuracy, unseen_accuracy = right[~unseen].mean(), right[unseen].mean()
+        assert e.gzsl_seen_accuracy == seen_accuracy
+        assert e.gzsl_unseen_accuracy == unseen_accuracy
+        assert e.gzsl_harmonic_mean == harmonic_mean(seen_accuracy, unseen_accuracy)
         # Every class has as many test rows here, so both averages agree.
         assert e.zsl_class_averaged == pytest.approx(e.zsl_accuracy)
         assert e.gzsl_harmonic_class_averaged == pytest.approx(e.gzsl_harmonic_mean)
@@ -203,8 +206,7 @@ def unseen_class_in_train(t, c, y):
 def unseen_class_in_calibration(t, c, y):
     unseen = (*VALIDATION[1:], UNSEEN[3])
     keep = c.label != VALIDATION[0]
-    rows = {name: getattr(c, name)[keep] for name in (
-        "f_x", "logits", "label", "sample_id", "subset", "subject", "camera", "setup", "replication")}
+    rows = {name: getattr(c, name)[keep] for name in (*ROWS, "logits")}
     return t, replace(c, unseen_classes=tuple(sorted(unseen)), **rows), y
 
 
@@ -245,7 +247,7 @@ def not_finite(t, c, y):
     (other_names, "text features: class 0 is 'something else', in the skeleton cache 'action 0'"),
     (other_names_in_calibration, "calibration-phase skeleton features: class 19 is"),
     (unseen_class_in_train, "subset 'train' holds class 1 .* unseen"),
-    (unseen_class_in_calibration, r"class 16 \('action 16'\) is not a seen class of the test phase"),
+    (unseen_class_in_calibration, r"class 16 \('action 16'\) is not a seen class of the test"),
     (fewer_validation_classes, "3 validation-unseen classes, but the test phase has 4"),
     (shared_sample, "is also a test row"),
     (no_unseen_test_rows, "subset 'test' has 160 rows of seen and 0 of unseen"),
@@ -265,8 +267,7 @@ def test_test_class_that_is_neither_seen_nor_unseen_is_refused():
     seen = tuple(c for c in SEEN if c != 0)
     train = test.rows("train")
     keep = np.setdiff1d(np.arange(len(test.label)), train[test.label[train] == 0])
-    rows = {name: getattr(test, name)[keep] for name in (
-        "f_x", "label", "sample_id", "subset", "subject", "camera", "setup", "replication")}
+    rows = {name: getattr(test, name)[keep] for name in ROWS}
     logits = np.zeros((len(keep), len(seen)), np.float32)
     smaller = tuple(c for c in calibration.seen_classes if c != 0)
     kept = np.flatnonzero(calibration.label != 0)

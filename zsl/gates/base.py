@@ -26,7 +26,8 @@ class GateInput:
     def __post_init__(self) -> None:
         shapes = np.shape(self.seen_logits), np.shape(self.unseen_proba)
         if any(len(shape) != 2 or 0 in shape for shape in shapes) or shapes[0][0] != shapes[1][0]:
-            raise BadInput(f"a gate needs [N, S] and [N, U], got {list(shapes[0])} and {list(shapes[1])}")
+            raise BadInput("a gate needs [N, S] and [N, U], "
+                           f"got {list(shapes[0])} and {list(shapes[1])}")
 
     def __len__(self) -> int:
         return len(self.seen_logits)

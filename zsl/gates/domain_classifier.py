@@ -67,7 +67,8 @@ class DomainClassifier(Gate):
         """Chooses T and fits C_d on calibration rows. See :meth:`Gate.fit`."""
         is_seen = np.asarray(is_seen, dtype=bool)
         if is_seen.shape != (len(inputs),):
-            raise BadInput(f"is_seen has shape {list(is_seen.shape)}, the gate's input {len(inputs)} rows")
+            raise BadInput(f"is_seen has shape {list(is_seen.shape)}, "
+                           f"the gate's input {len(inputs)} rows")
         fewest = int(min(is_seen.sum(), (~is_seen).sum()))
         if fewest < 2:
             raise BadInput("C_d needs at least 2 calibration rows of seen and 2 of unseen classes; "
@@ -94,7 +95,8 @@ class DomainClassifier(Gate):
             raise BadInput("C_d: call fit before predict_proba")
         found = inputs.unseen_proba.shape[1]
         if found != self._columns:
-            raise BadInput(f"C_d was fitted with {self._columns} unseen classes and is given {found}")
+            raise BadInput(f"C_d was fitted with {self._columns} unseen classes "
+                           f"and is given {found}")
         return self._model.predict_proba(gate_features(inputs, self.temperature))[:, 1]
 
     def description(self) -> dict[str, Any]:

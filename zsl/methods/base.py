@@ -137,7 +137,8 @@ def check_training_data(
     f_x, f_y = check_features(f_x, "f_x"), check_features(f_y, "f_y")
     y = np.asarray(y)
     if y.shape != (len(f_x),) or y.dtype.kind not in "iu":
-        raise BadInput(f"y is {y.dtype} {list(y.shape)}, expected integers [{len(f_x)}], one a row of f_x")
+        raise BadInput(f"y is {y.dtype} {list(y.shape)}, "
+                       f"expected integers [{len(f_x)}], one a row of f_x")
     seen = check_classes(seen_classes, len(f_y), "seen_classes")
     strange = np.setdiff1d(y, seen)
     if len(strange):
@@ -160,7 +161,8 @@ def check_features(f: Any, name: str, columns: int | None = None) -> np.ndarray:
     except (TypeError, ValueError):
         raise BadInput(f"{name} is not an array of numbers") from None
     if f.ndim != 2 or 0 in f.shape:
-        raise BadInput(f"{name} has shape {list(f.shape)}, expected [rows, columns], neither of them 0")
+        raise BadInput(f"{name} has shape {list(f.shape)}, "
+                       "expected [rows, columns], neither of them 0")
     if columns is not None and f.shape[1] != columns:
         raise BadInput(f"{name} has {f.shape[1]} columns, fit was given {columns}")
     finite = np.isfinite(f).all(axis=1)

@@ -39,6 +39,12 @@ _CLASSIFIER_STREAM = 1 << 32
 class SADVAEParams(BaseModel):
     """All parameters of SA-DVAE.
 
+    The loss weights, n_d and the widths default to the paper's for NTU-60
+    (Table 2). Epochs and learning rate do not: the paper's 10 epochs at about
+    3e-5 hardly move the weights on a few hundred clips, so the defaults are for
+    sets of that size, chosen by the ZSL accuracy of validation-unseen classes
+    on held-out training subjects.
+
     Attributes:
         variant: "fd+tc" is the whole method; "fd" has no D_T; "naive" has
             neither D_T nor z_v (the ablation of Tables 6 and 7).
@@ -64,7 +70,7 @@ class SADVAEParams(BaseModel):
     beta_y: float = Field(0.011, ge=0)
     lambda_2: float = Field(0.011, ge=0)
     n_d: int = Field(5, ge=1)
-    epochs: int = Field(100, ge=1)
+    epochs: int = Field(25, ge=1)
     batch_size: int = Field(32, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     squared_error: Reduction = "sum"

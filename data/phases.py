@@ -4,7 +4,9 @@ The *test phase* trains on the seen classes of the training clips and evaluates
 on all test clips. The *calibration phase* imitates it inside the training
 clips, so that the domain classifier C_d can be fitted without a test clip
 (section 4 of the paper): validation-unseen classes play the unseen ones, and
-some training subjects, held out whole, play the test subjects.
+some training subjects, held out whole, play the test subjects. Where a data set
+does not name its subjects, another group of clips takes their place
+(``data.protocols.SampleProtocol.group``).
 """
 
 from __future__ import annotations
@@ -69,40 +71,47 @@ def test_phase(label: np.ndarray, subset: np.ndarray, split: ClassSplit) -> Phas
 def calibration_phase(
     label: np.ndarray,
     subset: np.ndarray,
-    subject: np.ndarray,
+    group: np.ndarray,
     split: ClassSplit,
-    held_out_subjects: Collection[int],
+    held_out_groups: Collection[int],
 ) -> Phase:
     """The same inside the training clips of the seen classes.
 
     Args:
         label, subset: As for ``test_phase``.
-        subject: Of each clip, ``[N]``.
+        group: Subject of each clip, ``[N]``, or what the protocol has instead.
         split: The class split.
-        held_out_subjects: Training subjects that are used for calibration only.
+        held_out_groups: Those whose training clips are used for calibration only.
 
     Raises:
-        BadInput: A class has no clip where one is needed, or a held-out subject
+        BadConfig: The split has no validation-unseen classes.
+        BadInput: A class has no clip where one is needed, or a held-out group
             has no training clips.
     """
+    split.require_calibration()
     usable = (subset == TRAIN) & np.isin(label, split.seen)
-    held = np.isin(subject, sorted(held_out_subjects))
-    strange = sorted(set(held_out_subjects) - set(subject[usable].tolist()))
+    held = np.isin(group, sorted(held_out_groups))
+    strange = sorted(set(held_out_groups) - set(group[usable].tolist()))
     if strange:
-        raise BadInput(f"calibration subject {strange[0]} has no training clips of seen classes")
+        raise BadInput(f"calibration.subjects: {strange[0]} has no training clips of seen classes")
     train = np.flatnonzero(usable & ~held & np.isin(label, split.validation_seen))
     held_out = np.flatnonzero(usable & held)
     phase = Phase(CALIBRATION, split.validation_seen, split.validation_unseen, train, held_out)
     _require_classes(label[train], split.validation_seen, "calibration-phase training")
     for classes, what in ((split.validation_seen, "seen"), (split.validation_unseen, "unseen")):
         if not np.isin(label[held_out], classes).any():
-            raise BadInput(f"the held-out subjects {sorted(held_out_subjects)} have no clip of a "
-                           f"validation-{what} class; hold out others (calibration.subjects)")
+            raise BadInput(f"calibration.subjects: {_few(held_out_groups)} have no clip of a "
+                           f"validation-{what} class; hold out others")
     return phase
 
 
 # A name that pytest does not take for a test.
 test_phase.__test__ = False  # type: ignore[attr-defined]
+
+
+def _few(groups: Collection[int]) -> str:
+    first = [int(group) for group in sorted(groups)[:12]]
+    return str(first) if len(first) == len(groups) else f"{str(first)[:-1]}, ...]"
 
 
 def _require_classes(labels: np.ndarray, classes: Collection[int], what: str) -> None:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from data.caches import TEST, TRAIN
 from data.errors import BadConfig, BadInput
+from data.registry import nearest
+from data.skeleton import UNKNOWN
 
+# Shahroudy et al., NTU RGB+D (CVPR 2016): 20 of 40 subjects.
 _NTU60_TRAIN = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
+# Liu et al., NTU RGB+D 120 (TPAMI 2020): the same and 33 of the others.
+_NTU120_TRAIN = (
+    *_NTU60_TRAIN,
+    45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86,
+    89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
+)
+# Liu et al.: setups with even numbers, of 32.
+_NTU120_TRAIN_SETUPS = tuple(range(2, 33, 2))
 
 
 @dataclass(frozen=True)
@@ -19,20 +30,30 @@ class SampleProtocol:
 
     Attributes:
         name: Goes into the caches, e.g. "cross-subject".
-        field: "subject", "camera" or "setup".
+        field: "subject", "camera", "setup" or "replication".
         train: The field's values that train.
+        group: The field whose values the calibration phase holds out whole:
+            "subject" wherever subjects are known.
     """
 
     name: str
     field: str
     train: frozenset[int]
+    group: str = "subject"
 
     def subsets(self, values: np.ndarray) -> np.ndarray:
         """Maps the field's values ``[N]`` to "train" or "test".
 
         Raises:
-            BadInput: One of the two subsets would be empty.
+            BadInput: A clip's value is unknown, or one of the two subsets would
+                be empty.
         """
+        unknown = int((values == UNKNOWN).sum())
+        if unknown:
+            raise BadInput(
+                f"protocol {self.name!r} needs the {self.field} of every clip, {unknown} of "
+                f"{len(values)} have none; does the reader need an option that tells it?"
+            )
         is_train = np.isin(values, sorted(self.train))
         for name, found in ((TRAIN, is_train.any()), (TEST, (~is_train).any())):
             if not found:
@@ -44,30 +65,58 @@ class SampleProtocol:
         return np.where(is_train, TRAIN, TEST)
 
 
+def _protocol(
+    name: str, field: str, train: Collection[int], group: str = "subject"
+) -> dict[str, SampleProtocol]:
+    return {name: SampleProtocol(name, field, frozenset(train), group)}
+
+
+#: Data set -> name -> protocol.
 PROTOCOLS: dict[str, dict[str, SampleProtocol]] = {
-    "utd-mhad": {
-        "cross-subject": SampleProtocol("cross-subject", "subject", frozenset((1, 3, 5, 7))),
-    },
+    # Shahroudy et al.: camera 1 tests.
     "ntu60": {
-        "cross-subject": SampleProtocol("cross-subject", "subject", frozenset(_NTU60_TRAIN)),
+        **_protocol("cross-subject", "subject", _NTU60_TRAIN),
+        **_protocol("cross-view", "camera", (2, 3)),
     },
-    "synthetic": {
-        "cross-subject": SampleProtocol("cross-subject", "subject", frozenset(_NTU60_TRAIN)),
+    "ntu120": {
+        **_protocol("cross-subject", "subject", _NTU120_TRAIN),
+        **_protocol("cross-setup", "setup", _NTU120_TRAIN_SETUPS),
     },
+    # PKU-MMD publishes lists of training videos rather than of subjects or
+    # cameras. Its reader looks each clip's video up in the split file that its
+    # options choose and sets ``replication`` to 1 (training) or 2 (test).
+    # The files name no subjects, so calibration holds out whole recordings
+    # (``setup``: the video's number, the same for its three cameras). A person
+    # may be in several recordings: there, unlike elsewhere, the gate can be
+    # calibrated on people whom its backbone has seen.
+    "pku-mmd": {
+        **_protocol("cross-subject", "replication", (1,), group="setup"),
+        **_protocol("cross-view", "replication", (1,), group="setup"),
+    },
+    # Chen et al., UTD-MHAD (ICIP 2015): odd subjects train.
+    "utd-mhad": _protocol("cross-subject", "subject", (1, 3, 5, 7)),
+    # Wang et al., Cross-view action modeling (CVPR 2014): view 3 tests.
+    "nw-ucla": _protocol("cross-view", "camera", (1, 2)),
+    # Performers are numbered as in NTU RGB+D.
+    "synthetic": _protocol("cross-subject", "subject", _NTU60_TRAIN),
 }
 
 
-def sample_protocol(dataset: str, name: str, train: Collection[int] | None = None) -> SampleProtocol:
+def sample_protocol(
+    dataset: str, name: str, train: Collection[int] | None = None
+) -> SampleProtocol:
     """A data set's protocol by name, or one's own training values for its field.
 
     Raises:
         BadConfig: The data set has no such protocol.
+
+    >>> sample_protocol("ntu60", "cross-view").field
+    'camera'
     """
     known = PROTOCOLS.get(dataset, {})
     if name not in known:
         raise BadConfig(
-            f"data set {dataset!r} has no sample protocol {name!r}; "
-            f"there are {', '.join(sorted(known)) or 'none'}"
+            f"data set {dataset!r} has no sample protocol {name!r}; {nearest(name, known)}"
         )
     protocol = known[name]
-    return protocol if train is None else SampleProtocol(name, protocol.field, frozenset(train))
+    return protocol if train is None else replace(protocol, train=frozenset(train))

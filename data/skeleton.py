@@ -7,10 +7,14 @@ absent in a frame is all zeros there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+
+from data.errors import BadConfig
+from data.registry import nearest
 
 UNKNOWN = -1
 
@@ -112,7 +116,27 @@ UTD_MHAD = JointLayout(
     hips=(12, 16),
 )
 
-LAYOUTS: dict[str, JointLayout] = {layout.name: layout for layout in (NTU_RGBD, UTD_MHAD)}
+# The order of the Kinect SDK 1.x, in which NW-UCLA comes: the joints of UTD-MHAD
+# with the trunk counted upwards from the hip centre.
+KINECT_V1 = JointLayout(
+    name="kinect-v1",
+    joints=("hip center", "spine", "shoulder center", "head", *UTD_MHAD.joints[4:]),
+    bones=(
+        (1, 0), (2, 1), (3, 2),
+        (4, 2), (5, 4), (6, 5), (7, 6),
+        (8, 2), (9, 8), (10, 9), (11, 10),
+        (12, 0), (13, 12), (14, 13), (15, 14),
+        (16, 0), (17, 16), (18, 17), (19, 18),
+    ),
+    center=1,
+    spine=(0, 1),
+    shoulders=(4, 8),
+    hips=(12, 16),
+)
+
+LAYOUTS: dict[str, JointLayout] = {
+    layout.name: layout for layout in (NTU_RGBD, UTD_MHAD, KINECT_V1)
+}
 
 # Kinect v1 has no neck, hand tips or thumbs. Its shoulder centre is Kinect v2's
 # spine shoulder; the neck of v2 lies midway from there to the head; tips and
@@ -161,6 +185,101 @@ class JointMapping:
     def __call__(self, keypoint: np.ndarray) -> np.ndarray:
         """Maps ``[..., V_source, 3]`` to ``[..., V_target, 3]``, float32."""
         return np.einsum("ts,...sc->...tc", self.matrix(), keypoint, dtype=np.float32)
+
+
+def mapping_by_name(
+    source: JointLayout, target: JointLayout = NTU_RGBD
+) -> JointMapping | None:
+    """The map between two layouts as far as their joints' names tell it.
+
+    Returns:
+        The map of joints of the same name; if some have none, the one that
+        also knows ``KINECT_V1_TO_NTU``; None if that is not enough either.
+
+    >>> mapping_by_name(KINECT_V1).target.name
+    'nturgb+d'
+    """
+    for named in ({}, KINECT_V1_TO_NTU):
+        mapping = JointMapping(source, target, named)
+        try:
+            mapping.matrix()
+        except ValueError:
+            continue
+        return mapping
+    return None
+
+
+def layout_of(spec: str | Mapping[str, Any]) -> JointLayout:
+    """A layout by name, or one's own as a config gives it.
+
+    Args:
+        spec: A name of ``LAYOUTS``, or ``joints`` (names in array order) and
+            ``bones`` (pairs of child and parent), both required; ``center``,
+            ``spine`` (lower, upper), ``shoulders`` and ``hips`` (left, right),
+            required unless the joints are named as in ``NTU_RGBD``; ``name``,
+            "custom" if left out. Joints are given by name or index.
+
+    Raises:
+        BadConfig: The layout is unknown, or its bones are no tree.
+
+    >>> own = layout_of(dict(joints=["hip", "chest", "left", "right"],
+    ...     bones=[["chest", "hip"], ["left", "chest"], ["right", "chest"]], center="hip",
+    ...     spine=["hip", "chest"], shoulders=["left", "right"], hips=["left", "right"]))
+    >>> own.bones, own.shoulders
+    (((1, 0), (2, 1), (3, 1)), (2, 3))
+    """
+    if isinstance(spec, str):
+        if spec not in LAYOUTS:
+            raise BadConfig(f"layout {spec!r}: {nearest(spec, LAYOUTS)}, or give joints and bones")
+        return LAYOUTS[spec]
+    known = {"name", "joints", "bones", *_ORIENTING}
+    wrong = sorted(set(spec) - known)
+    if wrong or not {"joints", "bones"} <= set(spec):
+        problem = f"unknown key {wrong[0]!r}" if wrong else "needs 'joints' and 'bones'"
+        raise BadConfig(f"layout: {problem}; a layout has {', '.join(sorted(known))}")
+    joints = tuple(spec["joints"])
+    if not joints or not all(isinstance(j, str) for j in joints) or len({*joints}) < len(joints):
+        raise BadConfig("layout: 'joints' has to be a list of different names")
+    bones = tuple(_joint_indices(bone, joints, 2, "bones") for bone in spec["bones"])
+    _check_tree(bones, len(joints))
+    orient = {}
+    for key, count in _ORIENTING.items():
+        value = spec.get(key)
+        if value is None:
+            default = getattr(NTU_RGBD, key)
+            value = [NTU_RGBD.joints[j] for j in ([default] if count == 1 else default)]
+            if not set(value) <= set(joints):
+                raise BadConfig(f"layout: {key!r} is missing, and no joints are named {value}")
+        indices = _joint_indices(value, joints, count, key)
+        orient[key] = indices[0] if count == 1 else indices
+    return JointLayout(str(spec.get("name", "custom")), joints, bones, **orient)
+
+
+_ORIENTING = {"center": 1, "spine": 2, "shoulders": 2, "hips": 2}
+
+
+def _joint_indices(value: Any, joints: Sequence[str], count: int, key: str) -> tuple[int, ...]:
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    if len(items) != count:
+        raise BadConfig(f"layout: {key!r} takes {count} joint(s), found {value!r}")
+    for item in items:
+        index = isinstance(item, int) and not isinstance(item, bool)
+        if not (0 <= item < len(joints) if index else item in joints):
+            raise BadConfig(f"layout: {key!r} names joint {item!r}, which 'joints' has not")
+    return tuple(item if isinstance(item, int) else joints.index(item) for item in items)
+
+
+def _check_tree(bones: Sequence[tuple[int, ...]], count: int) -> None:
+    parents = {child: parent for child, parent in bones}
+    if len(bones) != count - 1 or len(parents) != len(bones):
+        raise BadConfig(f"layout: {count} joints need {count - 1} bones, one (child, parent) for "
+                        f"each joint but the root; found {len(bones)}")
+    for start in range(count):
+        joint = start
+        for _ in range(count):
+            joint = parents.get(joint, joint)
+        if joint in parents:
+            raise BadConfig(f"layout: the bones from joint {start} run in a circle")
 
 
 def present(keypoint: np.ndarray) -> np.ndarray:

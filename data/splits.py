@@ -14,20 +14,32 @@ import numpy as np
 
 from data.classes import class_names
 from data.errors import BadConfig
+from data.registry import nearest
+from data.skeleton import UNKNOWN
+
+
+# What a softmax classifier needs.
+_MIN_CLASSES = 2
 
 
 @dataclass(frozen=True)
 class ClassSplit:
     """Seen, unseen and validation-unseen classes, all 0-based and ascending.
 
+    Zero-shot splits that leave too few seen classes for a calibration phase are
+    splits all the same: their ``validation_unseen`` is empty, and
+    ``require_calibration`` says why.
+
     Attributes:
         dataset, name: Whose split it is.
         unseen: Never used in training: the classes of ZSL.
-        validation_unseen: As many of the seen classes, held out from
-            everything fitted in the calibration phase (section 4 of the paper).
+        validation_unseen: Seen classes held out from everything fitted in the
+            calibration phase; as many as the unseen ones unless someone chose
+            otherwise (section 4 of the paper). May be empty.
         num_classes: C.
-        validation_choice: "published", or how the choice was seeded.
+        validation_choice: "published", how the choice was seeded, or "none".
         source: Where the split comes from.
+        note: What one should know about it, or "".
     """
 
     dataset: str
@@ -37,6 +49,7 @@ class ClassSplit:
     num_classes: int
     validation_choice: str
     source: str
+    note: str = ""
 
     @property
     def seen(self) -> tuple[int, ...]:
@@ -47,6 +60,24 @@ class ClassSplit:
     def validation_seen(self) -> tuple[int, ...]:
         """The seen classes that remain for the calibration phase."""
         return _complement(self.num_classes, (*self.unseen, *self.validation_unseen))
+
+    def require_calibration(self) -> None:
+        """Checks that the split has a calibration phase.
+
+        Raises:
+            BadConfig: It has no validation-unseen classes.
+
+        >>> class_split("nw-ucla", "purls-5-5").require_calibration()  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        data.errors.BadConfig: nw-ucla/purls-5-5: no calibration phase: holding out 5 of 5 ...
+        """
+        if not self.validation_unseen:
+            seen, count = len(self.seen), len(self.unseen)
+            raise BadConfig(
+                f"{self.dataset}/{self.name}: no calibration phase: holding out {count} of {seen} "
+                f"seen classes leaves {max(seen - count, 0)}, and a classifier needs "
+                f"{_MIN_CLASSES}; give split.unseen and fewer split.validation_unseen"
+            )
 
 
 def class_split(dataset: str, name: str, validation_seed: int = 0) -> ClassSplit:
@@ -60,21 +91,26 @@ def class_split(dataset: str, name: str, validation_seed: int = 0) -> ClassSplit
 
     >>> class_split("utd-mhad", "purls-22-5").unseen
     (4, 14, 17, 23, 24)
+    >>> class_split("ntu60", "55-5").validation_unseen
+    (16, 21, 25, 31, 48)
     """
-    splits = _resource()["splits"].get(dataset, {})
-    if dataset == "synthetic":
-        from data import synthetic
-
-        splits = {"default": {"unseen": synthetic.UNSEEN, "validation_unseen": None,
-                              "source": "data.synthetic"}}
+    splits = _splits(dataset)
     if name not in splits:
         raise BadConfig(
-            f"data set {dataset!r} has no class split {name!r}; "
-            f"there are {', '.join(sorted(splits)) or 'none'}"
+            f"data set {dataset!r} has no class split {name!r}; {nearest(name, splits)}"
         )
-    item: dict[str, Any] = splits[name]
+    item = splits[name]
     return make_split(dataset, name, item["unseen"], item["validation_unseen"],
-                      validation_seed, item["source"])
+                      validation_seed, item["source"], item.get("note", ""))
+
+
+def split_names(dataset: str) -> tuple[str, ...]:
+    """Names of a data set's published splits, sorted.
+
+    >>> split_names("utd-mhad")
+    ('purls-14-13', 'purls-18-9', 'purls-22-5')
+    """
+    return tuple(sorted(_splits(dataset)))
 
 
 def make_split(
@@ -84,28 +120,43 @@ def make_split(
     validation_unseen: Collection[int] | None = None,
     validation_seed: int = 0,
     source: str = "config",
+    note: str = "",
 ) -> ClassSplit:
     """A class split of one's own, checked.
+
+    Where ``validation_unseen`` is not given, as many of the seen classes as
+    there are unseen ones are drawn with ``validation_seed``; none are if fewer
+    than two would remain to train the calibration phase on.
 
     Raises:
         BadConfig: Classes out of range, repeated, or too few seen ones left.
     """
-    count = len(class_names(dataset))
+    count = _num_classes(dataset)
     unseen = _checked(unseen, count, f"{dataset}/{name}: unseen")
     seen = _complement(count, unseen)
-    if len(seen) <= len(unseen):
+    if len(seen) < _MIN_CLASSES:
         raise BadConfig(
-            f"{dataset}/{name}: {len(unseen)} unseen of {count} classes leave {len(seen)} seen "
-            "ones; the calibration phase needs more seen classes than unseen ones"
+            f"{dataset}/{name}: {len(unseen)} unseen of {count} classes leave {len(seen)} seen; "
+            f"a classifier needs {_MIN_CLASSES}"
         )
-    choice = "published"
-    if validation_unseen is None:
-        validation_unseen = choose_validation_unseen(seen, len(unseen), validation_seed)
+    if validation_unseen is not None:
+        validation = _checked(validation_unseen, count, f"{dataset}/{name}: validation_unseen")
+        choice = "published" if source != "config" else "config"
+    elif len(seen) - len(unseen) >= _MIN_CLASSES:
+        validation = choose_validation_unseen(seen, len(unseen), validation_seed)
         choice = f"drawn with seed {validation_seed}"
-    validation = _checked(validation_unseen, count, f"{dataset}/{name}: validation_unseen")
-    if not set(validation) <= set(seen):
-        raise BadConfig(f"{dataset}/{name}: validation_unseen holds classes that are not seen")
-    return ClassSplit(dataset, name, unseen, validation, count, choice, source)
+    else:
+        validation, choice = (), "none: too few seen classes"
+    stranger = sorted(set(validation) - set(seen))
+    if stranger:
+        raise BadConfig(f"{dataset}/{name}: validation_unseen holds class {stranger[0]}, "
+                        "which is unseen")
+    if len(seen) - len(validation) < _MIN_CLASSES:
+        raise BadConfig(
+            f"{dataset}/{name}: {len(validation)} validation-unseen of {len(seen)} seen classes "
+            f"leave {len(seen) - len(validation)}; a classifier needs {_MIN_CLASSES}"
+        )
+    return ClassSplit(dataset, name, unseen, validation, count, choice, source, note)
 
 
 def choose_validation_unseen(seen: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
@@ -114,29 +165,57 @@ def choose_validation_unseen(seen: Sequence[int], count: int, seed: int) -> tupl
     return tuple(sorted(int(c) for c in chosen))
 
 
-def held_out_subjects(subjects: Collection[int], share: float, seed: int) -> tuple[int, ...]:
-    """Training subjects whose clips calibrate the gate and fit nothing else.
+def held_out_groups(
+    groups: Collection[int], share: float, seed: int, what: str = "subject"
+) -> tuple[int, ...]:
+    """Training groups whose clips calibrate the gate and fit nothing else.
 
-    They are held out whole, so that the domain classifier meets people whom
-    the calibration-phase backbone has never seen, as at test time.
+    A group is a performer, or whatever else the sample protocol keeps together
+    (``SampleProtocol.group``). Groups are held out whole, so that the domain
+    classifier meets people whom the calibration-phase backbone has never seen,
+    as at test time.
 
     Args:
-        subjects: The training subjects.
+        groups: Of the training clips.
         share: The share to hold out; at least one is, and at least one stays.
         seed: Of the draw.
+        what: A group's name in messages.
 
     Raises:
-        BadConfig: There are fewer than two training subjects.
+        BadConfig: There are fewer than two groups, or clips of none.
+
+    >>> held_out_groups([1, 3, 5, 7], share=0.25, seed=0)
+    (7,)
     """
-    known = sorted(set(subjects))
+    known = sorted({int(group) for group in groups})
+    if UNKNOWN in known:
+        raise BadConfig(
+            f"some training clips have no known {what}; calibration holds out whole {what}s, so "
+            f"every training clip must have one"
+        )
     if len(known) < 2:
         raise BadConfig(
-            f"{len(known)} training subject(s) found; calibration holds some of them out whole "
+            f"{len(known)} training {what}(s) found; calibration holds some of them out whole "
             "and needs at least two"
         )
     count = min(max(1, math.ceil(share * len(known) - 1e-9)), len(known) - 1)
     chosen = np.random.default_rng(seed).choice(known, size=count, replace=False)
     return tuple(sorted(int(s) for s in chosen))
+
+
+def _splits(dataset: str) -> dict[str, dict[str, Any]]:
+    if dataset == "synthetic":
+        from data import synthetic
+
+        return {"default": {"unseen": synthetic.UNSEEN, "validation_unseen": None,
+                            "source": "data.synthetic"}}
+    return _resource()["splits"].get(dataset, {})
+
+
+def _num_classes(dataset: str) -> int:
+    # Data sets of which splits are published but no class list ships.
+    count = _resource()["num_classes"].get(dataset)
+    return len(class_names(dataset)) if count is None else count
 
 
 def _complement(count: int, classes: Collection[int]) -> tuple[int, ...]:

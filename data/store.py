@@ -79,6 +79,7 @@ def build_store(
     identity = {
         "reader": type(reader).__name__,
         "dataset": reader.dataset,
+        "class_names": list(class_names),
         "cleaning": [dict(step) for step in cleaning],
         "source": _source_digest(scan),
     }
@@ -178,11 +179,19 @@ class SequenceStore:
 
 
 def _source_digest(scan: Scan) -> str:
-    sizes = {entry.path: os.path.getsize(entry.path) for entry in scan.entries}
+    sizes = {path: _size(path) for path in {entry.path for entry in scan.entries}}
     return digest_json([
-        [e.sample_id, e.label, os.path.basename(e.path), e.member, e.span, sizes[e.path]]
+        [e.sample_id, e.label, os.path.basename(e.path), e.member, e.span, sizes[e.path],
+         *(getattr(e, name) for name in IDENTITY)]
         for e in scan.entries
     ])
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return -1  # Reading it will say what is wrong, for this clip alone.
 
 
 def _stored_digest(path: Path) -> str | None:
@@ -232,6 +241,7 @@ def _read_shard(
     empty = 0
     for number, entry in enumerate(entries, start=1):
         try:
+            _check_identity(entry)
             keypoint = reader.read(entry)
             empty += int((~present(keypoint).any(axis=0)).sum())
             arrays.append(clean(keypoint, cleaning))
@@ -254,6 +264,14 @@ def _read_shard(
             empty_frames=np.asarray(empty),
             **{name: np.asarray([getattr(e, name) for e in kept], np.int16) for name in IDENTITY},
         )
+
+
+def _check_identity(entry: Entry) -> None:
+    limits = np.iinfo(np.int16)
+    for name in IDENTITY:
+        value = getattr(entry, name)
+        if not limits.min <= value <= limits.max:
+            raise ClipError(f"{entry.where}: {name} {value} is not in {limits.min}..{limits.max}")
 
 
 def _merge(

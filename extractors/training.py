@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from data.errors import PipelineError
+from data.errors import BadConfig, PipelineError
 from data.files import atomic_path, digest_file, digest_json, write_json
 from data.store import SequenceStore
 from extractors.dataset import EpochSampler, StoreClips
@@ -107,7 +108,8 @@ def train_backbone(
         on_epoch: Called after each epoch with (epochs done, in all, its losses).
 
     Raises:
-        PipelineError: The loss is not finite.
+        BadConfig: The model, a transform or the optimizer cannot be built.
+        PipelineError: A loss or a weight is not finite.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,8 +119,13 @@ def train_backbone(
     if finished is not None:
         return finished
     checkpoints = folder / f"checkpoints-{digest[:16]}"
-    runner = _runner(spec, store, rows, classes, folder, checkpoints, on_epoch)
-    newest = _newest_checkpoint(checkpoints)
+    try:
+        runner = _runner(spec, store, rows, classes, folder, checkpoints, on_epoch)
+    except PipelineError:
+        raise
+    except Exception as error:  # model and optimizer are the config's: any of it can be wrong
+        raise BadConfig(f"backbone: {error.args[0] if error.args else error!r}") from None
+    newest = _newest_whole_checkpoint(checkpoints)
     if newest is not None:
         runner.load_or_resume = lambda: runner.resume(str(newest))  # type: ignore[method-assign]
     runner.train()
@@ -133,9 +140,8 @@ def train_backbone(
         "digest": digest, "name": spec.name, "classes": list(classes),
         "weights_sha256": trained.weights_sha256, "history": history,
     })
-    for file in checkpoints.glob("*.pth"):
-        file.unlink()
-    checkpoints.rmdir()
+    # Not only checkpoints: a killed run leaves the temporary folder it wrote to.
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return trained
 
 
@@ -143,12 +149,15 @@ def _finished(folder: Path, summary: Path, digest: str) -> TrainedBackbone | Non
     weights = folder / "weights.pth"
     if not (summary.is_file() and weights.is_file()):
         return None
-    content = json.loads(summary.read_text(encoding="utf-8"))
-    if content["digest"] != digest or content["weights_sha256"] != digest_file(weights):
-        return None
-    return TrainedBackbone(
-        weights, content["weights_sha256"], tuple(content["classes"]), content["history"]
-    )
+    try:
+        content = json.loads(summary.read_text(encoding="utf-8"))
+        if content["digest"] != digest or content["weights_sha256"] != digest_file(weights):
+            return None
+        return TrainedBackbone(
+            weights, content["weights_sha256"], tuple(content["classes"]), content["history"]
+        )
+    except (ValueError, KeyError, TypeError):
+        return None  # a damaged summary vouches for nothing: train again
 
 
 class _QuietRunner(Runner):
@@ -188,6 +197,7 @@ def _runner(
         experiment_name=f"{spec.name}-{folder.name}",
     )
     runner.epoch_history = []
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     return runner
 
 
@@ -215,12 +225,8 @@ class _EpochHook(Hook):
         for name, value in (outputs or {}).items():
             value = float(value.detach() if isinstance(value, torch.Tensor) else value)
             if not np.isfinite(value):
-                raise PipelineError(
-                    f"backbone training: {name} is {value} in epoch {runner.epoch + 1}, batch "
-                    f"{batch_idx + 1}; lower the learning rate or clip gradients "
-                    "(optim_wrapper.clip_grad). The last good checkpoint is kept in "
-                    f"{self._folder}"
-                )
+                raise PipelineError(self._diverged(
+                    f"{name} is {value} in epoch {runner.epoch + 1}, batch {batch_idx + 1}"))
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._sums["batches"] += 1
 
@@ -229,6 +235,10 @@ class _EpochHook(Hook):
         losses = {name: total / batches for name, total in self._sums.items()}
         runner.epoch_history.append(losses)
         epoch = runner.epoch + 1
+        for name, tensor in runner.model.state_dict().items():
+            # The last step of an epoch can break what no later loss has shown yet.
+            if not torch.isfinite(tensor).all():
+                raise PipelineError(self._diverged(f"weight {name} is not finite after epoch {epoch}"))
         with atomic_path(self._folder / f"epoch_{epoch}.pth") as temporary:
             runner.save_checkpoint(str(temporary.parent), temporary.name)
         for old in self._folder.glob("epoch_*.pth"):
@@ -236,6 +246,11 @@ class _EpochHook(Hook):
                 old.unlink()
         if self._on_epoch is not None:
             self._on_epoch(epoch, runner.max_epochs, losses)
+
+    def _diverged(self, what: str) -> str:
+        return (f"backbone training: {what}; lower the learning rate or clip gradients "
+                "(backbone.optim_wrapper.clip_grad). Checkpoints of good epochs are kept in "
+                f"{self._folder}")
 
     def before_save_checkpoint(self, runner: _QuietRunner, checkpoint: dict) -> None:
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
@@ -249,6 +264,11 @@ def _epoch_of(path: Path) -> int:
     return int(path.stem.split("_")[1])
 
 
-def _newest_checkpoint(folder: Path) -> Path | None:
-    found = sorted(folder.glob("epoch_*.pth"), key=_epoch_of)
-    return found[-1] if found else None
+def _newest_whole_checkpoint(folder: Path) -> Path | None:
+    for path in sorted(folder.glob("epoch_*.pth"), key=_epoch_of, reverse=True):
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:  # a damaged file can fail in any layer of the unpickler
+            continue
+        return path
+    return None

@@ -1,14 +1,63 @@
-"""Augmentations of 3D skeletons, in mmaction2's transform registry.
+"""Normalizations and augmentations of 3D skeletons, in mmaction2's transform registry.
 
-They draw from numpy's global generator, as mmaction2's own transforms do;
+Augmentations draw from numpy's global generator, as mmaction2's own transforms do;
 ``extractors.dataset`` seeds it for each clip and epoch.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
+
+from data.preprocess import STEPS
+from data.skeleton import NTU_RGBD, layout_of
+
+
+@TRANSFORMS.register_module()
+class DataStep(BaseTransform):
+    """A normalization of ``data.preprocess`` or one's own of its ``STEPS``.
+
+    For a config's ``prepare``, in the order wanted::
+
+        prepare=[
+            dict(type="DataStep", step="canonicalize", mode="frame"),
+            dict(type="DataStep", step="pre_normalize_3d"),
+        ]
+
+    Canonicalization comes first, for it needs to know which axis is vertical;
+    ``data.canonicalize`` tells what the normalization after it undoes.
+
+    Args:
+        step: Its name.
+        options: Its keyword arguments; ``layout`` as ``data.skeleton.layout_of``
+            takes it.
+
+    Raises:
+        BadConfig: Unknown step, or it takes no such option or value.
+    """
+
+    def __init__(self, step: str, **options: Any) -> None:
+        if "layout" in options:
+            options["layout"] = layout_of(options["layout"])
+        self.step, self.options = step, options
+        # An empty clip is enough for a step to object to its options, here and
+        # not at the first clip of a long run.
+        joints = options.get("layout", NTU_RGBD).num_joints
+        STEPS.build(step, np.zeros((1, 1, joints, 3), np.float32), **options)
+
+    def transform(self, results: dict) -> dict:
+        results["keypoint"] = STEPS.build(self.step, results["keypoint"], **self.options)
+        results["total_frames"] = results["keypoint"].shape[1]
+        return results
+
+    def __repr__(self) -> str:
+        options = "".join(
+            f", {name}={getattr(value, 'name', value)!r}" for name, value in self.options.items()
+        )
+        return f"{type(self).__name__}(step={self.step!r}{options})"
 
 
 @TRANSFORMS.register_module()

@@ -30,6 +30,7 @@ from zsl import metrics
 from zsl.classifiers import SeenClassifier
 from zsl.gates.base import Gate, GateInput, decide
 from zsl.methods.base import Latents, Progress, ZeroShotMethod
+from zsl.threads import single_threaded
 
 MethodFactory = Callable[[int], ZeroShotMethod]
 GateFactory = Callable[[int], Gate]
@@ -101,6 +102,7 @@ class Evaluation:
     rows: TestRows
 
 
+@single_threaded()
 def strict(
     test: SkeletonFeatures,
     calibration: SkeletonFeatures,

@@ -7,6 +7,9 @@ from data.registry import Registry
 
 READERS = Registry("reader", {
     "ntu": "data.readers.ntu:NTUReader",
+    "nw_ucla": "data.readers.nw_ucla:NWUCLAReader",
+    "pku_mmd": "data.readers.pku_mmd:PKUMMDReader",
+    "pose_pickle": "data.readers.pose_pickle:PosePickleReader",
     "utd_mhad": "data.readers.utd_mhad:UTDMHADReader",
 })
 

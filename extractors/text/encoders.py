@@ -11,9 +11,11 @@ from typing import Protocol
 import numpy as np
 
 from data.errors import BadConfig, MissingModel
-from data.files import digest_file
-from data.registry import Registry
+from data.files import digest_file, digest_json
+from data.registry import Registry, nearest
 from extractors.text.hub import hub_access
+
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 
 
 class TextEncoder(Protocol):
@@ -49,7 +51,9 @@ class SentenceBERT:
         self.name = f"sentence-bert:{model if folder is None else _plain_name(model)}"
         try:
             from sentence_transformers import SentenceTransformer
+            from transformers.utils.logging import disable_progress_bar
 
+            disable_progress_bar()
             with hub_access():
                 self._model = SentenceTransformer(str(folder or model), device="cpu")
         except Exception as error:  # the hub client raises many kinds
@@ -68,12 +72,14 @@ class CLIP:
     """The text tower of an open_clip model.
 
     Args:
-        model: open_clip architecture, e.g. "ViT-B-32", or "hf-hub:owner/name".
+        model: open_clip architecture, e.g. "ViT-B-32"; or where its config and
+            weights are both found: "hf-hub:owner/name" or a folder.
         pretrained: open_clip tag, e.g. "openai", or a local checkpoint file.
+            Of no account where ``model`` brings its weights.
 
     Raises:
         MissingModel: The weights are neither here nor to be had from the hub.
-        BadConfig: open_clip knows no such architecture.
+        BadConfig: open_clip knows no such architecture or tag.
     """
 
     def __init__(self, model: str = "ViT-B-32", pretrained: str = "openai") -> None:
@@ -83,28 +89,38 @@ class CLIP:
             known = open_clip.list_models()
         except ImportError as error:
             raise MissingModel(f"CLIP needs open_clip_torch: {error}") from None
-        if model not in known and not model.startswith(("hf-hub:", "local-dir:")):
-            raise BadConfig(f"open_clip has no model {model!r}; there are e.g. ViT-B-32, ViT-L-14")
-        looks_local = os.sep in pretrained or pretrained.endswith((".pt", ".bin", ".safetensors"))
-        if looks_local and not Path(pretrained).is_file():
-            raise MissingModel(f"CLIP: no checkpoint file {pretrained}")
-        if not looks_local and not model.startswith(("hf-hub:", "local-dir:")):
+        folder = _clip_folder(model, known)
+        whole = folder is not None or model.startswith("hf-hub:")
+        if not whole and model not in known:
+            raise BadConfig(f"open_clip has no model {model!r} and there is no such folder; "
+                            f"{nearest(model, ('ViT-B-32', 'ViT-L-14'))}")
+        checkpoint = None if whole else _checkpoint_file(pretrained)
+        if not whole and checkpoint is None:
             tags = open_clip.list_pretrained_tags_by_model(model)
             if pretrained not in tags:
-                # open_clip would go on with random weights and a warning.
                 raise BadConfig(f"open_clip has no weights {pretrained!r} for {model}; there are "
-                                f"{', '.join(tags[:4])}, ..., or give a checkpoint file")
+                                f"{', '.join(tags[:4]) or 'none'}, or give a checkpoint file")
+        source = model if folder is None else f"local-dir:{folder}"
         try:
             with hub_access():
-                network = open_clip.create_model(model, pretrained=pretrained, device="cpu")
-                self._tokenizer = open_clip.get_tokenizer(model)
+                # Without require_pretrained open_clip may go on with random weights.
+                network = open_clip.create_model(
+                    source, pretrained=None if whole else pretrained, device="cpu",
+                    require_pretrained=True,
+                )
+                self._tokenizer = open_clip.get_tokenizer(source)
         except Exception as error:  # the hub client raises many kinds
-            raise MissingModel(
-                _missing("CLIP", f"{model} ({pretrained})", "pretrained", error)
-            ) from None
+            raise MissingModel(_missing(
+                "CLIP", model if whole else f"{model} ({pretrained})",
+                "model" if whole else "pretrained", error,
+            )) from None
         self._network = network.eval()
-        self.name = f"clip:{model}:{Path(pretrained).name if looks_local else pretrained}"
-        self.revision = digest_file(pretrained) if looks_local else pretrained
+        if whole:
+            self.name = f"clip:{model if folder is None else folder.resolve().name}"
+            self.revision = _folder_digest(folder) if folder else "unknown"
+        else:
+            self.name = f"clip:{model}:{checkpoint.name if checkpoint else pretrained}"
+            self.revision = f"sha256:{digest_file(checkpoint)}" if checkpoint else pretrained
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Float32 ``[N, D]``."""
@@ -129,13 +145,30 @@ def _local_folder(model: str) -> Path | None:
     return None
 
 
+def _clip_folder(model: str, known: Sequence[str]) -> Path | None:
+    path = Path(model.removeprefix("local-dir:"))
+    return path if path.is_dir() and model not in known else None
+
+
+def _checkpoint_file(pretrained: str) -> Path | None:
+    path = Path(pretrained)
+    if path.is_file():
+        return path
+    if os.sep in pretrained or path.suffix in _WEIGHTS:
+        raise MissingModel(f"CLIP: no checkpoint file {pretrained}")
+    return None
+
+
 def _plain_name(model: str) -> str:
-    return Path(model).name
+    return Path(model).resolve().name
 
 
 def _folder_digest(folder: Path) -> str:
-    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    return f"sha256:{digest_file(weights[0])}" if weights else "unknown"
+    weights = sorted(path for path in folder.iterdir() if path.suffix in _WEIGHTS)
+    if not weights:
+        return "unknown"
+    digests = {path.name: digest_file(path) for path in weights}
+    return f"sha256:{digests.popitem()[1] if len(digests) == 1 else digest_json(digests)}"
 
 
 def _hub_commit(model: object) -> str:
@@ -146,4 +179,5 @@ def _hub_commit(model: object) -> str:
 def _missing(kind: str, model: str, option: str, error: Exception) -> str:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return (f"{kind} model {model!r} is not on this machine and could not be downloaded "
-            f"({reason[:200]}); connect to the hub once, or set class_text.encoder.options.{option} to a local copy")
+            f"({reason[:200]}); connect to the hub once, or set "
+            f"class_text.encoder.options.{option} to a local copy")

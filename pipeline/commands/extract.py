@@ -27,7 +27,7 @@ from data.files import digest_json
 from data.phases import Phase, calibration_phase, test_phase
 from data.protocols import sample_protocol
 from data.readers import READERS
-from data.splits import ClassSplit, class_split, held_out_subjects, make_split
+from data.splits import ClassSplit, class_split, held_out_groups, make_split
 from data.store import ParseReport, SequenceStore, build_store
 from pipeline.config import Experiment
 from pipeline.progress import bar, say
@@ -56,6 +56,7 @@ class Plan:
     store: SequenceStore
     split: ClassSplit
     phases: tuple[Phase, Phase]
+    calibration_group: str
     calibration_subjects: tuple[int, ...]
 
 
@@ -96,9 +97,12 @@ def resolve_split(experiment: Experiment) -> ClassSplit:
     """The experiment's class split."""
     config, dataset = experiment.split, experiment.dataset.name
     if config.unseen is not None:
-        return make_split(dataset, config.name, config.unseen, config.validation_unseen,
-                          config.validation_seed)
-    return class_split(dataset, config.name, config.validation_seed)
+        split = make_split(dataset, config.name, config.unseen, config.validation_unseen,
+                           config.validation_seed)
+    else:
+        split = class_split(dataset, config.name, config.validation_seed)
+    split.require_calibration()
+    return split
 
 
 def make_plan(experiment: Experiment, store: SequenceStore, split: ClassSplit) -> Plan:
@@ -107,14 +111,14 @@ def make_plan(experiment: Experiment, store: SequenceStore, split: ClassSplit) -
     protocol = sample_protocol(dataset.name, dataset.sample_protocol, dataset.train)
     subset = protocol.subsets(getattr(store, protocol.field))
     test = test_phase(store.label, subset, split)
-    subjects = experiment.calibration.subjects
+    group, subjects = getattr(store, protocol.group), experiment.calibration.subjects
     if subjects is None:
-        subjects = held_out_subjects(
-            set(store.subject[test.train].tolist()), experiment.calibration.share,
-            experiment.calibration.seed,
+        subjects = held_out_groups(
+            set(group[test.train].tolist()), experiment.calibration.share,
+            experiment.calibration.seed, protocol.group,
         )
-    calibration = calibration_phase(store.label, subset, store.subject, split, subjects)
-    return Plan(store, split, (test, calibration), tuple(subjects))
+    calibration = calibration_phase(store.label, subset, group, split, subjects)
+    return Plan(store, split, (test, calibration), protocol.group, tuple(subjects))
 
 
 def seen_test_accuracy(features: SkeletonFeatures) -> float:
@@ -159,9 +163,15 @@ def _announce(experiment: Experiment, plan: Plan, work: WorkDir) -> None:
     say(f"  test phase: {len(test.train)} training clips of {len(test.seen_classes)} seen classes, "
         f"{len(test.held_out)} test clips, {len(test.unseen_classes)} unseen classes")
     say(f"  calibration phase: {len(calibration.train)} training clips of "
-        f"{len(calibration.seen_classes)} classes, {len(calibration.held_out)} clips of subjects "
-        f"{list(plan.calibration_subjects)}, {len(calibration.unseen_classes)} validation-unseen "
-        f"classes ({plan.split.validation_choice})")
+        f"{len(calibration.seen_classes)} classes, {len(calibration.held_out)} clips of "
+        f"{plan.calibration_group}s {_some(plan.calibration_subjects)}, "
+        f"{len(calibration.unseen_classes)} validation-unseen classes "
+        f"({plan.split.validation_choice})")
+
+
+def _some(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8]))
+    return shown if len(numbers) <= 8 else f"{shown}, ... ({len(numbers)})"
 
 
 def _text(experiment: Experiment, work: WorkDir) -> Path:

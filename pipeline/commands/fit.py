@@ -166,9 +166,9 @@ def check_fit(config: FitConfig) -> None:
 
 
 def _method(config: FitConfig, seed: int) -> Any:
-    from zsl.methods.base import method_class
+    from zsl.methods import METHODS
 
-    return method_class(config.method.name)(**{**config.method.options, "seed": seed})
+    return METHODS.build(config.method.name, **{**config.method.options, "seed": seed})
 
 
 def _gate(config: FitConfig, seed: int) -> Any:

@@ -1,8 +1,7 @@
-"""What every zero-shot method offers, and where they are found by name."""
+"""What every zero-shot method offers."""
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from data.errors import BadConfig, BadInput
+from data.errors import BadInput
 
 Progress = Callable[[int, int], None]
 """Called with the steps done so far and the steps in all."""
@@ -88,39 +87,6 @@ class ZeroShotMethod(ABC):
     @abstractmethod
     def predict_proba(self, f_x: np.ndarray) -> np.ndarray:
         """Probabilities ``[N, U]`` over ``unseen_classes``; rows sum to 1."""
-
-
-_METHODS: dict[str, str] = {"sa_dvae": "zsl.methods.sa_dvae:SADVAE"}
-
-
-def register(name: str, target: str) -> None:
-    """Makes a method known as ``name``.
-
-    Args:
-        name: As users write it in a config.
-        target: ``"package.module:Class"``, imported when first asked for.
-    """
-    _METHODS[name] = target
-
-
-def method_names() -> list[str]:
-    """All registered names, sorted."""
-    return sorted(_METHODS)
-
-
-def method_class(name: str) -> type[ZeroShotMethod]:
-    """The class registered under a name.
-
-    Raises:
-        BadConfig: There is none.
-
-    >>> method_class("sa_dvae").__name__
-    'SADVAE'
-    """
-    if name not in _METHODS:
-        raise BadConfig(f"method {name!r} is not known; choose one of {method_names()}")
-    module, _, attribute = _METHODS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def check_training_data(

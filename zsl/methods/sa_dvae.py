@@ -28,6 +28,7 @@ from zsl.methods.base import (
 )
 from zsl.methods.sa_dvae_training import Trainer, Weights
 from zsl.schedules import cross_alignment_weight, cyclical_annealing
+from zsl.threads import single_threaded
 from zsl.vae import AlignedVAE, Discriminator, sample_gaussian
 
 _PROGRESS_EVERY = 20
@@ -112,6 +113,7 @@ class SADVAE(ZeroShotMethod):
         """Training steps that ``fit`` takes on so many samples."""
         return self.params.epochs * -(-samples // self.params.batch_size)
 
+    @single_threaded()
     def fit(
         self,
         f_x: np.ndarray,
@@ -188,6 +190,7 @@ class SADVAE(ZeroShotMethod):
         z_v, z_r = self._vae.split(mean)
         return Latents(z_r=z_r.numpy().copy(), z_v=z_v.numpy().copy())
 
+    @single_threaded()
     def fit_unseen_classifier(self, unseen_classes: Sequence[int]) -> SADVAE:
         """Trains C_u (eq. 8) on draws of z_y from the text of these classes.
 

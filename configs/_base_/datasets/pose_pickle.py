@@ -1,0 +1,12 @@
+# Any data set as mmaction2's and pyskl's pickle of 3D skeletons; here NTU-60. For
+# one of your own, give it a name and reader_options class_names=[...] or a text
+# file with one a line; layout="kinect-v1", or dict(joints=[...], bones=[[child,
+# parent], ...], center=..., spine=[lower, upper], shoulders=[left, right],
+# hips=[left, right]); and train_split, the split whose clips train.
+dataset = dict(
+    name="ntu60",
+    reader="pose_pickle",
+    reader_options=dict(dataset="ntu60", layout="nturgb+d", train_split=None),
+    cleaning=[dict(type="keep_most_active", bodies=2)],
+    sample_protocol="cross-subject",
+)

@@ -1,0 +1,227 @@
+"""The neutral pickle of mmaction2 and pyskl: any data set, any joint layout, 3D.
+
+``dict(split={name: [frame_dir, ...]}, annotations=[dict(frame_dir, label,
+total_frames, keypoint[M, T, V, 3]), ...])``. The file is opened by
+``data.readers.safe_pickle``, which executes nothing that is in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.classes import class_names as names_of
+from data.classes import register_dataset
+from data.errors import BadConfig, BadInput, ClipError
+from data.readers.base import Entry, Reader, Scan, Skip
+from data.readers.raw_file import printable
+from data.readers.safe_pickle import load
+from data.registry import nearest
+from data.skeleton import NTU_RGBD, JointLayout, layout_of, mapping_by_name, present
+
+TRAIN, TEST = 1, 2
+_NTU_NAME = re.compile("S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})")
+
+
+class PosePickleReader(Reader):
+    """Reads the clips of one or several pickles.
+
+    A file is loaded whole, once in each process that reads from it, and stays
+    in memory until another one is read: expect the file's size in memory for
+    each worker.
+
+    Args:
+        sources: Pickle files.
+        dataset: The data set's name.
+        class_names: Class names in label order, or a text file with one a line;
+            None for a data set whose classes are known.
+        layout: "nturgb+d", "kinect-v1", "utd-mhad", or one's own as
+            ``data.skeleton.layout_of`` takes it. Joints are mapped to the 25 of
+            "nturgb+d" where their names allow it, and kept as they are otherwise.
+        train_split: The name of a list in ``split``: ``replication`` is 1 for
+            the clips in it and 2 for all others. None: not told apart.
+
+    ``frame_dir`` is the sample id. Where it is an NTU name, ``SsssCcccPpppRrrrAaaa``,
+    setup, camera, subject and, without ``train_split``, replication are taken
+    from it; otherwise they are unknown.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str | Path],
+        dataset: str,
+        class_names: Sequence[str] | str | None = None,
+        layout: str | Mapping[str, Any] = "nturgb+d",
+        train_split: str | None = None,
+    ) -> None:
+        super().__init__(sources)
+        self.dataset = dataset
+        names = names_of(dataset) if class_names is None else register_dataset(dataset, class_names)
+        self.num_classes = len(names)
+        self.source_layout = layout_of(layout)
+        self._mapping = None
+        if self.source_layout is not NTU_RGBD:
+            self._mapping = mapping_by_name(self.source_layout)
+        self.layout: JointLayout = NTU_RGBD if self._mapping else self.source_layout
+        self.train_split = train_split
+
+    def scan(self) -> Scan:
+        """Lists the clips, sorted by sample id.
+
+        Raises:
+            BadInput: A file cannot be read, asks for anything but arrays and
+                builtin containers, is no such pickle, or holds 2D poses.
+            BadConfig: There is no split of the name ``train_split``.
+        """
+        scan = Scan()
+        known: dict[str, Entry] = {}
+        for source in self.sources:
+            if source.is_dir():
+                raise BadInput(f"{printable(source)}: is a folder; --raw takes the pickle file")
+            pickled = _pickled(source)
+            train = self._training_clips(pickled, source)
+            for number, name, label, problem in pickled.listed:
+                if not problem and not 0 <= label < self.num_classes:
+                    problem = f"label {label} is not in 0..{self.num_classes - 1}"
+                if not problem and name in known:
+                    problem = f"is there twice; the first, in {printable(known[name].path)}, is used"
+                if problem:
+                    shown = printable(name) if name else f"{printable(source)}: annotation {number}"
+                    scan.skipped.append(Skip(shown, problem))
+                    continue
+                identity = _identity(name)
+                if train is not None:
+                    identity["replication"] = TRAIN if name in train else TEST
+                known[name] = Entry(name, label, str(source), name, **identity)
+        if not known and not scan.skipped:
+            raise BadInput(f"{', '.join(map(printable, self.sources))}: holds no annotations")
+        scan.entries = [known[name] for name in sorted(known)]
+        return scan
+
+    def _training_clips(self, pickled: _Pickled, source: Path) -> frozenset[str] | None:
+        if self.train_split is None:
+            return None
+        if self.train_split not in pickled.splits:
+            raise BadConfig(f"{printable(source)}: has no split {self.train_split!r}; "
+                            f"{nearest(self.train_split, pickled.splits)}")
+        return pickled.splits[self.train_split]
+
+    def read(self, entry: Entry) -> np.ndarray:
+        """Reads one clip.
+
+        Returns:
+            Float32 ``[M, T, V, 3]``: the bodies that appear, joints as ``layout``.
+
+        Raises:
+            ClipError: The pose is no such array, is not finite as float32, has
+                another length than ``total_frames``, or holds no body.
+        """
+        annotation = _pickled(Path(entry.path)).annotations.get(entry.member)
+        where = printable(entry.where)
+        if annotation is None:
+            raise ClipError(f"{where}: is no longer in the file")
+        keypoint = self._checked(annotation, where)
+        bodies = present(keypoint).any(axis=1)
+        if not bodies.any():
+            raise ClipError(f"{where}: no body in any of its {keypoint.shape[1]} frames")
+        keypoint = keypoint[bodies]
+        return keypoint if self._mapping is None else self._mapping(keypoint)
+
+    def _checked(self, annotation: Mapping[str, Any], where: str) -> np.ndarray:
+        keypoint, joints = annotation.get("keypoint"), self.source_layout.num_joints
+        expected = f"[bodies, frames, {joints}, 3]"
+        if not isinstance(keypoint, np.ndarray) or keypoint.dtype.kind not in "fiu":
+            raise ClipError(f"{where}: 'keypoint' is no array of numbers {expected}")
+        if keypoint.ndim != 4 or keypoint.shape[2:] != (joints, 3) or 0 in keypoint.shape:
+            problem = f"'keypoint' has shape {keypoint.shape}, expected {expected} as of layout "
+            raise ClipError(f"{where}: {problem}{self.source_layout.name!r}")
+        frames = annotation.get("total_frames", keypoint.shape[1])
+        if not _is_integer(frames) or frames != keypoint.shape[1]:
+            raise ClipError(f"{where}: 'total_frames' is {ascii(frames)[:40]}, 'keypoint' has "
+                            f"{keypoint.shape[1]} frames")
+        with np.errstate(over="ignore"):
+            keypoint = keypoint.astype(np.float32)
+        if not np.isfinite(keypoint).all():
+            raise ClipError(f"{where}: 'keypoint' holds a number that is not finite as float32")
+        return keypoint
+
+
+@dataclass(frozen=True)
+class _Pickled:
+    """A file's content: annotations by ``frame_dir``, and all of them in a list.
+
+    Attributes:
+        listed: Number (from 1), ``frame_dir``, label and what is wrong of each.
+    """
+
+    annotations: dict[str, Mapping[str, Any]]
+    listed: list[tuple[int, str, int, str]]
+    splits: dict[str, frozenset[str]]
+
+
+def _pickled(path: Path) -> _Pickled:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise BadInput(f"{printable(path)}: cannot be read: {error.strerror}") from None
+    return _load(str(path), status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=1)
+def _load(path: str, modified: int, size: int) -> _Pickled:
+    where = printable(path)
+    content = load(path)
+    fine = isinstance(content, dict) and isinstance(content.get("annotations"), list)
+    if not fine or not isinstance(content.get("split", {}), dict):
+        raise BadInput(f"{where}: expected dict(split={{name: [frame_dir, ...]}}, "
+                       "annotations=[dict(frame_dir, label, keypoint, ...), ...])")
+    splits = {}
+    for name, members in content.get("split", {}).items():
+        if not isinstance(name, str) or not isinstance(members, (list, tuple)) or not all(
+            isinstance(member, str) for member in members
+        ):
+            raise BadInput(f"{where}: split {ascii(name)[:40]} is no list of frame_dirs")
+        splits[str(name)] = frozenset(map(str, members))
+    annotations: dict[str, Mapping[str, Any]] = {}
+    listed = []
+    for number, annotation in enumerate(content["annotations"], start=1):
+        name, label, problem = _listed(annotation)
+        listed.append((number, name, label, problem))
+        if name and not problem:
+            annotations.setdefault(name, annotation)
+    shapes = [getattr(a.get("keypoint"), "shape", ()) for a in annotations.values()]
+    if shapes and all(len(shape) == 4 and shape[3] == 2 for shape in shapes):
+        raise BadInput(f"{where}: holds 2D poses (keypoint [bodies, frames, joints, 2]); "
+                       "3D skeletons are needed")
+    return _Pickled(annotations, listed, splits)
+
+
+def _listed(annotation: Any) -> tuple[str, int, str]:
+    """``frame_dir``, label and what is wrong."""
+    if not isinstance(annotation, dict):
+        return "", 0, "is no dict"
+    name, label = annotation.get("frame_dir"), annotation.get("label")
+    if not isinstance(name, str) or not name or not name.isprintable():
+        return "", 0, f"'frame_dir' is {ascii(name)[:40]}, expected a name"
+    if not _is_integer(label):
+        return str(name), 0, f"'label' is {ascii(label)[:40]}, expected an integer"
+    return str(name), int(label), ""
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+
+def _identity(name: str) -> dict[str, int]:
+    match = _NTU_NAME.fullmatch(name)
+    if match is None:
+        return {}
+    setup, camera, subject, replication, _ = map(int, match.groups())
+    return {"setup": setup, "camera": camera, "subject": subject, "replication": replication}

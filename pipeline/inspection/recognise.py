@@ -1,0 +1,105 @@
+"""What a path is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from data.caches import CALIBRATION, SKELETON_FORMAT, TEST, TEXT_FORMAT
+from data.errors import BadInput
+from data.readers import READERS
+from data.store import STORE_FORMAT
+from pipeline.inspection.features import describe_skeleton, describe_text
+from pipeline.inspection.records import describe_result, describe_work_dir
+from pipeline.inspection.sources import ClipSource, Options, StoreSource, open_raw
+from pipeline.results import FORMAT as RESULT_FORMAT
+from pipeline.results import find_results
+from pipeline.workdir import WorkDir
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A path of a known kind.
+
+    Attributes:
+        describe: Makes the description.
+        clips: Where its clips can be drawn from; None if it has no coordinates.
+    """
+
+    describe: Callable[[], dict[str, Any]]
+    clips: ClipSource | None = None
+
+
+def recognise(path: Path, options: Options) -> Recognised:
+    """Finds out what a path is.
+
+    Raises:
+        BadInput: It does not exist or is nothing that is known.
+    """
+    if not path.exists():
+        raise BadInput(f"{path}: no such file or folder; {_known()}")
+    if options.reader is None:
+        if path.is_file() and h5py.is_hdf5(path):
+            known = _hdf5(path, options)
+        else:
+            known = _work_dir(path, options) or _result(path)
+        if known is not None:
+            return known
+    raw = open_raw(path, options)
+    if raw is None:
+        raise BadInput(f"{path}: not recognised; {_known()}; --reader NAME says why a reader "
+                       "refuses it")
+    return Recognised(lambda: raw.describe(options), raw)
+
+
+def _known() -> str:
+    return (f"inspect shows raw recordings ({', '.join(READERS.names())}: folders or archives), a "
+            "sequence store, skeleton or text features (.h5), a result record (.json) and a "
+            "work directory")
+
+
+def _hdf5(path: Path, options: Options) -> Recognised | None:
+    try:
+        with h5py.File(path, "r") as file:
+            found = file.attrs.get("format")
+    except OSError as error:
+        raise BadInput(f"{path}: a damaged HDF5 file ({error})") from None
+    if found == STORE_FORMAT:
+        store = StoreSource(path)
+        return Recognised(lambda: store.describe(options), store)
+    if found == SKELETON_FORMAT:
+        return Recognised(lambda: describe_skeleton(path))
+    if found == TEXT_FORMAT:
+        return Recognised(lambda: describe_text(path))
+    return None
+
+
+def _result(path: Path) -> Recognised | None:
+    if path.suffix != ".json" or not path.is_file():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(value, dict) or value.get("format") != RESULT_FORMAT:
+        return None
+    return Recognised(lambda: describe_result(path))
+
+
+def _work_dir(path: Path, options: Options) -> Recognised | None:
+    if not path.is_dir():
+        return None
+    work = WorkDir(path)
+    files = (work.store, work.skeleton(TEST), work.skeleton(CALIBRATION), work.text)
+    if not any(file.is_file() for file in files) and not find_results(path):
+        return None
+    try:
+        clips = StoreSource(work.store) if work.store.is_file() else None
+    except BadInput:
+        clips = None  # the description says what is wrong with the store
+    return Recognised(lambda: describe_work_dir(path), clips)

@@ -1,0 +1,284 @@
+"""Raw recordings and sequence stores: clips with coordinates."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.caches import IDENTITY
+from data.classes import class_names
+from data.errors import BadConfig, BadInput, ClipError
+from data.readers import READERS, Reader, Scan
+from data.registry import nearest
+from data.skeleton import LAYOUTS, Clip, JointLayout
+from data.splits import class_split
+from data.store import SequenceStore
+from pipeline.inspection.measures import (
+    Coordinates,
+    class_table,
+    count_values,
+    identity,
+    lengths,
+    one_clip,
+    protocol_table,
+    spread,
+)
+
+#: Readers in the order in which they are tried: those whose file names say most first.
+_FIRST = ("ntu", "utd_mhad", "pku_mmd", "nw_ucla", "pose_pickle")
+#: NTU-120 added setups 18 to 32, and recorded only actions 61 to 120 in them.
+_NTU60_SETUPS, _NTU60_ACTIONS = 17, 60
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may say about clips to be described.
+
+    Attributes:
+        reader: Name in ``data.readers.READERS``; None: try all.
+        dataset: Whose class names and protocols hold; None: the reader's, or a guess.
+        split: A class split of that data set, to mark seen and unseen classes.
+        read: Read the coordinates of at most so many clips, evenly spread; 0: all.
+    """
+
+    reader: str | None = None
+    dataset: str | None = None
+    split: str | None = None
+    read: int = 1000
+
+
+class ClipSource(ABC):
+    """Something that holds clips one can describe and draw.
+
+    Attributes:
+        layout: The clips' joints and bones.
+        names: Class names in label order.
+        sample_ids: In the source's order.
+    """
+
+    layout: JointLayout
+    names: Sequence[str]
+    sample_ids: Sequence[str]
+
+    @abstractmethod
+    def describe(self, options: Options) -> dict[str, Any]:
+        """What the source holds."""
+
+    @abstractmethod
+    def clip_at(self, index: int) -> Clip:
+        """One clip by position."""
+
+    def clip(self, sample_id: str | None) -> Clip:
+        """One clip by sample id; None: the first that can be read.
+
+        Raises:
+            BadInput: There is no such clip, or it cannot be read.
+        """
+        if sample_id is None:
+            for index in range(len(self.sample_ids)):
+                try:
+                    return self.clip_at(index)
+                except ClipError as error:
+                    last = error
+            raise last
+        index = {name: i for i, name in enumerate(self.sample_ids)}.get(sample_id)
+        if index is None:
+            known = list(self.sample_ids)
+            hint = nearest(sample_id, known) if len(known) <= 20 or _close(sample_id, known) \
+                else f"the first is {known[0]!r}, the last {known[-1]!r}"
+            raise BadInput(f"clip {sample_id!r} is not there; {hint}")
+        return self.clip_at(index)
+
+    def describe_clip(self, clip: Clip) -> dict[str, Any]:
+        """What one clip holds."""
+        return {
+            "sample_id": clip.sample_id, "label": clip.label, "class": self.names[clip.label],
+            **{name: getattr(clip, name) for name in IDENTITY if getattr(clip, name) >= 0},
+            **one_clip(clip.keypoint),
+        }
+
+
+class RawSource(ClipSource):
+    """Raw recordings behind a reader."""
+
+    def __init__(self, path: Path, name: str, reader: Reader, scan: Scan) -> None:
+        self.path, self.reader, self.reader_name, self.scan = path, reader, name, scan
+        self.layout = reader.layout
+        self.sample_ids = [entry.sample_id for entry in scan.entries]
+        self.label = np.asarray([entry.label for entry in scan.entries], np.int64)
+        self.names = _names(reader, self.label)
+
+    def clip_at(self, index: int) -> Clip:
+        entry = self.scan.entries[index]
+        return Clip(entry.sample_id, entry.label, self.reader.read(entry),
+                    **{name: getattr(entry, name) for name in IDENTITY})
+
+    def describe(self, options: Options) -> dict[str, Any]:
+        gathered, skipped = Coordinates(), [vars(skip) for skip in self.scan.skipped]
+        for index in spread(len(self.sample_ids), options.read):
+            try:
+                gathered.add(self.clip_at(int(index)).keypoint)
+            except ClipError as error:
+                skipped.append({"name": self.sample_ids[index], "reason": str(error)})
+        if not gathered.frames:
+            raise BadInput(f"{self.path}: none of its clips can be read; the first: "
+                           f"{skipped[-1]['reason']}")
+        columns = {name: np.asarray([getattr(entry, name) for entry in self.scan.entries])
+                   for name in IDENTITY}
+        return {
+            "kind": "raw recordings", "path": str(self.path), "reader": self.reader_name,
+            "dataset": self.reader.dataset, "layout": self.layout.name,
+            "joints": self.layout.num_joints,
+            **_common(self.reader.dataset, self.names, self.label, columns, options),
+            "frames": lengths(gathered.frames),
+            "bodies_per_clip": count_values(gathered.bodies),
+            "coordinates": gathered.describe(len(self.sample_ids)),
+            "skipped": skipped,
+        }
+
+
+class StoreSource(ClipSource):
+    """A sequence store."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.store = path, SequenceStore(path)
+        self.names, self.sample_ids = self.store.class_names, self.store.sample_id.tolist()
+
+    @property
+    def layout(self) -> JointLayout:  # type: ignore[override]
+        """Looked up late: a store of unknown layout can be described, not drawn."""
+        if self.store.layout not in LAYOUTS:
+            raise BadInput(f"{self.path}: the bones of layout {self.store.layout!r} are not "
+                           f"known; {nearest(self.store.layout, LAYOUTS)}")
+        return LAYOUTS[self.store.layout]
+
+    def clip_at(self, index: int) -> Clip:
+        return self.store.clip(index)
+
+    def describe(self, options: Options) -> dict[str, Any]:
+        store, gathered = self.store, Coordinates()
+        for index in spread(len(store), options.read):
+            gathered.add(store.keypoint(int(index)))
+        columns = {name: getattr(store, name) for name in IDENTITY}
+        report = self._report()
+        return {
+            "kind": "sequence store", "path": str(self.path), "dataset": store.dataset,
+            "layout": store.layout, "joints": store.keypoint(0).shape[2],
+            "bytes": self.path.stat().st_size, "digest": store.digest,
+            **_common(store.dataset, self.names, store.label, columns, options),
+            "frames": lengths(store.num_frames),
+            "bodies_per_clip": count_values(store.num_bodies),
+            "coordinates": gathered.describe(len(store)),
+            "cleaning": [dict(step) for step in store.cleaning],
+            "parse_report": report and {k: v for k, v in report.items() if k in (
+                "found", "stored", "empty_frames")},
+            "skipped": report["skipped"] if report else [],
+            "checks": [
+                {"check": "index and coordinates agree", "passed": True},
+                {"check": "sample ids are unique",
+                 "passed": len(set(self.sample_ids)) == len(self.sample_ids)},
+                {"check": "labels are within class_names",
+                 "passed": bool(((store.label >= 0) & (store.label < len(self.names))).all())},
+                {"check": "parse report counts the clips stored here",
+                 "passed": bool(report) and report["stored"] == len(store)},
+            ],
+        }
+
+    def _report(self) -> dict[str, Any] | None:
+        path = self.path.with_name(self.path.name + ".report.json")
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+            return report if {"found", "stored", "skipped"} <= set(report) else None
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def open_raw(path: Path, options: Options) -> RawSource | None:
+    """Finds the reader that understands a path; None if there is none.
+
+    Raises:
+        BadInput: ``options.reader`` names one and it refuses the path.
+    """
+    if options.reader is not None:
+        reader, scan = _scan(options.reader, path, options.dataset)
+        if not scan.entries:
+            why = f"; {scan.skipped[0].name}: {scan.skipped[0].reason}" if scan.skipped else ""
+            raise BadInput(f"{path}: reader {options.reader!r} finds no clip in it{why}")
+        return RawSource(path, options.reader, reader, scan)
+    known = READERS.names()
+    for name in sorted(known, key=lambda name: _FIRST.index(name) if name in _FIRST else 99):
+        try:
+            reader, scan = _scan(name, path, options.dataset)
+        except BadInput:
+            continue
+        if scan.entries:
+            return RawSource(path, name, reader, scan)
+    return None
+
+
+def _scan(name: str, path: Path, dataset: str | None) -> tuple[Reader, Scan]:
+    if name == "ntu":
+        dataset = dataset or _guess_ntu(path)
+    reader = _build(name, path, dataset)
+    return reader, reader.scan()
+
+
+def _build(name: str, path: Path, dataset: str | None) -> Reader:
+    """Gives a reader what it cannot do without."""
+    options: dict[str, Any] = {}
+    for parameter in list(inspect.signature(READERS.get(name)).parameters.values())[1:]:
+        required = parameter.default is parameter.empty
+        if parameter.name == "dataset" and (required or dataset):
+            options["dataset"] = dataset or path.stem
+        elif parameter.name == "num_classes" and required:
+            options["num_classes"] = len(class_names(dataset or path.stem))
+    return READERS.build(name, [path], **options)
+
+
+def _guess_ntu(path: Path) -> str:
+    """Which data set in NTU format this is, from setup and action numbers alone."""
+    from data.readers.ntu import NTUReader
+
+    # Numbers have three digits, so nothing is left out as out of range here.
+    scan = NTUReader([path], dataset="any", num_classes=999).scan()
+    pairs = {(entry.setup, entry.label + 1) for entry in scan.entries}
+    action = max((a for _, a in pairs), default=0)
+    if any(s > _NTU60_SETUPS and a <= _NTU60_ACTIONS for s, a in pairs):
+        return "synthetic" if action <= len(class_names("synthetic")) else "ntu120"
+    return "ntu120" if action > _NTU60_ACTIONS else "ntu60"
+
+
+def _names(reader: Reader, label: np.ndarray) -> Sequence[str]:
+    try:
+        names: Sequence[str] = class_names(reader.dataset)
+    except BadConfig:
+        names = tuple(getattr(reader, "class_names", ()) or ())
+    more = range(len(names), int(label.max()) + 1)
+    return [*names, *(f"class {index}" for index in more)]
+
+
+def _common(
+    dataset: str, names: Sequence[str], label: np.ndarray, columns: dict[str, np.ndarray],
+    options: Options,
+) -> dict[str, Any]:
+    split = class_split(dataset, options.split) if options.split else None
+    table = class_table(names, label, None, split and split.seen, split.unseen if split else ())
+    return {
+        "clips": len(label),
+        "classes_with_clips": f"{sum(row['clips'] > 0 for row in table)} of {len(names)}",
+        **({"split": options.split} if split else {}),
+        "identity": identity(columns),
+        "sample_protocols": protocol_table(dataset, columns, label, split and split.unseen),
+        "classes": table,
+    }
+
+
+def _close(name: str, known: Sequence[str]) -> bool:
+    return nearest(name, known).startswith("did you mean")

@@ -1,0 +1,228 @@
+"""A tiny experiment on synthetic recordings, and a quick way to run commands on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# No test needs a model hub, and one thread gives the same sums on every machine.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TINY_EXPERIMENT = """
+_input = [dict(type="PoseDecode"), dict(type="FormatGCNInput", num_person=1),
+          dict(type="PackActionInputs")]
+dataset = dict(
+    name="synthetic", reader="ntu", reader_options=dict(dataset="synthetic", num_classes=40),
+    cleaning=[dict(type="keep_most_active", bodies=1)],
+)
+split = dict(name="default")
+backbone = dict(
+    name="stgcn-test",
+    model=dict(
+        type="RecognizerGCN",
+        backbone=dict(type="STGCN", graph_cfg=dict(layout="nturgb+d", mode="stgcn_spatial"),
+                      base_channels=4, num_stages=2, inflate_stages=[2], down_stages=[2],
+                      num_person=1),
+        cls_head=dict(type="GCNHead", in_channels=8, dropout=0.5),
+    ),
+    prepare=[dict(type="PreNormalize3D")],
+    train_pipeline=[
+        dict(type="RandomTemporalCrop", shortest=0.8), dict(type="RandomRotation3D"),
+        dict(type="RandomScale3D"), dict(type="UniformSampleFrames", clip_len=8), *_input,
+    ],
+    test_pipeline=[
+        dict(type="UniformSampleFrames", clip_len=8, num_clips=1, test_mode=True), *_input,
+    ],
+    epochs=2, batch_size=32,
+    optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1, momentum=0.9)),
+)
+class_text = dict(encoder=dict(name="sentence_bert", options=dict(model="all-MiniLM-L6-v2")))
+fit = dict(
+    method=dict(name="sa_dvae", options=dict(
+        epochs=2, batch_size=32, z_r_dim=8, z_v_dim=4, classifier_epochs=10)),
+    seeds=2,
+)
+"""
+
+# A process that has imported everything and makes a copy of itself for each
+# command: a start then costs nothing, and any moment can be its last.
+_SERVER = """
+import json, os, signal, sys
+import extractors.mm, extractors.features, extractors.training, extractors.text
+import sentence_transformers
+import pipeline.commands.extract, pipeline.commands.fit, pipeline.commands.report
+import zsl.protocols, zsl.methods.sa_dvae
+from pipeline.cli import main
+extractors.mm.register()
+
+def die_before_rename(number):
+    rename, left = os.replace, [number]
+    def replace(*arguments, **options):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rename(*arguments, **options)
+    os.replace = replace
+
+print("ready", flush=True)
+for line in sys.stdin:
+    job = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        for descriptor, path in enumerate((os.devnull, job["out"], job["err"])):
+            mode = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            os.dup2(os.open(path, mode), descriptor)
+        os.chdir(job["cwd"])
+        if job["rename"]:
+            die_before_rename(job["rename"])
+        sys.argv = ["pipeline", *job["argv"]]
+        main()
+        sys.exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended; ``code`` is -9 after SIGKILL."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Commands:
+    """Runs ``pipeline ...`` one at a time, each in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server = subprocess.Popen(
+            [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert self._read() == "ready"
+
+    def start(self, *argv: Any, die_before_rename: int = 0) -> int:
+        """Starts a command and returns its process id; ``wait`` must follow."""
+        job = {"argv": [str(a) for a in argv], "cwd": str(self._folder),
+               "out": str(self._folder / "out"), "err": str(self._folder / "err"),
+               "rename": die_before_rename}
+        for name in ("out", "err"):
+            (self._folder / name).write_text("")
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps(job) + "\n")
+        self._server.stdin.flush()
+        return int(self._read())
+
+    def wait(self) -> Ended:
+        """Waits for the command started last."""
+        code = int(self._read())
+        return Ended(code, *((self._folder / name).read_text() for name in ("out", "err")))
+
+    def run(self, *argv: Any, die_before_rename: int = 0) -> Ended:
+        """Runs a command to its end."""
+        self.start(*argv, die_before_rename=die_before_rename)
+        return self.wait()
+
+    def close(self) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait(timeout=30)
+
+    def _read(self) -> str:
+        assert self._server.stdout is not None
+        return self._server.stdout.readline().strip()
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """See ``Commands``."""
+    server = Commands(tmp_path_factory.mktemp("commands"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a fresh interpreter with the given arguments, from another folder."""
+    def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd="/",
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=300, check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The config file of the tiny experiment."""
+    path = tmp_path_factory.mktemp("config") / "tiny.py"
+    path.write_text(TINY_EXPERIMENT)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """160 short recordings: 40 actions, subjects 1, 2 and 4 for training, 3 for the test."""
+    from data.synthetic import Settings, generate, write_ntu
+
+    folder = tmp_path_factory.mktemp("raw")
+    write_ntu(generate(Settings(performers=4, cameras=1, frames=(16, 20))), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_work(
+    tmp_path_factory: pytest.TempPathFactory, tiny_config: Path, tiny_raw: Path,
+    commands: Commands, python: Callable[..., Any],
+) -> Path:
+    """A work directory with caches, results and report. Not to be changed: see ``copy_of``.
+
+    ``extract`` is run as a user would, in a fresh interpreter.
+    """
+    work = tmp_path_factory.mktemp("work") / "tiny"
+    ended = python("-m", "pipeline", "extract", tiny_config, "--raw", tiny_raw, "--work-dir", work)
+    assert ended.returncode == 0, ended.stderr
+    for arguments in (("fit", tiny_config), ("report",)):
+        done = commands.run(*arguments, "--work-dir", work)
+        assert done.code == 0, done.err
+    return work
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[..., Path]:
+    """Copies parts of a work directory, times included, into one of the test's own."""
+    def copy(work: Path, parts: Sequence[str] = ("store", "backbones", "features", "results")) -> Path:
+        for part in parts:
+            shutil.copytree(work / part, tmp_path / "copy" / part)
+        return tmp_path / "copy"
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[..., None]:
+    """Polls until a condition holds."""
+    def wait(condition: Callable[[], Any], seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.002)
+
+    return wait

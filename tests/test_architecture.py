@@ -1,0 +1,110 @@
+"""Who may import whom, and what a quick command must not load."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MAY_IMPORT = {
+    "data": {"data"},
+    "extractors": {"data", "extractors"},
+    "zsl": {"data", "zsl"},
+    "pipeline": {"data", "extractors", "zsl", "pipeline", "configs"},
+    "configs": set(),
+}
+OURS = set(MAY_IMPORT)
+HEAVY = {"mmaction", "mmcv", "torchvision", "sentence_transformers", "open_clip"}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(tree: ast.AST, module_level: bool = False) -> Iterator[str]:
+    """Top-level names of what a module imports, anywhere or when it is loaded."""
+    if module_level and isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        return
+    if isinstance(tree, ast.Import):
+        yield from (alias.name.split(".")[0] for alias in tree.names)
+    elif isinstance(tree, ast.ImportFrom):
+        assert tree.level == 0, "relative import"
+        yield (tree.module or "").split(".")[0]
+    for child in ast.iter_child_nodes(tree):
+        yield from imported(child, module_level)
+
+
+def named_in_strings(tree: ast.AST) -> Iterator[str]:
+    """Packages of ``"package.module:Part"`` strings, which registries import later."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            module, colon, part = node.value.partition(":")
+            if colon and part.isidentifier() and module.replace(".", "").isidentifier():
+                yield module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
+def test_imports_go_one_way(package: str) -> None:
+    assert modules(package)
+    for path in modules(package):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        strangers = (set(imported(tree)) | set(named_in_strings(tree))) & OURS - MAY_IMPORT[package]
+        assert not strangers, f"{path.relative_to(ROOT)} imports {strangers}"
+
+
+@pytest.mark.parametrize("package", ["data", "zsl", "pipeline"])
+def test_only_extractors_touch_the_skeleton_toolbox(package: str) -> None:
+    for path in modules(package):
+        found = set(imported(ast.parse(path.read_text(encoding="utf-8"))))
+        assert not found & (HEAVY - {"open_clip", "sentence_transformers"}), path
+
+
+def test_the_import_check_sees_every_form() -> None:
+    tree = ast.parse("import zsl.vae as v\ndef f():\n    from pipeline import cli\nX = 'zsl.a:B'")
+    assert set(imported(tree)) == {"zsl", "pipeline"}
+    assert set(imported(tree, module_level=True)) == {"zsl"}
+    assert set(named_in_strings(tree)) == {"zsl"}
+
+
+def loaded(python: Callable[..., Any], code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after the code."""
+    ended = python("-c", f"{code}\nimport sys, json\n"
+                         "print('\\n' + json.dumps(sorted({m.split('.')[0] for m in sys.modules})))")
+    assert ended.returncode == 0, ended.stderr
+    return set(json.loads(ended.stdout.splitlines()[-1]))
+
+
+def test_the_command_line_is_light(python: Callable[..., Any]) -> None:
+    found = loaded(python, "import pipeline.cli")
+    assert "pipeline" in found
+    # numpy alone would be quick; torch, h5py and scipy are what takes seconds.
+    assert not found & (HEAVY | {"torch", "numpy", "scipy", "h5py", "mmengine", "sklearn"})
+
+
+def test_help_is_light(python: Callable[..., Any]) -> None:
+    code = """
+import sys
+from pipeline.cli import main
+sys.argv = ["pipeline", "--help"]
+try:
+    main()
+except SystemExit as ended:
+    assert ended.code == 0
+"""
+    ended = python("-c", code)
+    for command in ("extract", "fit", "report", "demo-data"):
+        assert command in ended.stdout
+    assert not loaded(python, code) & (HEAVY | {"torch", "numpy", "scipy", "h5py", "mmengine"})
+
+
+def test_stage_two_and_the_report_do_without_the_skeleton_toolbox(python: Callable[..., Any]) -> None:
+    found = loaded(python, "import zsl, zsl.protocols, zsl.methods.sa_dvae, zsl.gates, pipeline.cli,"
+                           "pipeline.report.page, pipeline.commands.extract, pipeline.commands.fit,"
+                           "pipeline.commands.report, pipeline.commands.demo_data")
+    assert "torch" in found
+    assert not found & HEAVY

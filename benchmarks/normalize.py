@@ -1,12 +1,13 @@
 """How long the normalizations take, beside plain loops over bodies, frames and joints.
 
 Clips come from the generator of ``data.synthetic``, with stretches in which a body
-is absent; each has two bodies. The plain loops follow the definitions one joint
+is absent; each has two bodies. Times are of one core if OMP_NUM_THREADS=1, the
+fastest of some rounds for both sides. The plain loops follow the definitions one joint
 at a time; every result is compared with theirs to 1e-5, and that of
 ``pre_normalize_3d`` with mmaction2's own class as well. The last line is
 ``ratio N.N``: the smallest speed-up over a plain loop.
 
-    OMP_NUM_THREADS=1 python benchmarks/normalize.py --clips 20 --repeat 5
+    OMP_NUM_THREADS=1 python benchmarks/normalize.py --clips 12 --repeat 3
 """
 
 from __future__ import annotations
@@ -203,8 +204,8 @@ def fastest(step: Step, made: Sequence[np.ndarray], repeat: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--clips", type=int, default=20, help="how many clips")
-    parser.add_argument("--repeat", type=int, default=5, help="rounds; the fastest counts, by clip")
+    parser.add_argument("--clips", type=int, default=12, help="how many clips")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds; the fastest counts, by clip")
     options = parser.parse_args()
     if options.clips < 1 or options.repeat < 1:
         parser.error("--clips and --repeat: expected 1 or more")
@@ -215,8 +216,7 @@ def main() -> None:
     ratios = []
     for name, (ours, plain) in NORMALIZATIONS.items():
         worst = max(compare(name, ours(clip), plain(clip)) for clip in made)
-        # The loops are slow enough to be timed once.
-        fast, slow = fastest(ours, made, options.repeat), fastest(plain, made, 1)
+        fast, slow = (fastest(step, made, options.repeat) for step in (ours, plain))
         ratios.append(slow / fast)
         table.add_row(name, f"{1e3 * fast:.3f}", f"{1e3 * slow:.1f}", f"{ratios[-1]:.0f}",
                       f"{worst:.0e}")

@@ -48,7 +48,8 @@ def canonicalize(
 
     Where the main body is absent, or its shoulders and hips are missing, cancel
     out or are vertical, the direction (and the root) of the nearest frame that
-    has one is taken, the earlier of two; a clip that has none is only moved.
+    has one is taken, the earlier of two. A clip without any direction is only
+    moved; one whose root is at the origin in all frames stays there.
 
     ``PreNormalize3D`` after it: that turns the clip by its first frame's spine and
     shoulders, so it removes most of what mode "clip" does, and none of the turning
@@ -102,7 +103,9 @@ def canonicalize(
 
     forward = _forward(clip[main], plane[main], joints[main], layout) * up_sign
     target = sign * (1.0 if toward == first else 1j)
-    turn = target * np.conj(_direction(forward, mode, sigma))
+    turn = np.ones_like(forward)
+    if forward.any():
+        turn = target * np.conj(_direction(forward, mode, sigma))
     root = _carried(plane[main, :, _root(layout)], joints[main, :, _root(layout)])
     path = np.zeros_like(root)
     np.cumsum(turn[:-1] * np.diff(root), out=path[1:])
@@ -136,12 +139,10 @@ def _direction(forward: np.ndarray, mode: str, sigma: float) -> np.ndarray:
     """Complex ``[T]``: the unit direction by which each frame is turned."""
     known = forward != 0
     if mode == "clip":
-        mean = forward[known].mean() if known.any() else 0.0
-        if abs(mean) < _NO_LENGTH:  # as many frames one way as the other
-            mean = forward[known.argmax()] if known.any() else 1.0
-        return np.full(len(forward), mean / abs(mean))
-    if not known.any():
-        return np.ones_like(forward)
+        mean = forward[known].mean()
+        if abs(mean) < _NO_LENGTH:  # as much one way as the other
+            mean = forward[known.argmax()]
+        return np.full_like(forward, mean / abs(mean))
     carried = _carried(forward, known)
     if sigma == 0:
         return carried

@@ -42,7 +42,9 @@ def class_names(dataset: str) -> tuple[str, ...]:
     return _shipped()[dataset]
 
 
-def register_dataset(dataset: str, names: Sequence[str] | str | os.PathLike[str]) -> tuple[str, ...]:
+def register_dataset(
+    dataset: str, names: Sequence[str] | str | os.PathLike[str]
+) -> tuple[str, ...]:
     """Makes the classes of a data set of one's own known in this process.
 
     Args:

@@ -88,6 +88,32 @@ def report(
     run([*folders, *(work_dir or ())], out)
 
 
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help=(
+        "Raw recordings (folder or archive), a sequence store, skeleton or text features, "
+        "a result record, or a work directory."))],
+    draw: Annotated[Optional[Path], typer.Option(metavar="FILE", help=(
+        "Draw a clip: .png shows frames side by side, .gif is animated."))] = None,
+    clip: Annotated[Optional[str], typer.Option(metavar="SAMPLE_ID", help=(
+        "The clip to describe and draw [default: draw the first]."))] = None,
+    as_json: Annotated[bool, typer.Option("--json", help=(
+        "One JSON document on standard output."))] = False,
+    reader: Annotated[Optional[str], typer.Option(
+        help="Take PATH as raw recordings of this reader.")] = None,
+    dataset: Annotated[Optional[str], typer.Option(
+        help="Whose class names and protocols hold.")] = None,
+    split: Annotated[Optional[str], typer.Option(
+        help="Class split that marks unseen classes of raw data or a store.")] = None,
+    read: Annotated[int, typer.Option(
+        min=0, help="Read at most so many clips' coordinates; 0: all.")] = 1000,
+) -> None:
+    """Show what any raw source, store, cache, result or work directory holds."""
+    from pipeline.commands.inspect import inspect as run
+
+    run(path, draw, clip, as_json, reader, dataset, split, read)
+
+
 @app.command("demo-data")
 def demo_data(
     folder: Annotated[Path, typer.Argument(help="Where the .skeleton files go.")],

@@ -19,6 +19,7 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,13 +62,14 @@ fit = dict(
 # A process that has imported everything and makes a copy of itself for each
 # command: a start then costs nothing, and any moment can be its last.
 _SERVER = """
-import json, os, signal, sys
+import gc, json, os, signal, sys, traceback
 import extractors.mm, extractors.features, extractors.training, extractors.text
 import sentence_transformers
 import pipeline.commands.extract, pipeline.commands.fit, pipeline.commands.report
 import zsl.protocols, zsl.methods.sa_dvae
 from pipeline.cli import main
 extractors.mm.register()
+extractors.text.ENCODERS.build("sentence_bert", model="all-MiniLM-L6-v2").encode(["warm up"])
 
 def die_before_rename(number):
     rename, left = os.replace, [number]
@@ -78,6 +80,8 @@ def die_before_rename(number):
         return rename(*arguments, **options)
     os.replace = replace
 
+gc.collect()
+gc.freeze()  # or each child's first collection copies all of it
 print("ready", flush=True)
 for line in sys.stdin:
     job = json.loads(line)
@@ -90,8 +94,16 @@ for line in sys.stdin:
         if job["rename"]:
             die_before_rename(job["rename"])
         sys.argv = ["pipeline", *job["argv"]]
-        main()
-        sys.exit(0)
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(code)  # an orderly exit takes torch seconds
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
@@ -115,10 +127,13 @@ class Commands:
             [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-        assert self._read() == "ready"
+        self._ready = False
 
     def start(self, *argv: Any, die_before_rename: int = 0) -> int:
         """Starts a command and returns its process id; ``wait`` must follow."""
+        # Not before now: what else needs a while can be done in the meantime.
+        self._ready = self._ready or self._read() == "ready"
+        assert self._ready, "the command server did not start"
         job = {"argv": [str(a) for a in argv], "cwd": str(self._folder),
                "out": str(self._folder / "out"), "err": str(self._folder / "err"),
                "rename": die_before_rename}
@@ -140,9 +155,8 @@ class Commands:
         return self.wait()
 
     def close(self) -> None:
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait(timeout=30)
+        self._server.kill()
+        self._server.communicate()
 
     def _read(self) -> str:
         assert self._server.stdout is not None

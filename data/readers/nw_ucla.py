@@ -146,7 +146,8 @@ def _parse(text: bytes, where: str) -> dict[str, Any]:
     try:
         content = json.loads(text.decode("utf-8"), parse_constant=refuse, object_pairs_hook=once)
     except (ValueError, RecursionError, MemoryError) as error:
-        raise ClipError(f"{where}: is not the json of a clip: {printable(str(error)[:120])}") from None
+        cause = printable(str(error)[:120])
+        raise ClipError(f"{where}: is not the json of a clip: {cause}") from None
     if not isinstance(content, dict):
         raise ClipError(f"{where}: expected a json object with 'skeletons' and 'label'")
     return content

@@ -159,6 +159,8 @@ class PKUMMDReader(Reader):
             lines = read_file(label_path, MAX_LABEL_BYTES).decode("ascii", "replace").splitlines()
         except ClipError as error:
             return skip(str(error))
+        if not any(line.strip() for line in lines):
+            return skip(f"has an empty label file, {printable(label_path)}")
         subset = TRAIN if name in split.train else TEST
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -308,10 +310,11 @@ def _read_split(path: Path, shown: str) -> _Split:
         text = read_file(path, MAX_LABEL_BYTES).decode("utf-8-sig")
     except (ClipError, UnicodeDecodeError) as error:
         raise BadInput(f"{printable(path)}: not readable as a split file: {error}") from None
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) != 4:
+    lines = text.rstrip().splitlines()
+    if len(lines) not in (3, 4):
         raise BadInput(f"{printable(path)}: expected 4 lines (heading, training videos, heading, "
                        f"test videos), found {len(lines)}")
+    lines.append("")  # for the line of test videos, should it be blank
     train, test = (
         frozenset(name.strip() for name in line.split(",") if name.strip())
         for line in (lines[1], lines[3])

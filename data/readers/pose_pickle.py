@@ -91,7 +91,8 @@ class PosePickleReader(Reader):
                 if not problem and not 0 <= label < self.num_classes:
                     problem = f"label {label} is not in 0..{self.num_classes - 1}"
                 if not problem and name in known:
-                    problem = f"is there twice; the first, in {printable(known[name].path)}, is used"
+                    first = printable(known[name].path)
+                    problem = f"is there twice; the first, in {first}, is used"
                 if problem:
                     shown = printable(name) if name else f"{printable(source)}: annotation {number}"
                     scan.skipped.append(Skip(shown, problem))

@@ -15,6 +15,7 @@ import os
 import pickle
 import pickletools
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,9 @@ def load(path: str | os.PathLike[str]) -> Any:
         with open(path, "rb") as handle:
             if os.fstat(handle.fileno()).st_size == 0:
                 raise BadInput(f"{where}: is empty")
-            _check_lengths(handle)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about the text in damaged files
+                _check_lengths(handle)
             content = _Unpickler(handle).load()
         return _finished(content, {}, 0)
     except BadInput:
@@ -200,7 +203,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     except _Refused as error:
         raise BadInput(f"{where}: refused, as this pickle {error}") from None
     except Exception as error:  # a damaged pickle raises nearly any kind
-        cause = printable(f"{type(error).__name__}: {error}"[:160])
+        cause = printable((str(error) or type(error).__name__)[:160])
         raise BadInput(f"{where}: is not a whole pickle ({cause})") from None
 
 
@@ -208,7 +211,7 @@ def _check_lengths(handle: Any) -> None:
     """Walks over the pickle without running it.
 
     The walk fails where a length goes past the file's end; memo numbers and
-    frames, for which the unpickler would make room unasked, are checked here.
+    frames, for which the unpickler would make room all the same, are checked here.
     """
     size = os.fstat(handle.fileno()).st_size
     with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -217,7 +220,7 @@ def _check_lengths(handle: Any) -> None:
             if name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
                 raise _Refused(f"numbers an object {argument} that is at most the {count}th")
             if name == "FRAME" and argument > size:
-                raise _Refused(f"announces a frame of {argument} bytes in a file of {size}")
+                raise ValueError(f"a frame of {argument} bytes in a file of {size}")
 
 
 def _finished(value: Any, seen: dict[int, Any], depth: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -22,7 +23,8 @@ MAX_FILE_BYTES = 8 << 20
 MAX_INFLATED_BYTES = 16 << 20
 # Of the format: the type of a compressed variable, and scipy's names of numbers.
 _COMPRESSED = 15
-_NUMBERS = ("double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_INTEGERS = (f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_NUMBERS = ("double", "single", *_INTEGERS)
 
 
 class UTDMHADReader(Reader):
@@ -35,7 +37,7 @@ class UTDMHADReader(Reader):
     dataset = "utd-mhad"
     layout = NTU_RGBD
 
-    def __init__(self, sources) -> None:
+    def __init__(self, sources: Sequence[str | Path]) -> None:
         super().__init__(sources)
         self._mapping = JointMapping(UTD_MHAD, NTU_RGBD, KINECT_V1_TO_NTU)
 
@@ -44,7 +46,8 @@ class UTDMHADReader(Reader):
         known: dict[str, Entry] = {}
         for source in self.sources:
             if not source.is_dir():
-                raise BadInput(f"{source}: no such folder; --raw takes the folder of *_skeleton.mat files")
+                raise BadInput(f"{source}: no such folder; --raw takes the folder of "
+                               "*_skeleton.mat files")
             for path in sorted(source.rglob("*.mat")):
                 self._add(path, known, scan)
         if not known:

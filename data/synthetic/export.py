@@ -63,6 +63,9 @@ def write_pku_mmd(
     Returns:
         For each video and camera, e.g. "0001-L", its instances: the index of
         the recording, first frame, one past the last.
+
+    Raises:
+        BadInput: A recording has three bodies, or there are too many videos.
     """
     recordings, folder = list(recordings), Path(folder)
     takes: dict[tuple[int, int], list[int]] = {}
@@ -70,12 +73,13 @@ def write_pku_mmd(
         takes.setdefault((recording.performer, recording.camera), []).append(index)
     written: dict[str, list[tuple[int, int, int]]] = {}
     subjects: dict[str, int] = {}
+    numbers: dict[tuple[int, int], int] = {}
     for (performer, camera), indices in sorted(takes.items()):
         for part, start in enumerate(range(0, len(indices), instances), start=1):
-            # 90 parts a performer are more than the generator's classes fill.
-            video = f"{90 * (performer - 1) + part:04d}"
-            if phase == 2:
-                video = f"A{part:02d}N{performer:02d}"
+            number = numbers.setdefault((performer, part), len(numbers) + 1)
+            video = f"A{part:02d}N{performer:02d}" if phase == 2 else f"{number:04d}"
+            if number > 9999 or (phase == 2 and max(part, performer) > 99):
+                raise BadInput(f"performer {performer}, part {part}: too many for PKU-MMD's names")
             name = f"{video}-{_CAMERAS[camera - 1]}"
             subjects[name] = performer
             written[name] = _write_sequence(

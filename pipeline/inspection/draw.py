@@ -200,7 +200,8 @@ def _animation(scene: _Scene, title: str, path: Path) -> None:
     canvas.draw()
     # Axes and grid are drawn once: they take most of the time and never change.
     empty = canvas.copy_from_bbox(figure.bbox)
-    pictures = []
+    pictures: list[Image.Image] = []
+    palette: Image.Image | None = None
     for frame in range(0, total, step):
         canvas.restore_region(empty)
         number.set_text(f"frame {frame + 1} of {total}")
@@ -210,9 +211,9 @@ def _animation(scene: _Scene, title: str, path: Path) -> None:
                 axes.draw_artist(artist)
                 artist.remove()
         picture = Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB")
-        # The legend brings every colour into the first picture's palette.
-        pictures.append(picture.quantize(64, palette=pictures[0] if pictures else None,
-                                         dither=Image.Dither.NONE))
+        # One palette for all, or the background flickers; the legend has every colour.
+        palette = palette or picture.quantize(64)
+        pictures.append(picture.quantize(palette=palette, dither=Image.Dither.NONE))
     pictures[0].save(path, format="GIF", save_all=True, append_images=pictures[1:], loop=0,
                      duration=_durations(len(pictures), step))
 

@@ -15,8 +15,9 @@ from data.errors import BadInput
 from data.readers import READERS
 from data.store import STORE_FORMAT
 from pipeline.inspection.features import describe_skeleton, describe_text
+from pipeline.inspection.opening import open_raw
 from pipeline.inspection.records import describe_result, describe_work_dir
-from pipeline.inspection.sources import ClipSource, Options, StoreSource, open_raw
+from pipeline.inspection.sources import ClipSource, Options, StoreSource
 from pipeline.results import FORMAT as RESULT_FORMAT
 from pipeline.results import find_results
 from pipeline.workdir import WorkDir

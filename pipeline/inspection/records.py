@@ -69,7 +69,7 @@ def describe_work_dir(path: Path) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
 
     def load(part: Path, kind: str, read: Callable[[Path], Any],
-             holds: Callable[[Any], str]) -> Any:
+             holds: Callable[[Any], str] | None = None) -> Any:
         if not part.is_file():
             return None
         name = str(part.relative_to(path))
@@ -79,8 +79,9 @@ def describe_work_dir(path: Path) -> dict[str, Any]:
             checks.append({"check": f"{name} is whole", "passed": False, "detail": str(error)})
             return None
         checks.append({"check": f"{name} is whole", "passed": True})
-        parts.append({"part": name, "kind": kind, "holds": holds(content),
-                      "bytes": part.stat().st_size})
+        if holds is not None:  # results have a table of their own
+            parts.append({"part": name, "kind": kind, "holds": holds(content),
+                          "bytes": part.stat().st_size})
         return content
 
     store = load(work.store, "sequence store", SequenceStore, lambda s: (
@@ -89,8 +90,7 @@ def describe_work_dir(path: Path) -> dict[str, Any]:
                           _holds_skeleton) for phase in (TEST, CALIBRATION)}
     text = load(work.text, "text features", read_text_features,
                 lambda t: f"{t.f_y.shape[0]} x {t.f_y.shape[1]}, {t.encoder}, {t.text_source}")
-    records = {file: load(file, "result record", read_result, lambda r: f"{r.method} {r.variant}")
-               for file in find_results(path)}
+    records = {file: load(file, "result record", read_result) for file in find_results(path)}
     found = {file: record for file, record in records.items() if record is not None}
     checks += _checks(work, store, caches, text, found)
     test = caches[TEST]
@@ -119,8 +119,9 @@ def _names(test: SkeletonFeatures | None, store: SequenceStore | None) -> dict[s
 def _holds_skeleton(features: SkeletonFeatures) -> str:
     subsets = ", ".join(f"{len(features.rows(subset))} {subset}"
                         for subset in sorted(set(features.subset.tolist()), reverse=True))
+    seen, held_out = len(features.seen_classes), len(features.unseen_classes)
     return (f"{features.f_x.shape[0]} x {features.f_x.shape[1]} ({subsets}), "
-            f"{len(features.seen_classes)} seen and {len(features.unseen_classes)} held-out classes")
+            f"{seen} seen and {held_out} held-out classes")
 
 
 def _row(file: Path, record: ResultRecord) -> dict[str, Any]:

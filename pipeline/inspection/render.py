@@ -84,8 +84,8 @@ def _table(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     for column in columns:
         numbers = all(isinstance(row.get(column), (int, float, type(None))) for row in rows)
-        table.add_column(escape(_SHORT.get(column) or _words(column)), justify="right" if numbers else "left",
-                         overflow="fold")
+        table.add_column(escape(_SHORT.get(column) or _words(column)), overflow="fold",
+                         justify="right" if numbers else "left")
     for row in rows:
         style = "bold magenta" if str(row.get("role")).endswith("unseen") else None
         table.add_row(*(escape(_text(column, row.get(column))) for column in columns), style=style)
@@ -122,13 +122,20 @@ def _ranges(values: Sequence[int]) -> str:
 
 
 def _skipped(console: Console, skipped: Sequence[Mapping[str, str]]) -> None:
-    reasons = Counter(item["reason"] for item in skipped)
-    first = {item["reason"]: item["name"] for item in reversed(skipped)}
+    shown = [(item["name"], _without_file(item["reason"], item["name"])) for item in skipped]
+    reasons = Counter(reason for _, reason in shown)
+    first = {reason: name for name, reason in reversed(shown)}
     console.print(f"  {len(skipped)} in all")
     for reason, count in reasons.most_common(_SKIPPED_SHOWN):
         console.print(escape(f"  {count} x {reason} (first: {first[reason]})"))
     if len(reasons) > _SKIPPED_SHOWN:
         console.print(f"  and {len(reasons) - _SKIPPED_SHOWN} more reasons; --json lists all")
+
+
+def _without_file(reason: str, name: str) -> str:
+    """A reason that starts with its own file's name is shown without it."""
+    head, colon, rest = reason.partition(": ")
+    return rest if colon and name in head else reason
 
 
 def _checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import numpy as np
 from data.caches import IDENTITY
 from data.classes import class_names
 from data.errors import BadConfig, BadInput, ClipError
-from data.readers import READERS, Reader, Scan
+from data.readers import Reader, Scan
 from data.registry import nearest
 from data.skeleton import LAYOUTS, Clip, JointLayout
 from data.splits import class_split
@@ -30,11 +29,7 @@ from pipeline.inspection.measures import (
     protocol_table,
     spread,
 )
-
-#: Readers in the order in which they are tried: those whose file names say most first.
-_FIRST = ("ntu", "utd_mhad", "pku_mmd", "nw_ucla", "pose_pickle")
-#: NTU-120 added setups 18 to 32, and recorded only actions 61 to 120 in them.
-_NTU60_SETUPS, _NTU60_ACTIONS = 17, 60
+from pipeline.progress import bar
 
 
 @dataclass(frozen=True)
@@ -99,7 +94,8 @@ class ClipSource(ABC):
     def describe_clip(self, clip: Clip) -> dict[str, Any]:
         """What one clip holds."""
         return {
-            "sample_id": clip.sample_id, "label": clip.label, "class": self.names[clip.label],
+            "sample_id": clip.sample_id, "label": clip.label,
+            "class": self.names[clip.label] if 0 <= clip.label < len(self.names) else "?",
             **{name: getattr(clip, name) for name in IDENTITY if getattr(clip, name) >= 0},
             **one_clip(clip.keypoint),
         }
@@ -113,7 +109,7 @@ class RawSource(ClipSource):
         self.layout = reader.layout
         self.sample_ids = [entry.sample_id for entry in scan.entries]
         self.label = np.asarray([entry.label for entry in scan.entries], np.int64)
-        self.names = _names(reader, self.label)
+        self.names = _names(reader.dataset, self.label)
 
     def clip_at(self, index: int) -> Clip:
         entry = self.scan.entries[index]
@@ -122,11 +118,14 @@ class RawSource(ClipSource):
 
     def describe(self, options: Options) -> dict[str, Any]:
         gathered, skipped = Coordinates(), [vars(skip) for skip in self.scan.skipped]
-        for index in spread(len(self.sample_ids), options.read):
-            try:
-                gathered.add(self.clip_at(int(index)).keypoint)
-            except ClipError as error:
-                skipped.append({"name": self.sample_ids[index], "reason": str(error)})
+        chosen = spread(len(self.sample_ids), options.read)
+        with bar("reading clips") as tell:
+            for done, index in enumerate(chosen, start=1):
+                try:
+                    gathered.add(self.clip_at(int(index)).keypoint)
+                except ClipError as error:
+                    skipped.append({"name": self.sample_ids[index], "reason": str(error)})
+                tell(done, len(chosen))
         if not gathered.frames:
             raise BadInput(f"{self.path}: none of its clips can be read; the first: "
                            f"{skipped[-1]['reason']}")
@@ -160,17 +159,21 @@ class StoreSource(ClipSource):
         return LAYOUTS[self.store.layout]
 
     def clip_at(self, index: int) -> Clip:
-        return self.store.clip(index)
+        try:
+            return self.store.clip(index)
+        except OSError as error:
+            raise BadInput(f"{self.path}: clip {self.sample_ids[index]!r} cannot be read "
+                           f"({error}); delete the store and extract again") from None
 
     def describe(self, options: Options) -> dict[str, Any]:
         store, gathered = self.store, Coordinates()
         for index in spread(len(store), options.read):
-            gathered.add(store.keypoint(int(index)))
+            gathered.add(self.clip_at(int(index)).keypoint)
         columns = {name: getattr(store, name) for name in IDENTITY}
         report = self._report()
         return {
             "kind": "sequence store", "path": str(self.path), "dataset": store.dataset,
-            "layout": store.layout, "joints": store.keypoint(0).shape[2],
+            "layout": store.layout, "joints": self.clip_at(0).keypoint.shape[2],
             "bytes": self.path.stat().st_size, "digest": store.digest,
             **_common(store.dataset, self.names, store.label, columns, options),
             "frames": lengths(store.num_frames),
@@ -200,66 +203,11 @@ class StoreSource(ClipSource):
             return None
 
 
-def open_raw(path: Path, options: Options) -> RawSource | None:
-    """Finds the reader that understands a path; None if there is none.
-
-    Raises:
-        BadInput: ``options.reader`` names one and it refuses the path.
-    """
-    if options.reader is not None:
-        reader, scan = _scan(options.reader, path, options.dataset)
-        if not scan.entries:
-            why = f"; {scan.skipped[0].name}: {scan.skipped[0].reason}" if scan.skipped else ""
-            raise BadInput(f"{path}: reader {options.reader!r} finds no clip in it{why}")
-        return RawSource(path, options.reader, reader, scan)
-    known = READERS.names()
-    for name in sorted(known, key=lambda name: _FIRST.index(name) if name in _FIRST else 99):
-        try:
-            reader, scan = _scan(name, path, options.dataset)
-        except BadInput:
-            continue
-        if scan.entries:
-            return RawSource(path, name, reader, scan)
-    return None
-
-
-def _scan(name: str, path: Path, dataset: str | None) -> tuple[Reader, Scan]:
-    if name == "ntu":
-        dataset = dataset or _guess_ntu(path)
-    reader = _build(name, path, dataset)
-    return reader, reader.scan()
-
-
-def _build(name: str, path: Path, dataset: str | None) -> Reader:
-    """Gives a reader what it cannot do without."""
-    options: dict[str, Any] = {}
-    for parameter in list(inspect.signature(READERS.get(name)).parameters.values())[1:]:
-        required = parameter.default is parameter.empty
-        if parameter.name == "dataset" and (required or dataset):
-            options["dataset"] = dataset or path.stem
-        elif parameter.name == "num_classes" and required:
-            options["num_classes"] = len(class_names(dataset or path.stem))
-    return READERS.build(name, [path], **options)
-
-
-def _guess_ntu(path: Path) -> str:
-    """Which data set in NTU format this is, from setup and action numbers alone."""
-    from data.readers.ntu import NTUReader
-
-    # Numbers have three digits, so nothing is left out as out of range here.
-    scan = NTUReader([path], dataset="any", num_classes=999).scan()
-    pairs = {(entry.setup, entry.label + 1) for entry in scan.entries}
-    action = max((a for _, a in pairs), default=0)
-    if any(s > _NTU60_SETUPS and a <= _NTU60_ACTIONS for s, a in pairs):
-        return "synthetic" if action <= len(class_names("synthetic")) else "ntu120"
-    return "ntu120" if action > _NTU60_ACTIONS else "ntu60"
-
-
-def _names(reader: Reader, label: np.ndarray) -> Sequence[str]:
+def _names(dataset: str, label: np.ndarray) -> Sequence[str]:
     try:
-        names: Sequence[str] = class_names(reader.dataset)
+        names: Sequence[str] = class_names(dataset)
     except BadConfig:
-        names = tuple(getattr(reader, "class_names", ()) or ())
+        names = ()
     more = range(len(names), int(label.max()) + 1)
     return [*names, *(f"class {index}" for index in more)]
 

@@ -149,7 +149,7 @@ def plain_pku(text: bytes) -> np.ndarray | None:
             return None
         with np.errstate(over="ignore"):
             rows.append([np.float32(float(field)) for field in fields])
-    if re.search(rb"[^\t\x20-\x7e\r\n]|\r(?!\n)", text[len(text.rstrip(b" \t\r\n")) :]):
+    if re.search(rb"[^\t\x20-\x7e\r\n]|\r(?!\n|\Z)", text[len(text.rstrip(b" \t\r\n")) :]):
         return None
     values = np.asarray(rows, np.float32).reshape(-1, 2, 25, 3)
     return values.transpose(1, 0, 2, 3) if np.isfinite(values).all() else None
@@ -174,8 +174,8 @@ def test_mutated_pku_mmd(tmp_path):
     label = tmp_path / "Label/Train_Label_PKU_final/0001-L.txt"
     split = tmp_path / "Split/cross-subject.txt"
     # Of the 150 fields of a line a few frames are enough, and quicker.
-    files = {skeleton: b"".join(skeleton.read_bytes().splitlines(True)[:14]),
-             label: b"10,0,6,2\n3,4,14,1\n7,9,20,2\n", split: split.read_bytes()}
+    files = {skeleton: b"".join(skeleton.read_bytes().splitlines(True)[:8]),
+             label: b"10,0,4,2\n3,2,8,1\n7,6,20,2\n", split: split.read_bytes()}
     reader, tally = PKUMMDReader([tmp_path]), Tally()
     for number in range(COUNT):
         for path, content in files.items():
@@ -272,8 +272,8 @@ def plain_mat(content: bytes) -> np.ndarray:
     body = content[136 : 136 + size]
     if kind == 15:
         body = zlib.decompress(body)[8:]
-    parts, at = [], 0
-    while at < len(body) and len(parts) < 4:
+    parts, at = [], 16  # after the flags, whose own tag scipy does not look at
+    while at < len(body) and len(parts) < 3:
         kind, size = struct.unpack_from("<II", body, at)
         if kind >> 16:  # a small element: its size is in the upper half, its data follow at once
             parts.append((kind & 0xFFFF, body[at + 4 : at + 4 + (kind >> 16)]))
@@ -281,10 +281,10 @@ def plain_mat(content: bytes) -> np.ndarray:
         else:
             parts.append((kind, body[at + 8 : at + 8 + size]))
             at += 8 + -(-size // 8) * 8
-    shape = struct.unpack("<3i", parts[1][1])
+    shape = struct.unpack("<3i", parts[0][1])
     form = {9: "<f8", 7: "<f4", 1: "<i1", 2: "<u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4",
-            12: "<i8", 13: "<u8"}[parts[3][0]]
-    return np.frombuffer(parts[3][1], form).reshape(shape, order="F")
+            12: "<i8", 13: "<u8"}[parts[2][0]]
+    return np.frombuffer(parts[2][1], form).reshape(shape, order="F")
 
 
 @pytest.mark.parametrize("compress", [False, True])

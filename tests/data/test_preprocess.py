@@ -193,11 +193,12 @@ def test_shift_gcn_repeats_each_body_alone_if_asked() -> None:
     expected = shift_gcn_normalize(joined, 10)
     np.testing.assert_allclose(shift_gcn_normalize(made, 10, repeat="body"), expected, atol=1e-6)
     made[1] = clip(6, frames=6)[1]
-    lengths = np.stack([made[0, [0, 1, 2, 3, 0, 1]], made[1]])
-    np.testing.assert_allclose(
-        shift_gcn_normalize(made, None, repeat="body"), shift_gcn_normalize(lengths, None),
-        atol=1e-6,
-    )
+    for frames, total in ((None, 6), (15, 15)):  # one repeats every 4 frames, one every 6
+        each = np.stack([made[0, np.arange(total) % 4], made[1, np.arange(total) % 6]])
+        np.testing.assert_allclose(
+            shift_gcn_normalize(made, frames, repeat="body"), shift_gcn_normalize(each, None),
+            atol=1e-6,
+        )
     full = clip(6)
     np.testing.assert_array_equal(
         shift_gcn_normalize(full), shift_gcn_normalize(full, repeat="body")
@@ -263,7 +264,7 @@ def test_rotation_lays_a_vector_on_an_axis(v: np.ndarray, axis: int) -> None:
     turn = rotation_between(v, AXES[axis])
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-9)
     assert np.linalg.det(turn) == pytest.approx(1)
-    # Turns below about 1e-3 / |v| of a degree are taken for none, as in mmaction2.
+    # Less than 1e-6 m off the axis is taken for on it, as in mmaction2.
     np.testing.assert_allclose(turn @ v, np.linalg.norm(v) * AXES[axis], atol=1e-5)
     # The smallest turn: by the angle between the two, and no further.
     angle = np.arccos(np.clip(v[axis] / np.linalg.norm(v), -1, 1))

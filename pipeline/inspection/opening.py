@@ -1,0 +1,117 @@
+"""Which reader understands a path, and what it needs to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data.classes import class_names, datasets
+from data.errors import BadInput
+from data.readers import READERS, Reader, Scan
+from data.skeleton import LAYOUTS
+from pipeline.inspection.sources import Options, RawSource
+
+#: Readers in the order in which they are tried; others follow by name.
+_FIRST = ("ntu", "utd_mhad", "pku_mmd", "nw_ucla", "pose_pickle")
+#: Files whose ending says whose they are: what that reader says of them is the answer.
+_BY_SUFFIX = {".skeleton": "ntu", ".zip": "ntu", ".pkl": "pose_pickle", ".pickle": "pose_pickle"}
+#: NTU-120 added setups 18 to 32, and recorded only actions 61 to 120 in them.
+_NTU60_SETUPS, _NTU60_ACTIONS = 17, 60
+
+
+def open_raw(path: Path, options: Options) -> RawSource | None:
+    """Finds the reader that understands a path; None if there is none.
+
+    Raises:
+        BadInput: The one reader that can be meant, by ``options.reader`` or by
+            the file's ending, refuses the path.
+    """
+    only = options.reader or (_BY_SUFFIX.get(path.suffix.lower()) if path.is_file() else None)
+    if only is not None:
+        reader, scan = _scan(only, path, options.dataset)
+        if not scan.entries:
+            why = f"; {scan.skipped[0].name}: {scan.skipped[0].reason}" if scan.skipped else ""
+            raise BadInput(f"{path}: reader {only!r} finds no clip in it{why}")
+        return RawSource(path, only, reader, scan)
+    known = READERS.names()
+    for name in sorted(known, key=lambda name: _FIRST.index(name) if name in _FIRST else 99):
+        try:
+            reader, scan = _scan(name, path, options.dataset)
+        except BadInput:
+            continue
+        if scan.entries:
+            return RawSource(path, name, reader, scan)
+    return None
+
+
+def _scan(name: str, path: Path, dataset: str | None) -> tuple[Reader, Scan]:
+    """Builds the reader with the first set of options that it can read a clip with.
+
+    If there is none, the first set stays: its errors are as good as any.
+    """
+    first: tuple[Reader, Scan] | None = None
+    for options in _options(name, path, dataset):
+        reader: Reader = READERS.build(name, [path], **options)
+        scan = reader.scan()
+        if name != "pose_pickle" or _readable(reader, scan):
+            return reader, scan
+        first = first or (reader, scan)
+    assert first is not None
+    return first
+
+
+def _options(name: str, path: Path, dataset: str | None) -> Iterator[dict[str, Any]]:
+    """What a reader has to be told that its files do not say."""
+    if name == "ntu":
+        dataset = dataset or _guess_ntu(path)
+        yield {"dataset": dataset, "num_classes": len(class_names(dataset))}
+    elif name == "pose_pickle":
+        dataset = dataset or _named_in(path)
+        names = None if dataset is not None else _placeholders(path)
+        for layout in LAYOUTS:
+            yield {"dataset": dataset or path.stem, "class_names": names, "layout": layout}
+    else:
+        yield {}
+
+
+def _readable(reader: Reader, scan: Scan) -> bool:
+    for entry in scan.entries[:3]:
+        try:
+            reader.read(entry)
+            return True
+        except BadInput:
+            continue
+    return False
+
+
+def _named_in(path: Path) -> str | None:
+    """The data set whose name the file's has, e.g. ntu120 in ntu120_3danno.pkl."""
+    plain = path.stem.lower().replace("-", "").replace("_", "")
+    found = [name for name in datasets() if name.lower().replace("-", "") in plain]
+    return max(found, key=len, default=None)
+
+
+def _placeholders(path: Path) -> list[str]:
+    """Names for the classes of a pickle of nobody knows which data set."""
+    from data.readers.safe_pickle import load
+
+    content = load(str(path))
+    listed = content.get("annotations") if isinstance(content, dict) else None
+    labels = [item.get("label") for item in listed or () if isinstance(item, dict)]
+    # Anything else among the labels is the reader's to refuse.
+    count = max((int(label) for label in labels if str(label).isdecimal()), default=0) + 1
+    return [f"class {index}" for index in range(min(count, 10_000))]
+
+
+def _guess_ntu(path: Path) -> str:
+    """Which data set in NTU format this is, from setup and action numbers alone."""
+    from data.readers.ntu import NTUReader
+
+    # Numbers have three digits, so nothing is left out as out of range here.
+    scan = NTUReader([path], dataset="any", num_classes=999).scan()
+    pairs = {(entry.setup, entry.label + 1) for entry in scan.entries}
+    action = max((a for _, a in pairs), default=0)
+    if any(s > _NTU60_SETUPS and a <= _NTU60_ACTIONS for s, a in pairs):
+        return "synthetic" if action <= len(class_names("synthetic")) else "ntu120"
+    return "ntu120" if action > _NTU60_ACTIONS else "ntu60"

@@ -1,0 +1,86 @@
+"""The command line: names, exit codes, one line for each error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_commands_and_options_people_script_against(commands: Any) -> None:
+    assert {"extract", "fit", "report", "demo-data"} <= set(commands.run("--help").out.split())
+    for command, options in (
+        ("extract", ("EXPERIMENT", "--raw", "--work-dir", "--cfg-options")),
+        ("fit", ("EXPERIMENT", "--work-dir", "--cfg-options", "--seeds")),
+        ("report", ("--work-dir", "--out")),
+    ):
+        ended = commands.run(command, "--help")
+        assert ended.code == 0
+        for option in options:
+            assert option in ended.out, f"{command} {option}"
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("extract", "dmeo"), "did you mean 'demo'"),
+    (("fit", "dmeo"), "did you mean 'demo'"),
+    (("fit", "demo", "--cfg-options", "fit.sedes=3"), "did you mean 'seeds'"),
+    (("fit", "demo", "--cfg-options", "fit.seeds"), "expected key=value"),
+    (("fit", "demo", "--work-dir", "nowhere"), "pipeline extract"),
+    (("report", "--work-dir", "nowhere"), "nowhere"),
+    (("report", "dmeo"), "dmeo"),
+])
+def test_a_mistake_is_one_line_and_exit_code_2(
+    commands: Any, arguments: tuple[str, ...], message: str
+) -> None:
+    ended = commands.run(*arguments)
+    assert ended.code == 2
+    assert len(ended.err.splitlines()) == 1
+    assert ended.err.startswith("error: ") and message in ended.err
+    assert ended.out == ""
+
+
+def test_a_model_that_cannot_be_had_is_exit_code_3(
+    tiny_work: Path, tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
+) -> None:
+    work = copy_of(tiny_work, ("store",))
+    ended = commands.run("extract", tiny_config, "--work-dir", work, "--cfg-options",
+                         "class_text.encoder.options.model=stsb-bert-large")
+    assert ended.code == 3
+    assert "stsb-bert-large" in ended.err.splitlines()[-1] and "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("arguments", [("fitt", "demo"), ("fit",), ("fit", "demo", "--seeds", "0")])
+def test_wrong_usage_is_exit_code_2(commands: Any, arguments: tuple[str, ...]) -> None:
+    ended = commands.run(*arguments)
+    assert ended.code == 2 and "Traceback" not in ended.err
+
+
+def test_overrides_may_be_repeated_and_the_work_directory_has_a_default(
+    tiny_work: Path, tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
+) -> None:
+    work = copy_of(tiny_work, ("features",))
+    ended = commands.run("fit", tiny_config, "--work-dir", work, "--cfg-options", "fit.seeds=1",
+                         "--cfg-options", "fit.method.options.epochs=1")
+    assert ended.code == 0, ended.err
+    assert [path.name for path in (work / "results").glob("*.json")] == [
+        "sa_dvae-fd-tc-strict-default-seed0.json"]
+    # Not there, and the message says where it was looked for.
+    missing = commands.run("fit", tiny_config)
+    assert missing.code == 2 and "work_dirs/tiny/features" in missing.err
+
+
+def test_demo_data_writes_ntu_files_and_keeps_them(tmp_path: Path) -> None:
+    from data.synthetic import Settings
+    from pipeline.commands.demo_data import demo_data
+
+    few = Settings(performers=1, cameras=1, frames=(16, 18), actions=("jump up", "squat down"))
+    assert demo_data(tmp_path, settings=few) == 2
+    files = sorted(tmp_path.glob("*.skeleton"))
+    assert [path.name[:16] for path in files] == ["S031C001P001R001"] * 2
+    before = [path.stat().st_mtime_ns for path in files]
+    assert demo_data(tmp_path, settings=few) == 2
+    assert [path.stat().st_mtime_ns for path in files] == before
+    assert demo_data(tmp_path, seed=1, settings=few) == 2
+    assert [path.stat().st_mtime_ns for path in files] != before

@@ -1,0 +1,412 @@
+"""`pipeline inspect`: recognising, describing and drawing."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.caches import (
+    SkeletonFeatures,
+    TextFeatures,
+    write_skeleton_features,
+    write_text_features,
+)
+from data.classes import class_names
+from data.errors import BadInput
+from data.readers import READERS
+from data.skeleton import NTU_RGBD, UTD_MHAD, Clip
+from data.store import SequenceStore, build_store
+from data.synthetic import Settings, generate, write_ntu
+from data.synthetic.export import write_nw_ucla, write_pku_mmd, write_pose_pickle, write_utd_mhad
+from pipeline.commands.inspect import inspect
+from pipeline.inspection.draw import _durations, draw, sides
+from pipeline.inspection.measures import lengths
+from pipeline.results import write_result
+
+ACTIONS = ("raise left arm sideways", "wave both hands", "two people push each other")
+SETTINGS = Settings(performers=3, cameras=2, actions=ACTIONS)
+LABELS = [0, 8, 36]
+TWO_PEOPLE = "S031C001P001R001A037"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    return list(generate(SETTINGS))
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory, recordings) -> Path:
+    """18 good recordings, a damaged and a misnamed one."""
+    folder = tmp_path_factory.mktemp("raw")
+    write_ntu(recordings, folder)
+    (folder / "S031C001P009R001A001.skeleton").write_text("2\n1\nnonsense\n")
+    (folder / "notes.skeleton").write_text("0\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, raw) -> Path:
+    """A work directory with store, both skeleton caches and texts that fit together."""
+    root = tmp_path_factory.mktemp("work")
+    names = class_names("synthetic")
+    build_store(READERS.build("ntu", [raw], dataset="synthetic", num_classes=40),
+                root / "store" / "skeletons.h5", names)
+    write_skeleton_features(root / "features/skeleton_test.h5", skeleton("test"))
+    write_skeleton_features(root / "features/skeleton_calibration.h5", skeleton("calibration"))
+    write_text_features(root / "features/text.h5", texts(names))
+    return root
+
+
+def texts(names: tuple[str, ...], **changes) -> TextFeatures:
+    f_y = np.random.default_rng(1).normal(size=(len(names), 5)).astype(np.float32)
+    return dataclasses.replace(TextFeatures(
+        f_y=f_y, text=np.asarray(names), class_names=names, encoder="made up",
+        encoder_revision="1", text_source="label"), **changes)
+
+
+def skeleton(phase: str) -> SkeletonFeatures:
+    """Classes 0 and 36 are seen, 8 unseen; subject 3 is for test, 2 for calibration."""
+    test = phase == "test"
+    held, other = (3, "test") if test else (2, "calibration")
+    rows = [(s, label) for s in (1, 2, 3) for label in LABELS
+            if (s == held and (test or label != 8)) or (s < held and label != 8)]
+    if not test:  # class 36 is validation-unseen
+        rows = [(s, label) for s, label in rows if label != 36 or s == held]
+    subject = np.asarray([s for s, _ in rows], np.int16)
+    unknown = np.full(len(rows), -1, np.int16)
+    seen = (0, 36) if test else (0,)
+    return SkeletonFeatures(
+        f_x=np.random.default_rng(0).normal(size=(len(rows), 4)).astype(np.float32),
+        # The backbone's head is right about every seen class.
+        logits=np.asarray([[label == s for s in seen] for _, label in rows], np.float32),
+        label=np.asarray([label for _, label in rows]),
+        sample_id=np.asarray([f"p{s}a{label}" for s, label in rows]),
+        subset=np.where(subject == held, other, "train"),
+        subject=subject, camera=unknown, setup=unknown, replication=unknown,
+        dataset="synthetic", sample_protocol="cross-subject", phase=phase,
+        class_names=class_names("synthetic"), seen_classes=seen,
+        unseen_classes=(8,) if test else (36,), backbone="made up",
+        weights_sha256=hashlib.sha256(phase.encode()).hexdigest(),
+        config={"experiment": "tiny", "split": "default"}, software={"numpy": "2"},
+    )
+
+
+def test_raw_folder_counts_and_skips(raw, capsys):
+    found = inspect(raw, split="default")
+    assert (found["kind"], found["reader"], found["dataset"]) == (
+        "raw recordings", "ntu", "synthetic")
+    assert found["clips"] == 19  # the damaged one is only found out when read
+    assert found["identity"]["subject"] == {"1": 6, "2": 6, "3": 6, "9": 1}
+    assert found["identity"]["camera"] == {"1": 10, "2": 9}
+    roles = {row["index"]: (row["role"], row["clips"]) for row in found["classes"]}
+    assert [roles[label] for label in LABELS] == [("seen", 7), ("unseen", 6), ("seen", 6)]
+    assert sum(clips for _, clips in roles.values()) == 19
+    # Subjects 1, 2 and 9 train: every second of the 3 performers' clips is of camera 2.
+    assert found["sample_protocols"] == [{
+        "sample_protocol": "cross-subject", "by": "subject", "train_seen": 9, "train_unseen": 4,
+        "test_seen": 4, "test_unseen": 2}]
+    assert {skip["name"] for skip in found["skipped"]} == {
+        "S031C001P009R001A001", str(raw / "notes.skeleton")}
+    assert found["coordinates"]["clips_read"] == 18
+    text = capsys.readouterr().out
+    assert "wave both hands" in text and "unseen" in text and "notes.skeleton" in text
+
+
+def test_raw_statistics_equal_the_recordings(raw, recordings):
+    found = inspect(raw)
+    frames = [len(recording.frames) for recording in recordings]
+    assert found["frames"]["min"] == min(frames)
+    assert found["frames"]["max"] == max(frames)
+    assert found["frames"]["median"] == np.median(frames)
+    assert sum(count for _, _, count in found["frames"]["histogram"]) == 18
+    assert found["bodies_per_clip"] == {"1": 12, "2": 6}
+    empty = [sum(not listed for listed in recording.frames) for recording in recordings]
+    assert found["coordinates"]["empty_frames"] == sum(empty)
+    x = np.concatenate([b.joints[b.present] for r in recordings for b in r.bodies])[..., 0]
+    assert found["coordinates"]["range_in_metres"]["x"] == pytest.approx(
+        [x.min(), x.max()], abs=1e-3)
+
+
+def test_read_limits_how_many_clips_are_parsed(raw):
+    assert inspect(raw, read=5)["coordinates"]["clips_read"] == 5
+    assert inspect(raw, read=5)["coordinates"]["clips_in_all"] == 19
+
+
+def test_zip_is_read_in_place(raw, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(raw / f"{TWO_PEOPLE}.skeleton", f"sub/{TWO_PEOPLE}.skeleton")
+    found = inspect(tmp_path / "all.zip")
+    assert (found["clips"], found["bodies_per_clip"]) == (1, {"2": 1})
+
+
+@pytest.mark.parametrize(("reader", "dataset", "write"), [
+    ("utd_mhad", "utd-mhad", write_utd_mhad),
+    ("pku_mmd", "pku-mmd", write_pku_mmd),
+    ("nw_ucla", "nw-ucla", write_nw_ucla),
+])
+def test_other_formats_are_recognised(reader, dataset, write, recordings, tmp_path):
+    write(recordings, tmp_path)
+    found = inspect(tmp_path)
+    assert (found["reader"], found["dataset"], found["clips"]) == (reader, dataset, 18)
+
+
+@pytest.mark.parametrize("layout", ["nturgb+d", "kinect-v1"])
+def test_pickle_of_an_unknown_data_set(layout, recordings, tmp_path):
+    path = tmp_path / "my moves.pkl"
+    write_pose_pickle(recordings, path, layout=layout)
+    found = inspect(path)
+    assert (found["reader"], found["clips"]) == ("pose_pickle", 18)
+    assert found["coordinates"]["clips_read"] == 18 and not found["skipped"]
+    assert found["classes"][36] == {"index": 36, "class": "class 36", "clips": 6}
+    assert len(found["classes"]) == 37
+
+
+def test_hostile_pickle_is_refused_and_does_nothing(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "done"),)
+
+    (tmp_path / "bad.pkl").write_bytes(pickle.dumps(Hostile()))
+    with pytest.raises(BadInput, match="bad.pkl"):
+        inspect(tmp_path / "bad.pkl")
+    assert not (tmp_path / "done").exists()
+
+
+def test_ntu_data_set_is_told_from_the_numbers(tmp_path, raw):
+    source = (raw / f"{TWO_PEOPLE}.skeleton").read_bytes()
+    for dataset, name in (("ntu60", "S001C001P001R001A060"), ("ntu120", "S020C001P041R001A061"),
+                          ("ntu60", "S017C001P001R001A001")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"{name}.skeleton").write_bytes(source)
+        assert inspect(folder)["dataset"] == dataset
+
+
+def test_store(work):
+    found = inspect(work / "store/skeletons.h5")
+    assert (found["kind"], found["clips"], found["joints"]) == ("sequence store", 18, 25)
+    assert found["parse_report"]["found"] == 20 and found["parse_report"]["stored"] == 18
+    assert len(found["skipped"]) == 2
+    assert all(check["passed"] for check in found["checks"])
+    (work / "store/skeletons.h5.report.json").rename(work / "store/away.json")
+    try:
+        checks = inspect(work / "store/skeletons.h5")["checks"]
+    finally:
+        (work / "store/away.json").rename(work / "store/skeletons.h5.report.json")
+    assert [check["passed"] for check in checks] == [True, True, True, False]
+
+
+def test_skeleton_features(work):
+    found = inspect(work / "features/skeleton_test.h5")
+    assert found["subsets"] == [
+        {"subset": "train", "clips": 4, "of_seen_classes": 4, "of_unseen_classes": 0,
+         "subjects": [1, 2]},
+        {"subset": "test", "clips": 3, "of_seen_classes": 2, "of_unseen_classes": 1,
+         "subjects": [3]}]
+    rows = {row["index"]: row for row in found["class_counts"]}
+    assert rows[8]["role"] == "unseen" and (rows[8]["train"], rows[8]["test"]) == (0, 1)
+    assert rows[0]["role"] == "seen" and (rows[0]["train"], rows[0]["test"]) == (2, 1)
+    assert rows[1]["role"] == "-"
+    assert found["seen_test_accuracy"] == 1.0
+    assert found["weights_sha256"] == hashlib.sha256(b"test").hexdigest()
+    assert found["sha256"] == hashlib.sha256(
+        (work / "features/skeleton_test.h5").read_bytes()).hexdigest()
+    calibration = inspect(work / "features/skeleton_calibration.h5")
+    assert calibration["class_counts"][36]["role"] == "validation-unseen"
+    assert "seen_test_accuracy" not in calibration
+
+
+def test_text_features_name_the_classes_that_are_most_alike(tmp_path):
+    f_y = np.asarray([[1, 0], [0, 1], [2, 0.1]], np.float32)
+    names = ("sit", "wave", "stand")
+    write_text_features(tmp_path / "text.h5", texts(names, f_y=f_y))
+    found = inspect(tmp_path / "text.h5")
+    assert found["most_alike"][0] == {
+        "class": "sit", "and": "stand", "cosine": round(2 / np.hypot(2, 0.1), 4)}
+    assert [row["text"] for row in found["texts"]] == list(names)
+
+
+def test_result_record(make_result, tmp_path, capsys):
+    path = write_result(tmp_path, *make_result())
+    found = inspect(path)
+    written = json.loads(path.read_text(encoding="utf-8"))
+    accuracies = {row["measure"]: row["over_clips"] for row in found["accuracies"]}
+    assert accuracies["gzsl_harmonic_mean"] == written["gzsl_harmonic_mean"]
+    assert [row["role"] for row in found["per_class"]].count("unseen") == len(
+        written["unseen_classes"])
+    assert all(check["passed"] for check in found["checks"])
+    path.with_suffix(".npz").unlink()
+    assert [check["passed"] for check in inspect(path)["checks"]] == [True, False]
+    assert f"{written['zsl_accuracy']:.2%}" in capsys.readouterr().out
+
+
+def test_work_directory(work):
+    found = inspect(work)
+    assert [part["part"] for part in found["parts"]] == [
+        "store/skeletons.h5", "features/skeleton_test.h5", "features/skeleton_calibration.h5",
+        "features/text.h5"]
+    assert (found["experiment"], found["dataset"]) == ("tiny", "synthetic")
+    assert found["checks"] and all(check["passed"] for check in found["checks"])
+
+
+def test_work_directory_shows_parts_that_do_not_fit(work, tmp_path):
+    copy = tmp_path / "features"
+    copy.mkdir()
+    for name in ("skeleton_test.h5", "skeleton_calibration.h5"):
+        (copy / name).write_bytes((work / "features" / name).read_bytes())
+    names = list(class_names("synthetic"))
+    names[3] = "something else"
+    write_text_features(copy / "text.h5", texts(tuple(names)))
+    (tmp_path / "backbones/test").mkdir(parents=True)
+    (tmp_path / "backbones/test/weights.pth").write_bytes(b"other weights")
+    (tmp_path / "backbones/calibration").mkdir(parents=True)
+    (tmp_path / "backbones/calibration/weights.pth").write_bytes(b"calibration")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/skeletons.h5").write_bytes(b"half a file")
+    failed = {check["check"]: check["detail"] for check in inspect(tmp_path)["checks"]
+              if not check["passed"]}
+    assert set(failed) == {
+        "store/skeletons.h5 is whole", "test-phase features were made with these weights",
+        "text features have the classes of the test-phase ones"}
+    assert "'something else'" in failed["text features have the classes of the test-phase ones"]
+
+
+def test_json_is_all_there_is_on_standard_output(work, capsys):
+    found = inspect(work / "store/skeletons.h5", clip=TWO_PEOPLE, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads(json.dumps(found))
+    assert document["format"] == "zsl-inspection"
+    assert document["clip"]["sample_id"] == TWO_PEOPLE and document["clip"]["bodies"] == 2
+
+
+def test_plain_output_has_no_escape_codes(raw, capsys):
+    inspect(raw)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "cross-subject" in out
+
+
+def test_nothing_is_written_unless_asked(raw):
+    before = sorted(raw.iterdir())
+    inspect(raw)
+    assert sorted(raw.iterdir()) == before
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"out": "clip.svg"}, r"clip.svg: a drawing is called \.png"),
+    ({"clip": "S031C001P001R001A036"}, "did you mean 'S031C001P001R001A03"),
+    ({"reader": "utd_mhad"}, r"no aA_sS_tT_skeleton.mat file"),
+    ({"reader": "ntus"}, "did you mean 'ntu'"),
+    ({"split": "ru5"}, "has no class split 'ru5'"),
+])
+def test_wrong_arguments(raw, arguments, message):
+    with pytest.raises(BadInput, match=message):
+        inspect(raw, **arguments)
+
+
+def test_what_is_not_recognised(tmp_path, work):
+    (tmp_path / "letter.txt").write_text("hello")
+    for path in (tmp_path, tmp_path / "letter.txt", tmp_path / "absent"):
+        with pytest.raises(BadInput, match="ntu, nw_ucla, .*sequence store.*work directory"):
+            inspect(path)
+    with pytest.raises(BadInput, match="no coordinates"):
+        inspect(work / "features/text.h5", out=tmp_path / "x.png")
+    broken = tmp_path / "broken.h5"
+    broken.write_bytes((work / "features/text.h5").read_bytes()[:600])
+    with pytest.raises(BadInput, match="broken.h5: a damaged HDF5 file"):
+        inspect(broken)
+
+
+def test_store_with_damaged_coordinates_is_one_line(work, tmp_path):
+    copy = tmp_path / "skeletons.h5"
+    copy.write_bytes((work / "store/skeletons.h5").read_bytes())
+    with h5py.File(copy, "r") as file:
+        chunk = file["keypoint"].id.get_chunk_info(0).byte_offset
+    with h5py.File(copy, "r+") as file:
+        # A value that no clip can have, in the shape that all clips need.
+        file["label"][0] = 999
+    found = inspect(copy, clip=str(SequenceStore(copy).sample_id[0]))
+    assert found["clip"]["class"] == "?"
+    assert {"check": "labels are within class_names", "passed": False} in found["checks"]
+    with open(copy, "r+b") as handle:
+        handle.truncate(chunk)
+    with pytest.raises(BadInput, match="skeletons.h5"):
+        inspect(copy)
+
+
+def test_contact_sheet_of_a_work_directory(work, tmp_path, capsys):
+    found = inspect(work, out=tmp_path / "clip.png", clip=TWO_PEOPLE, as_json=True)
+    assert json.loads(capsys.readouterr().out) == found
+    with Image.open(tmp_path / "clip.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()
+    for colour in ([0, 114, 178], [213, 94, 0]):
+        assert pixels.count(colour) > 200
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.png"]
+
+
+def test_animation_moves_at_the_recorded_speed(tmp_path):
+    keypoint = np.zeros((1, 6, 25, 3), np.float32)
+    keypoint[:, :4] = np.random.default_rng(0).normal(size=(25, 3))
+    keypoint[0, :4, :, 0] += np.arange(4)[:, None]
+    draw(Clip("c", 0, keypoint), NTU_RGBD, tmp_path / "clip.gif", "made up")
+    with Image.open(tmp_path / "clip.gif") as picture:
+        frames, total = [], 0
+        for number in range(picture.n_frames):
+            picture.seek(number)
+            total += picture.info["duration"]
+            frames.append(np.asarray(picture.convert("RGB")))
+    assert len(frames) == 6 and total == 200
+    assert all((a != b).any() for a, b in zip(frames, frames[1:]))
+    assert len({tuple(frame[0, 0]) for frame in frames}) == 1  # the background does not flicker
+    assert frames[0][0, 0].min() > 245
+
+
+def test_gif_durations_add_up():
+    for pictures, step in ((1, 1), (30, 1), (77, 3)):
+        durations = _durations(pictures, step)
+        assert len(durations) == pictures and min(durations) >= 30
+        assert abs(sum(durations) - pictures * step * 1000 / 30) <= 5
+
+
+def test_sides_follow_the_bones():
+    for layout in (NTU_RGBD, UTD_MHAD):
+        for joint, side in zip(layout.joints, sides(layout), strict=True):
+            assert side == (joint.split()[0] if joint.split()[0] in ("left", "right") else "")
+
+
+def test_drawing_refuses_what_it_cannot_draw(tmp_path):
+    with pytest.raises(BadInput, match="no body in any frame"):
+        draw(Clip("c", 0, np.zeros((1, 4, 25, 3))), NTU_RGBD, tmp_path / "a.png", "x")
+    with pytest.raises(BadInput, match=r"needs \[M, T, 25, 3\]"):
+        draw(Clip("c", 0, np.ones((1, 4, 20, 3))), NTU_RGBD, tmp_path / "a.png", "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_lengths_by_hand():
+    found = lengths([10, 10, 12, 29], bins=4)
+    assert found == {"min": 10, "median": 11.0, "max": 29, "total": 61,
+                     "histogram": [[10, 14, 3], [15, 19, 0], [20, 24, 0], [25, 29, 1]]}
+    assert lengths([7, 7])["histogram"] == [[7, 7, 2]]
+
+
+def test_heavy_imports_are_left_out(work):
+    code = ("import sys; from pipeline.commands.inspect import inspect; "
+            "inspect(sys.argv[1]); inspect(sys.argv[1] + '/store/skeletons.h5'); "
+            "inspect(sys.argv[1] + '/features/skeleton_test.h5'); "
+            "print([m for m in ('torch', 'mmaction', 'torchvision', 'matplotlib') "
+            "if m in sys.modules], file=sys.stderr)")
+    done = subprocess.run([sys.executable, "-c", code, str(work)], cwd=ROOT, capture_output=True,
+                          text=True, check=True)
+    assert done.stderr.strip().splitlines()[-1] == "[]"

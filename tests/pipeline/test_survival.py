@@ -1,0 +1,163 @@
+"""Killed at any moment and started again, a command ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+CACHES = ("skeleton_test.h5", "skeleton_calibration.h5", "text.h5")
+TIMES = {"created", "duration_seconds"}
+
+
+def assert_same_cache(one: Path, other: Path) -> None:
+    with h5py.File(one) as ours, h5py.File(other) as theirs:
+        assert set(ours) == set(theirs) and set(ours.attrs) == set(theirs.attrs)
+        for name in ours:
+            assert ours[name].dtype == theirs[name].dtype
+            assert np.array_equal(ours[name][()], theirs[name][()]), f"{one.name} /{name}"
+        for name in set(ours.attrs) - TIMES:
+            assert np.array_equal(ours.attrs[name], theirs.attrs[name]), f"{one.name} {name}"
+
+
+def assert_same_caches(work: Path, undisturbed: Path) -> None:
+    for name in CACHES:
+        assert_same_cache(work / "features" / name, undisturbed / "features" / name)
+
+
+def assert_whole_or_absent(work: Path, undisturbed: Path) -> None:
+    """Whatever bears a final name has its final content."""
+    for name in CACHES:
+        if (work / "features" / name).exists():
+            assert_same_cache(work / "features" / name, undisturbed / "features" / name)
+    store = work / "store" / "skeletons.h5"
+    if store.exists():
+        assert_same_cache(store, undisturbed / "store" / "skeletons.h5")
+    for phase in ("test", "calibration"):
+        if (work / "backbones" / phase / "backbone.json").exists():
+            json.loads((work / "backbones" / phase / "backbone.json").read_text())
+    for path in (work / "results").glob("*.json"):
+        assert record(path) == record(undisturbed / "results" / path.name)
+
+
+def record(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text())
+    return {key: value for key, value in content.items() if key not in TIMES}
+
+
+def test_extract_survives_a_kill_at_every_rename(
+    tiny_work: Path, tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path
+) -> None:
+    # A file gets its name by a rename. Each run dies before its third: two more
+    # files are whole by then, and all of the next lies there under a temporary name.
+    work, deaths = tmp_path / "work", 0
+    arguments = ("extract", tiny_config, "--raw", tiny_raw, "--work-dir", work)
+    while (ended := commands.run(*arguments, die_before_rename=3)).code == -signal.SIGKILL:
+        deaths += 1
+        assert deaths < 20, "no progress between kills"
+        assert_whole_or_absent(work, tiny_work)
+    assert ended.code == 0, ended.err
+    # Store and its report, texts; of each phase two checkpoints, weights, summary, features.
+    assert deaths >= 6
+    assert list(work.rglob("*.tmp")), "no kill fell into a write"
+    assert_same_caches(work, tiny_work)
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*.h5")}
+    assert commands.run(*arguments).code == 0
+    assert {path: path.stat().st_mtime_ns for path in work.rglob("*.h5")} == before
+
+
+@pytest.mark.parametrize("moments", [
+    ("store/.skeletons.h5.*", "store/skeletons.h5", "backbones/test/checkpoints-*/epoch_1.pth",
+     "features/skeleton_test.h5", "backbones/calibration/weights.pth"),
+])
+def test_extract_survives_kills_from_outside(
+    tiny_work: Path, tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path,
+    wait_for: Callable[..., None], moments: tuple[str, ...],
+) -> None:
+    work = tmp_path / "work"
+    arguments = ("extract", tiny_config, "--raw", tiny_raw, "--work-dir", work)
+    for moment in moments:
+        process = commands.start(*arguments)
+        wait_for(lambda: any(work.glob(moment)))
+        os.kill(process, signal.SIGKILL)
+        assert commands.wait().code == -signal.SIGKILL, moment
+        assert_whole_or_absent(work, tiny_work)
+    ended = commands.run(*arguments)
+    assert ended.code == 0, ended.err
+    assert_same_caches(work, tiny_work)
+
+
+def test_fit_survives_a_kill_at_every_rename(
+    tiny_work: Path, tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
+) -> None:
+    work, deaths = copy_of(tiny_work, ("features",)), 0
+    arguments = ("fit", tiny_config, "--work-dir", work)
+    # Before the second: the arrays are there and their record is not.
+    while (ended := commands.run(*arguments, die_before_rename=2)).code == -signal.SIGKILL:
+        deaths += 1
+        assert not list((work / "results").glob("*.json"))
+        if deaths == 2:
+            break
+    assert deaths == 2
+    # Before the third: one seed is whole.
+    assert commands.run(*arguments, die_before_rename=3).code == -signal.SIGKILL
+    assert len(list((work / "results").glob("*.json"))) == 1
+    assert_whole_or_absent(work, tiny_work)
+    ended = commands.run(*arguments)
+    assert ended.code == 0, ended.err
+    names = {path.name for path in (tiny_work / "results").iterdir()}
+    assert {path.name for path in (work / "results").iterdir() if path.is_file()} == names
+    for name in names:
+        ours, theirs = work / "results" / name, tiny_work / "results" / name
+        if name.endswith(".json"):
+            assert record(ours) == record(theirs)
+        else:
+            with np.load(ours) as one, np.load(theirs) as other:
+                assert all(np.array_equal(one[key], other[key]) for key in other.files)
+
+
+def test_a_report_is_not_misled_by_what_a_killed_fit_left(
+    tiny_work: Path, tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
+) -> None:
+    work = copy_of(tiny_work, ("features",))
+    assert commands.run("fit", tiny_config, "--work-dir", work,
+                        die_before_rename=4).code == -signal.SIGKILL
+    assert list((work / "results").glob(".*.tmp/*.json")), "the kill missed the write"
+    ended = commands.run("report", "--work-dir", work)
+    assert ended.code == 0, ended.err
+    runs = (work / "report" / "tables" / "runs.csv").read_text().splitlines()
+    assert len(runs) == 2  # a heading and the one seed that is whole
+
+
+@pytest.mark.parametrize(("command", "moment"), [
+    ("extract", "backbones/test/checkpoints-*/epoch_1.pth"),
+    ("fit", "results"),
+])
+def test_an_interrupt_is_one_line_and_exit_code_130(
+    tiny_work: Path, tiny_config: Path, commands: Any, tmp_path: Path,
+    wait_for: Callable[..., None], command: str, moment: str,
+) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(tiny_work / "store", work / "store")
+    shutil.copytree(tiny_work / "features", work / "features")
+    if command == "extract":
+        (work / "features" / "skeleton_test.h5").unlink()
+    process = commands.start(command, tiny_config, "--work-dir", work)
+    wait_for(lambda: any(work.glob(moment)))
+    os.kill(process, signal.SIGINT)
+    ended = commands.wait()
+    assert ended.code == 130
+    assert ended.err.splitlines()[-1] == "interrupted; the same command goes on from here"
+    assert "Traceback" not in ended.err and "Aborted" not in ended.err
+    assert commands.run(command, tiny_config, "--work-dir", work).code == 0
+    assert_same_caches(work, tiny_work)

@@ -238,7 +238,8 @@ class _EpochHook(Hook):
         for name, tensor in runner.model.state_dict().items():
             # The last step of an epoch can break what no later loss has shown yet.
             if not torch.isfinite(tensor).all():
-                raise PipelineError(self._diverged(f"weight {name} is not finite after epoch {epoch}"))
+                raise PipelineError(self._diverged(
+                    f"weight {name} is not finite after epoch {epoch}"))
         with atomic_path(self._folder / f"epoch_{epoch}.pth") as temporary:
             runner.save_checkpoint(str(temporary.parent), temporary.name)
         for old in self._folder.glob("epoch_*.pth"):

@@ -222,7 +222,9 @@ def tiny_work(
 @pytest.fixture
 def copy_of(tmp_path: Path) -> Callable[..., Path]:
     """Copies parts of a work directory, times included, into one of the test's own."""
-    def copy(work: Path, parts: Sequence[str] = ("store", "backbones", "features", "results")) -> Path:
+    def copy(
+        work: Path, parts: Sequence[str] = ("store", "backbones", "features", "results")
+    ) -> Path:
         for part in parts:
             shutil.copytree(work / part, tmp_path / "copy" / part)
         return tmp_path / "copy"

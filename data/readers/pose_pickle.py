@@ -147,7 +147,7 @@ class PosePickleReader(Reader):
         if not _is_integer(frames) or frames != keypoint.shape[1]:
             raise ClipError(f"{where}: 'total_frames' is {ascii(frames)[:40]}, 'keypoint' has "
                             f"{keypoint.shape[1]} frames")
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             keypoint = keypoint.astype(np.float32)
         if not np.isfinite(keypoint).all():
             raise ClipError(f"{where}: 'keypoint' holds a number that is not finite as float32")

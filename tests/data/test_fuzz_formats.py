@@ -272,8 +272,8 @@ def plain_mat(content: bytes) -> np.ndarray:
     body = content[136 : 136 + size]
     if kind == 15:
         body = zlib.decompress(body)[8:]
-    parts, at = [], 16  # after the flags, whose own tag scipy does not look at
-    while at < len(body) and len(parts) < 3:
+    parts, at = [], 0
+    while at < len(body) and len(parts) < 4:
         kind, size = struct.unpack_from("<II", body, at)
         if kind >> 16:  # a small element: its size is in the upper half, its data follow at once
             parts.append((kind & 0xFFFF, body[at + 4 : at + 4 + (kind >> 16)]))
@@ -281,10 +281,10 @@ def plain_mat(content: bytes) -> np.ndarray:
         else:
             parts.append((kind, body[at + 8 : at + 8 + size]))
             at += 8 + -(-size // 8) * 8
-    shape = struct.unpack("<3i", parts[0][1])
+    shape = struct.unpack("<3i", parts[1][1])
     form = {9: "<f8", 7: "<f4", 1: "<i1", 2: "<u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4",
-            12: "<i8", 13: "<u8"}[parts[2][0]]
-    return np.frombuffer(parts[2][1], form).reshape(shape, order="F")
+            12: "<i8", 13: "<u8"}[parts[3][0]]
+    return np.frombuffer(parts[3][1], form).reshape(shape, order="F")
 
 
 @pytest.mark.parametrize("compress", [False, True])

@@ -247,7 +247,9 @@ def test_nothing_is_executed(tmp_path, protocol):
 @pytest.mark.parametrize("name", [
     "builtins.eval", "builtins.getattr", "__builtin__.getattr", "builtins.list",
     "operator.attrgetter", "numpy.load", "numpy.core.multiarray.fromfile",
-    "numpy.ndarray.tofile", "collections.OrderedDict", "data.readers.safe_pickle._ALLOWED", "copyreg._reconstructor", "functools.partial",
+    "numpy.ndarray.tofile",
+    "collections.OrderedDict", "data.readers.safe_pickle._ALLOWED", "functools.partial",
+    "copyreg._reconstructor",
 ])
 def test_other_names(tmp_path, name):
     refused(tmp_path / "x.pkl", attribute(name, "1"), f"asks for {name}, which is neither")

@@ -13,7 +13,9 @@ from data.store import SequenceStore
 
 
 @pytest.fixture
-def make(make_spec: Callable[..., Any], store: SequenceStore, rows: np.ndarray) -> Callable[..., Any]:
+def make(
+    make_spec: Callable[..., Any], store: SequenceStore, rows: np.ndarray
+) -> Callable[..., Any]:
     from extractors.dataset import StoreClips
 
     spec = make_spec()

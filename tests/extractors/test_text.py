@@ -121,7 +121,7 @@ def test_a_clip_folder_without_weights_is_refused(clip_files: Path, tmp_path: Pa
     (lambda: SentenceBERT("./no/such/folder"), MissingModel, "no/such/folder"),
     (lambda: CLIP("ViT-B-32", "openai"), MissingModel, r"ViT-B-32 \(openai\)"),
     (lambda: CLIP("hf-hub:no-such-owner/no-such-model"), MissingModel, "no-such-model"),
-    (lambda: CLIP("ViT-B-32", "no/such/file.pt"), MissingModel, "no checkpoint file no/such/file.pt"),
+    (lambda: CLIP("ViT-B-32", "no/such/file.pt"), MissingModel, "file no/such/file.pt"),
     (lambda: CLIP("ViT-B-32", "file.safetensors"), MissingModel, "no checkpoint file"),
     (lambda: CLIP("ViT-B-23"), BadConfig, "did you mean 'ViT-B-32'"),
     (lambda: CLIP("ViT-B-32", "opnai"), BadConfig, "no weights 'opnai' for ViT-B-32"),

@@ -209,6 +209,8 @@ def test_digest_depends_on_spec_clips_and_classes(
                "cls_head": {"type": "GCNHead", "in_channels": 8}}},
     {"optim_wrapper": {"optimizer": {"type": "NoSuchOptimizer"}}},
 ])
-def test_a_wrong_model_config_is_one_line(train: Callable[..., Any], changes: dict[str, Any]) -> None:
+def test_a_wrong_model_config_is_one_line(
+    train: Callable[..., Any], changes: dict[str, Any]
+) -> None:
     with pytest.raises(BadConfig, match="^backbone: "):
         train(**changes)

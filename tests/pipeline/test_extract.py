@@ -97,7 +97,8 @@ def test_logits_are_the_weights_own_linear_layer_on_f_x(tiny_work: Path) -> None
 
     for phase in ("test", "calibration"):
         state = torch.load(tiny_work / "backbones" / phase / "weights.pth", weights_only=True)
-        weight, bias = (state[f"cls_head.fc.{name}"].double().numpy() for name in ("weight", "bias"))
+        weight = state["cls_head.fc.weight"].double().numpy()
+        bias = state["cls_head.fc.bias"].double().numpy()
         with open_cache(tiny_work, f"skeleton_{phase}.h5") as file:
             assert file["logits"][()] == pytest.approx(file["f_x"][()] @ weight.T + bias, abs=1e-4)
 

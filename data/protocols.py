@@ -102,21 +102,47 @@ PROTOCOLS: dict[str, dict[str, SampleProtocol]] = {
 }
 
 
+#: For data sets of one's own: what the names mean; the training values are given.
+OWN_FIELDS = {"cross-subject": "subject", "cross-view": "camera", "cross-setup": "setup"}
+
+
 def sample_protocol(
-    dataset: str, name: str, train: Collection[int] | None = None
+    dataset: str, name: str, train: Collection[int] | None = None, group: str | None = None
 ) -> SampleProtocol:
-    """A data set's protocol by name, or one's own training values for its field.
+    """A data set's protocol by name.
+
+    A data set of one's own has ``cross-subject``, ``cross-view`` and
+    ``cross-setup`` once it says which values train, and ``listed``: the clips
+    that its reader marked as training by ``replication`` 1.
+
+    Args:
+        dataset: Its name.
+        name: The protocol's.
+        train: Values that train, instead of the protocol's.
+        group: Field that the calibration phase holds out whole, instead of the
+            protocol's.
 
     Raises:
         BadConfig: The data set has no such protocol.
 
     >>> sample_protocol("ntu60", "cross-view").field
     'camera'
+    >>> sample_protocol("three moves", "cross-subject", train=[1, 2]).field
+    'subject'
     """
-    known = PROTOCOLS.get(dataset, {})
+    known = dict(PROTOCOLS.get(dataset, {}))
+    known |= _protocol("listed", "replication", (1,))
+    if dataset not in PROTOCOLS and train is not None:
+        for own, field in OWN_FIELDS.items():
+            known |= _protocol(own, field, train)
+    elif dataset not in PROTOCOLS and name in OWN_FIELDS:
+        raise BadConfig(f"data set {dataset!r}: protocol {name!r} needs dataset.train, the "
+                        f"{OWN_FIELDS[name]}s that train")
     if name not in known:
         raise BadConfig(
             f"data set {dataset!r} has no sample protocol {name!r}; {nearest(name, known)}"
         )
     protocol = known[name]
-    return protocol if train is None else replace(protocol, train=frozenset(train))
+    if train is not None:
+        protocol = replace(protocol, train=frozenset(train))
+    return protocol if group is None else replace(protocol, group=group)

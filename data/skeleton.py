@@ -8,7 +8,7 @@ absent in a frame is all zeros there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,10 @@ class JointLayout:
     spine: tuple[int, int]
     shoulders: tuple[int, int]
     hips: tuple[int, int]
+
+    def definition(self) -> dict[str, Any]:
+        """The layout as ``layout_of`` takes it, for files that must stand alone."""
+        return asdict(self)
 
     @property
     def num_joints(self) -> int:

@@ -26,7 +26,7 @@ from data.caches import IDENTITY
 from data.errors import BadCache, BadInput, ClipError
 from data.files import atomic_path, digest_json, write_json
 from data.readers.base import Entry, Reader, Scan
-from data.skeleton import Clip, present
+from data.skeleton import Clip, layout_of, present
 
 STORE_FORMAT = "zsl-skeleton-store"
 STORE_VERSION = 1
@@ -79,6 +79,8 @@ def build_store(
     identity = {
         "reader": type(reader).__name__,
         "dataset": reader.dataset,
+        "layout": reader.layout.definition(),
+        "sample_protocol": reader.sample_protocol,
         "class_names": list(class_names),
         "cleaning": [dict(step) for step in cleaning],
         "source": _source_digest(scan),
@@ -92,7 +94,8 @@ def build_store(
     parts = [shards / f"{start:08d}.npz" for start in range(0, len(scan.entries), SHARD_CLIPS)]
     attributes = {
         "dataset": reader.dataset,
-        "layout": reader.layout.name,
+        "layout": json.dumps(reader.layout.definition()),
+        "sample_protocol": reader.sample_protocol,
         "cleaning": json.dumps(identity["cleaning"]),
         "digest": digest,
     }
@@ -109,7 +112,9 @@ class SequenceStore:
     or inherited by worker processes.
 
     Attributes:
-        path, dataset, layout, digest: Of the store.
+        path, dataset, digest: Of the store.
+        layout: The joints and bones of its clips.
+        sample_protocol: Which one ``replication`` stands for, or "".
         class_names: ``[C]``.
         sample_id, label, num_bodies, num_frames: ``[N]`` arrays.
         subject, camera, setup, replication: Int16 ``[N]``, -1 unknown.
@@ -127,7 +132,7 @@ class SequenceStore:
         try:
             with h5py.File(self.path, "r") as file:
                 self._load_index(file)
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise BadCache(f"{path}: not a whole sequence store ({error}); delete it and extract "
                            "again") from None
 
@@ -138,7 +143,8 @@ class SequenceStore:
             raise ValueError(f"format_version is {file.attrs['format_version']}, "
                              f"this release reads {STORE_VERSION}")
         self.dataset = str(file.attrs["dataset"])
-        self.layout = str(file.attrs["layout"])
+        self.layout = layout_of(json.loads(file.attrs["layout"]))
+        self.sample_protocol = str(file.attrs["sample_protocol"])
         self.digest = str(file.attrs["digest"])
         self.cleaning = json.loads(file.attrs["cleaning"])
         self.class_names = tuple(str(name) for name in file.attrs["class_names"])

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from data.classes import register_dataset
 from data.errors import BadConfig
 from data.files import digest_json
 from data.registry import nearest
@@ -28,14 +29,20 @@ class DatasetConfig(_Section):
         cleaning: Named steps of ``data.bodies``.
         sample_protocol: Of ``data.protocols``.
         train: Subjects, cameras or setups that train instead of the protocol's.
+        group: Field that the calibration phase holds out whole instead of the
+            protocol's.
+        class_names: Of a data set of one's own: a list in label order, or a
+            text file with one a line.
     """
 
     name: str
+    class_names: list[str] | str | None = None
     reader: str
     reader_options: dict[str, Any] = {}
     cleaning: list[dict[str, Any]] = [{"type": "keep_most_active", "bodies": 2}]
     sample_protocol: str = "cross-subject"
     train: list[int] | None = None
+    group: Literal["subject", "camera", "setup"] | None = None
 
 
 class SplitConfig(_Section):
@@ -161,9 +168,12 @@ def check_experiment(content: Mapping[str, Any], where: str) -> Experiment:
         BadConfig: As ``load_experiment``.
     """
     try:
-        return Experiment.model_validate(content)
+        experiment = Experiment.model_validate(content)
     except ValidationError as error:
         raise BadConfig(f"{where}: {_explain(error)}") from None
+    if experiment.dataset.class_names is not None:
+        register_dataset(experiment.dataset.name, experiment.dataset.class_names)
+    return experiment
 
 
 def experiment_names() -> tuple[str, ...]:

@@ -69,10 +69,14 @@ class Reader(ABC):
         dataset: The data set's name, as in ``data.classes``.
         layout: The layout of the arrays that ``read`` returns.
         sources: Files or folders given by the user.
+        sample_protocol: The sample protocol that ``replication`` stands for (1
+            trains, 2 tests) where a source publishes lists of clips instead of
+            subjects or cameras; else "".
     """
 
     dataset: str
     layout: JointLayout
+    sample_protocol: str = ""
 
     def __init__(self, sources: Sequence[str | Path]) -> None:
         self.sources = tuple(Path(source) for source in sources)

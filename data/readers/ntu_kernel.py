@@ -23,11 +23,11 @@ JOINT_FIELDS = 12
 BODY_BYTES = 2 * BODY_FIELDS + len(f"{JOINTS}\n") + 2 * JOINT_FIELDS * JOINTS
 _FRAME_BYTES = len("0\n")
 
-_TOKEN, _BLANK, _LF, _CR, _JUNK = range(5)
-_CLASS = np.full(256, _JUNK, np.uint8)
-_CLASS[0x21:0x7F] = _TOKEN
-_CLASS[[0x20, 0x09]] = _BLANK
-_CLASS[0x0A], _CLASS[0x0D] = _LF, _CR
+TOKEN, BLANK, LF, CR, JUNK = range(5)
+CLASS = np.full(256, JUNK, np.uint8)
+CLASS[0x21:0x7F] = TOKEN
+CLASS[[0x20, 0x09]] = BLANK
+CLASS[0x0A], CLASS[0x0D] = LF, CR
 
 # A decimal whose digits form an integer up to 2**53 and whose power of ten is
 # at most 10**22 is the quotient or product of two exact doubles, hence correctly
@@ -84,8 +84,8 @@ def count_fields(buffer: np.ndarray, words: np.ndarray, at: int) -> tuple[int, i
     fields = 0
     blank = 1
     while True:
-        kind = int64(_CLASS[buffer[at]])
-        if kind > _BLANK:
+        kind = int64(CLASS[buffer[at]])
+        if kind > BLANK:
             break
         fields += blank & (kind ^ 1)
         blank = kind
@@ -101,16 +101,16 @@ def count_fields(buffer: np.ndarray, words: np.ndarray, at: int) -> tuple[int, i
             fields += int64((((token & ~before) >> _SEVEN) * _ONES) >> _TOP_BYTE)
             blank = 1 - int64(token >> _TOP_BIT)
             at += 8
-    if kind == _CR:
+    if kind == CR:
         at += 1
-        kind = int64(_CLASS[buffer[at]])
-    return fields, (at + 1 if kind == _LF else int64(-1))
+        kind = int64(CLASS[buffer[at]])
+    return fields, (at + 1 if kind == LF else int64(-1))
 
 
 @jit(Tuple((boolean, int64, int64))(_BUFFER, int64))
 def _integer(buffer: np.ndarray, at: int) -> tuple[bool, int, int]:
     """Parses one integer field; returns whether it is one, its value, its end."""
-    while _CLASS[buffer[at]] == _BLANK:
+    while CLASS[buffer[at]] == BLANK:
         at += 1
     negative = buffer[at] == 45
     if negative:
@@ -124,8 +124,8 @@ def _integer(buffer: np.ndarray, at: int) -> tuple[bool, int, int]:
         value = value * 10 + digit
         at += 1
         digit = int64(buffer[at]) - 48
-    kind = _CLASS[buffer[at]]
-    fine = at > start and kind != _TOKEN and kind != _JUNK
+    kind = CLASS[buffer[at]]
+    fine = at > start and kind != TOKEN and kind != JUNK
     return fine, (-value if negative else value), at
 
 
@@ -145,7 +145,7 @@ def _count(buffer: np.ndarray, words: np.ndarray, at: int) -> tuple[int, int]:
 
 
 @jit(Tuple((int64, float64, int64))(_BUFFER, int64))
-def _decimal(buffer: np.ndarray, at: int) -> tuple[int, float, int]:
+def decimal(buffer: np.ndarray, at: int) -> tuple[int, float, int]:
     """Parses one decimal field.
 
     Returns:
@@ -191,8 +191,8 @@ def _decimal(buffer: np.ndarray, at: int) -> tuple[int, float, int]:
         if at == start:
             return 0, 0.0, at
         exponent += -power if below else power
-    kind = _CLASS[buffer[at]]
-    if kind == _TOKEN or kind == _JUNK:
+    kind = CLASS[buffer[at]]
+    if kind == TOKEN or kind == JUNK:
         return 0, 0.0, at
     # Surplus digits have overflowed the mantissa, which nothing reads then.
     if digits > _MAX_DIGITS or mantissa > _EXACT_MANTISSA or abs(exponent) > 22:
@@ -225,9 +225,9 @@ def _joints(
         if start >= size:
             return MALFORMED, joint, start, slow_count
         for index in range(first + 3 * joint, first + 3 * joint + 3):
-            while _CLASS[buffer[at]] == _BLANK:
+            while CLASS[buffer[at]] == BLANK:
                 at += 1
-            kind, value, end = _decimal(buffer, at)
+            kind, value, end = decimal(buffer, at)
             if kind == 0:
                 return MALFORMED, joint, start, slow_count
             if kind == 2:

@@ -85,7 +85,7 @@ class PKUMMDReader(Reader):
             raise BadConfig(f"protocol {protocol!r}: expected {' or '.join(_PROTOCOLS)}")
         if phase not in (1, 2, "both") or isinstance(phase, bool):
             raise BadConfig(f"phase {phase!r}: expected 1, 2 or 'both'")
-        self.protocol = protocol
+        self.protocol = self.sample_protocol = protocol
         self.phases = (1, 2) if phase == "both" else (phase,)
         paths = [split_file] if isinstance(split_file, (str, Path)) else split_file or ()
         self.split_files = tuple(Path(path) for path in paths)

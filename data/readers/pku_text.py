@@ -15,7 +15,7 @@ from numba.types import Array, UniTuple
 
 from data.errors import ClipError
 from data.readers.ntu_kernel import (
-    _BLANK, _CLASS, _CR, _LF, _TOKEN, _decimal, count_fields,
+    BLANK, CLASS, CR, LF, TOKEN, count_fields, decimal,
 )
 from data.skeleton import NTU_RGBD
 
@@ -55,11 +55,11 @@ def _parse(
         start = at
         count = 0
         while True:
-            kind = _CLASS[buffer[at]]
-            while kind == _BLANK:
+            kind = CLASS[buffer[at]]
+            while kind == BLANK:
                 at += 1
-                kind = _CLASS[buffer[at]]
-            if kind != _TOKEN:
+                kind = CLASS[buffer[at]]
+            if kind != TOKEN:
                 break
             if count == NUMBERS:
                 more, at = count_fields(buffer, words, at)
@@ -69,7 +69,7 @@ def _parse(
             index = frames * NUMBERS + count
             if index >= len(out):
                 return _WRONG_COUNT, line, start, count, frames, slow_count
-            known, value, end = _decimal(buffer, at)
+            known, value, end = decimal(buffer, at)
             if known == 0:
                 return _NO_NUMBER, line, start, count, frames, slow_count
             if known == 2:
@@ -84,10 +84,10 @@ def _parse(
             out[index] = value
             count += 1
             at = end
-        if kind == _CR:
+        if kind == CR:
             at += 1
-            kind = _CLASS[buffer[at]]
-        if kind != _LF:
+            kind = CLASS[buffer[at]]
+        if kind != LF:
             return _STRAY, line, start, count, frames, slow_count
         at += 1
         if count == NUMBERS:

@@ -108,7 +108,15 @@ def resolve_split(experiment: Experiment) -> ClassSplit:
 def make_plan(experiment: Experiment, store: SequenceStore, split: ClassSplit) -> Plan:
     """Sorts the store's clips into the two phases."""
     dataset = experiment.dataset
-    protocol = sample_protocol(dataset.name, dataset.sample_protocol, dataset.train)
+    protocol = sample_protocol(
+        dataset.name, dataset.sample_protocol, dataset.train, dataset.group
+    )
+    if store.sample_protocol not in ("", protocol.name):
+        raise BadInput(
+            f"{store.path}: its clips are marked for {store.sample_protocol!r}, the experiment's "
+            f"sample protocol is {protocol.name!r}; set dataset.reader_options.protocol to the "
+            "same and extract with --raw again"
+        )
     subset = protocol.subsets(getattr(store, protocol.field))
     test = test_phase(store.label, subset, split)
     group, subjects = getattr(store, protocol.group), experiment.calibration.subjects

@@ -16,7 +16,7 @@ from data.classes import class_names
 from data.errors import BadConfig, BadInput, ClipError
 from data.readers import Reader, Scan
 from data.registry import nearest
-from data.skeleton import LAYOUTS, Clip, JointLayout
+from data.skeleton import Clip, JointLayout
 from data.splits import class_split
 from data.store import SequenceStore
 from pipeline.inspection.measures import (
@@ -153,10 +153,7 @@ class StoreSource(ClipSource):
     @property
     def layout(self) -> JointLayout:  # type: ignore[override]
         """Looked up late: a store of unknown layout can be described, not drawn."""
-        if self.store.layout not in LAYOUTS:
-            raise BadInput(f"{self.path}: the bones of layout {self.store.layout!r} are not "
-                           f"known; {nearest(self.store.layout, LAYOUTS)}")
-        return LAYOUTS[self.store.layout]
+        return self.store.layout
 
     def clip_at(self, index: int) -> Clip:
         try:
@@ -173,7 +170,7 @@ class StoreSource(ClipSource):
         report = self._report()
         return {
             "kind": "sequence store", "path": str(self.path), "dataset": store.dataset,
-            "layout": store.layout, "joints": self.clip_at(0).keypoint.shape[2],
+            "layout": store.layout.name, "joints": self.clip_at(0).keypoint.shape[2],
             "bytes": self.path.stat().st_size, "digest": store.digest,
             **_common(store.dataset, self.names, store.label, columns, options),
             "frames": lengths(store.num_frames),

@@ -198,5 +198,13 @@ def test_a_clip_of_unknown_value_is_refused_rather_than_tested_on():
 def test_an_unknown_protocol_is_refused_with_a_suggestion():
     with pytest.raises(BadConfig, match="did you mean 'cross-subject'"):
         sample_protocol("ntu60", "crosssubject")
-    with pytest.raises(BadConfig, match="there are none"):
+    with pytest.raises(BadConfig, match="needs dataset.train, the subjects that train"):
         sample_protocol("nowhere", "cross-subject")
+    with pytest.raises(BadConfig, match="there are listed"):
+        sample_protocol("nowhere", "by-month")
+
+
+def test_a_data_set_of_ones_own_says_what_trains():
+    own = sample_protocol("nowhere", "cross-view", train=[2, 3], group="camera")
+    assert (own.field, own.train, own.group) == ("camera", frozenset((2, 3)), "camera")
+    assert sample_protocol("nowhere", "listed").subsets(np.array([1, 2])).tolist() == ["train", "test"]

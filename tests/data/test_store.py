@@ -94,7 +94,7 @@ def test_every_clip_comes_back_unpadded_with_its_identity(tmp_path, reader):
         assert (store.num_bodies[index], store.num_frames[index]) == expected.shape[:2]
     clip = store.clip(2)
     assert (clip.sample_id, clip.label, clip.subject, clip.setup) == ("clip02", 2, 2, 302)
-    assert (store.dataset, store.layout, store.class_names) == ("mine", "nturgb+d", NAMES)
+    assert (store.dataset, store.layout, store.class_names) == ("mine", NTU_RGBD, NAMES)
     assert store.cleaning == KEEP_ALL
     assert visible(tmp_path) == ["clips.h5", "clips.h5.report.json", "source"]
 

@@ -1,5 +1,5 @@
 # UTD-MHAD with the 5 unseen classes of PURLS: throw, tennis swing, push,
-# sit to stand, stand to sit. An hour's work at most on two CPU cores.
+# sit to stand, stand to sit. A quarter of an hour on two CPU cores.
 _base_ = [
     "_base_/datasets/utd_mhad.py",
     "_base_/backbones/stgcn_cpu.py",

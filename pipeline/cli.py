@@ -127,6 +127,7 @@ def demo_data(
 
 def main() -> None:
     """Runs the command line; known errors are one line and an exit code."""
+    import os
     import sys
 
     from data.errors import PipelineError
@@ -136,3 +137,12 @@ def main() -> None:
     except PipelineError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read the output (`head`, say) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        # Disk full, read-only, permission denied: nothing half-written is left.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)

@@ -39,14 +39,27 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class ParseReport:
-    """What a build read and what it left out, and why."""
+    """What a build read and what it left out, and why.
+
+    Attributes:
+        found: Clips that the source lists, and what it holds besides.
+        stored: Clips in the store.
+        skipped: Name and reason of each thing left out.
+        tracked_bodies: Number of bodies as recorded -> clips.
+        bodies_per_clip: Number of bodies after cleaning -> clips.
+        frames: "min", "median", "max" and "total" over the stored clips.
+        empty_frames: Frames without a body, before cleaning.
+        coordinates: Axis -> "min", "mean", "max" in metres where a body is present.
+    """
 
     found: int = 0
     stored: int = 0
     skipped: list[dict[str, str]] = field(default_factory=list)
+    tracked_bodies: dict[str, int] = field(default_factory=dict)
     bodies_per_clip: dict[str, int] = field(default_factory=dict)
     frames: dict[str, float] = field(default_factory=dict)
     empty_frames: int = 0
+    coordinates: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def build_store(
@@ -244,14 +257,16 @@ def _read_shard(
     arrays: list[np.ndarray] = []
     kept: list[Entry] = []
     skipped: list[dict[str, str]] = []
+    tracked: list[int] = []
     empty = 0
     for number, entry in enumerate(entries, start=1):
         try:
             _check_identity(entry)
             keypoint = reader.read(entry)
-            empty += int((~present(keypoint).any(axis=0)).sum())
             arrays.append(clean(keypoint, cleaning))
             kept.append(entry)
+            tracked.append(len(keypoint))
+            empty += int((~present(keypoint).any(axis=0)).sum())
         except ClipError as error:
             skipped.append({"name": entry.sample_id, "reason": str(error)})
         if tell is not None:
@@ -267,6 +282,7 @@ def _read_shard(
             sample_id=np.asarray([e.sample_id for e in kept], dtype=np.str_),
             label=np.asarray([e.label for e in kept], np.int64),
             skipped=np.asarray(json.dumps(skipped)),
+            tracked=np.asarray(tracked, np.int64),
             empty_frames=np.asarray(empty),
             **{name: np.asarray([getattr(e, name) for e in kept], np.int16) for name in IDENTITY},
         )
@@ -287,8 +303,9 @@ def _merge(
     report = ParseReport(found=len(scan.entries) + len(scan.skipped))
     report.skipped = [{"name": s.name, "reason": s.reason} for s in scan.skipped]
     columns: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("rows", "num_bodies", "sample_id", "label", *IDENTITY)
+        name: [] for name in ("rows", "num_bodies", "tracked", "sample_id", "label", *IDENTITY)
     }
+    extent = _Extent()
     string = h5py.string_dtype("utf-8")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         keypoint: h5py.Dataset | None = None
@@ -299,6 +316,7 @@ def _merge(
                     values.append(shard[name])
                 report.skipped += json.loads(str(shard["skipped"]))
                 report.empty_frames += int(shard["empty_frames"])
+            extent.add(block)
             if keypoint is None:
                 joints = block.shape[1]
                 keypoint = file.create_dataset(
@@ -321,13 +339,43 @@ def _merge(
             file.attrs[name] = value
     frames = merged["rows"] // merged["num_bodies"]
     report.stored = len(frames)
-    report.bodies_per_clip = {
-        str(count): int(number)
-        for count, number in zip(*np.unique(merged["num_bodies"], return_counts=True))
-    }
+    report.tracked_bodies = _counts(merged["tracked"])
+    report.bodies_per_clip = _counts(merged["num_bodies"])
+    report.coordinates = extent.summary()
     report.frames = {"min": int(frames.min()), "median": float(np.median(frames)),
                      "max": int(frames.max()), "total": int(frames.sum())}
     return report
+
+
+class _Extent:
+    """Running minimum, mean and maximum of the axes, absent bodies left out."""
+
+    def __init__(self) -> None:
+        self._low, self._high = np.full(3, np.inf), np.full(3, -np.inf)
+        self._sum, self._count = np.zeros(3), 0
+
+    def add(self, rows: np.ndarray) -> None:
+        points = rows[(rows != 0).any(axis=(1, 2))].reshape(-1, 3)
+        if len(points):
+            self._low = np.minimum(self._low, points.min(axis=0))
+            self._high = np.maximum(self._high, points.max(axis=0))
+            self._sum += points.sum(axis=0, dtype=np.float64)
+            self._count += len(points)
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        if not self._count:
+            return {}
+        mean = self._sum / self._count
+        return {
+            axis: {"min": round(float(low), 4), "mean": round(float(middle), 4),
+                   "max": round(float(high), 4)}
+            for axis, low, middle, high in zip("xyz", self._low, mean, self._high)
+        }
+
+
+def _counts(values: np.ndarray) -> dict[str, int]:
+    found, number = np.unique(values, return_counts=True)
+    return {str(value): int(count) for value, count in zip(found, number)}
 
 
 def _nothing_readable(report: ParseReport) -> str:

@@ -20,6 +20,13 @@ def say(message: str) -> None:
     console.print(message, markup=False, soft_wrap=True)
 
 
+def table(*rows: tuple[str, str]) -> None:
+    """Prints names and values in two columns."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        say(f"  {name:<{width}}  {value}")
+
+
 @contextmanager
 def bar(description: str) -> Iterator[Tell]:
     """A bar with count, elapsed time and ETA; quiet when not on a terminal.

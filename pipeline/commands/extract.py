@@ -30,7 +30,7 @@ from data.readers import READERS
 from data.splits import ClassSplit, class_split, held_out_groups, make_split
 from data.store import ParseReport, SequenceStore, build_store
 from pipeline.config import Experiment
-from pipeline.progress import bar, say
+from pipeline.progress import bar, say, table
 from pipeline.workdir import WorkDir
 
 @dataclass(frozen=True)
@@ -154,14 +154,23 @@ def _store(
 
 
 def _tell_parsed(report: ParseReport, work: WorkDir) -> None:
-    say(f"store: {report.stored} clips of {report.found} files, "
-        f"{report.frames['min']}..{report.frames['max']} frames "
-        f"(median {report.frames['median']:.0f}), {report.empty_frames} frames without a body, "
-        f"{len(report.skipped)} skipped")
-    for skip in report.skipped[:3]:
-        say(f"  skipped {skip['name']}: {skip['reason']}")
+    say(f"store: {report.stored} clips of {report.found} files, {len(report.skipped)} skipped")
+    frames = report.frames
+    table(
+        ("frames a clip", f"{frames['min']} to {frames['max']}, median {frames['median']:.0f}"),
+        ("bodies tracked", _tally(report.tracked_bodies)),
+        ("bodies kept", _tally(report.bodies_per_clip)),
+        ("frames without a body", f"{report.empty_frames}"),
+        *((f"{axis} (m)", f"{of['min']:.2f} to {of['max']:.2f}, mean {of['mean']:.2f}")
+          for axis, of in report.coordinates.items()),
+        *(("skipped", f"{skip['name']}: {skip['reason']}") for skip in report.skipped[:3]),
+    )
     if len(report.skipped) > 3:
-        say(f"  ... all of them in {work.store.with_name(work.store.name + '.report.json')}")
+        say(f"  ... all that was skipped, and why: {work.store}.report.json")
+
+
+def _tally(counts: dict[str, int]) -> str:
+    return ", ".join(f"{bodies} in {clips} clips" for bodies, clips in counts.items())
 
 
 def _announce(experiment: Experiment, plan: Plan, work: WorkDir) -> None:

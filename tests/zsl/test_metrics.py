@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import zsl.classifiers
-import zsl.gates.base
-import zsl.gates.domain_classifier
-import zsl.losses
-import zsl.methods.base
 import zsl.metrics
-import zsl.schedules
 from data.errors import BadInput
 from zsl.metrics import class_averaged_accuracy, gzsl_summary, harmonic_mean
-
-MODULES = [zsl.metrics, zsl.losses, zsl.schedules, zsl.gates.base,
-           zsl.gates.domain_classifier, zsl.methods.base]
-
-
-@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
-def test_doctests(module):
-    result = doctest.testmod(module, extraglobs={"torch": __import__("torch")})
-    assert result.attempted > 0 and result.failed == 0
 
 
 def test_gzsl_summary_by_hand():

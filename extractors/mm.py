@@ -19,6 +19,7 @@ def register() -> None:
         from mmaction.utils import register_all_modules
 
         register_all_modules(init_default_scope=True)
+        import extractors.backbones.shift_gcn  # noqa: F401
         import extractors.transforms  # noqa: F401
 
 

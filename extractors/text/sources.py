@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from data.errors import BadConfig
 from data.registry import Registry
+from data.texts import NO_NOUN, all_descriptions, look_up
 
 
 def label(class_names: Sequence[str]) -> list[list[str]]:
@@ -13,29 +15,138 @@ def label(class_names: Sequence[str]) -> list[list[str]]:
     return [[name] for name in class_names]
 
 
-def template(class_names: Sequence[str], templates: Sequence[str] = ("a person doing {}",)) -> list[list[str]]:
+def template(
+    class_names: Sequence[str], templates: Sequence[str] = ("a person doing {}",)
+) -> list[list[str]]:
     """The class name in one or more sentences; their embeddings are averaged.
 
     >>> template(["wave"], ["a person who does {}", "{}"])
     [['a person who does wave', 'wave']]
     """
+    if isinstance(templates, str) or not templates:
+        raise BadConfig("text source 'template': templates has to be a list of strings with a {}")
     for text in templates:
-        if "{}" not in text:
+        if not isinstance(text, str) or "{}" not in text:
             raise BadConfig(f"text template {text!r} has no {{}} for the class name")
-    return [[text.format(name) for text in templates] for name in class_names]
+    return [[text.replace("{}", name) for text in templates] for name in class_names]
 
 
-SOURCES = Registry("text source", {"label": label, "template": template})
+def description(class_names: Sequence[str], dataset: str | None = None) -> list[list[str]]:
+    """The description that ships with the class (compare appendix C.2 of the paper).
+
+    Args:
+        class_names: ``[C]``, as the data set writes them.
+        dataset: Whose classes they are, where the names alone do not tell.
+
+    Raises:
+        BadConfig: A class has none, or two data sets describe it differently.
+    """
+    found = look_up(class_names, all_descriptions(), dataset)
+    for name, text in zip(class_names, found, strict=True):
+        if text is None:
+            where = f"data set {dataset!r}" if dataset else "any shipped data set"
+            raise BadConfig(f"text source 'description': class {name!r} has no description in "
+                            f"{where}; give your own with the source 'file'")
+    return [[text] for text in found if text is not None]
+
+
+def concat(
+    class_names: Sequence[str],
+    sources: Sequence[str | Mapping[str, Any]],
+    separator: str = ". ",
+) -> list[list[str]]:
+    """The texts of several sources joined into one, such as "label. description".
+
+    The k-th texts are joined; a source of one text a class gives it to each.
+    A missing noun ("#") is left out.
+
+    Args:
+        class_names: ``[C]``.
+        sources: Each a name, or ``dict(name=..., options=dict(...))``.
+        separator: What stands between two texts. A full stop is not doubled.
+
+    >>> concat(["wave"], ["label", {"name": "template", "options": {"templates": ["wow, {}!"]}}])
+    [['wave. wow, wave!']]
+    """
+    parts = _parts("concat", class_names, sources)
+    sizes = {len(part[0]) for part in parts if part} - {1}
+    if len(sizes) > 1:
+        raise BadConfig("text source 'concat': its sources give "
+                        f"{' and '.join(map(str, sorted(sizes)))} texts a class; "
+                        "they have to be as many, or one")
+    count = max(sizes, default=1)
+    return [
+        [_join([own[k if len(own) > 1 else 0] for own in owns], separator) for k in range(count)]
+        for owns in zip(*parts, strict=True)
+    ]
+
+
+def ensemble(
+    class_names: Sequence[str], sources: Sequence[str | Mapping[str, Any]]
+) -> list[list[str]]:
+    """All texts of several sources; their embeddings are averaged, each text alike.
+
+    Args:
+        class_names: ``[C]``.
+        sources: Each a name, or ``dict(name=..., options=dict(...))``.
+
+    >>> ensemble(["wave"], ["label", "template"])
+    [['wave', 'a person doing wave']]
+    """
+    parts = _parts("ensemble", class_names, sources)
+    return [[text for own in owns for text in own] for owns in zip(*parts, strict=True)]
+
+
+SOURCES = Registry("text source", {
+    "label": label,
+    "template": template,
+    "description": description,
+    "verb": "extractors.text.parts_of_speech:verb",
+    "noun": "extractors.text.parts_of_speech:noun",
+    "file": "extractors.text.text_file:text_file",
+    "concat": concat,
+    "ensemble": ensemble,
+})
 
 
 def class_texts(name: str, class_names: Sequence[str], **options: object) -> list[list[str]]:
     """The K texts of each class, ``[C][K]``.
 
     Raises:
-        BadConfig: The source or an option is unknown, or a class has no text.
+        BadConfig: The source or an option is unknown, or a class has no text or
+            not as many as the others.
     """
     texts = SOURCES.build(name, class_names, **options)
-    for class_name, own in zip(class_names, texts):
+    for class_name, own in zip(class_names, texts, strict=True):
         if not own or not all(text.strip() for text in own):
             raise BadConfig(f"text source {name!r}: class {class_name!r} has no text")
+        if len(own) != len(texts[0]):
+            raise BadConfig(f"text source {name!r}: class {class_name!r} has {len(own)} texts and "
+                            f"class {class_names[0]!r} has {len(texts[0])}; all need as many")
     return texts
+
+
+def _parts(
+    kind: str, class_names: Sequence[str], sources: Sequence[str | Mapping[str, Any]]
+) -> list[list[list[str]]]:
+    if isinstance(sources, (str, Mapping)) or not sources:
+        raise BadConfig(f"text source {kind!r}: sources has to be a list of source names, "
+                        "or of dict(name=..., options=...)")
+    return [class_texts(name, class_names, **options)
+            for name, options in (_named(kind, source) for source in sources)]
+
+
+def _named(kind: str, source: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(source, str):
+        return source, {}
+    if isinstance(source, Mapping) and "name" in source and set(source) <= {"name", "options"}:
+        return str(source["name"]), source.get("options") or {}
+    raise BadConfig(f"text source {kind!r}: {source!r} is no source name and no "
+                    "dict(name=..., options=...)")
+
+
+def _join(texts: Sequence[str], separator: str) -> str:
+    *firsts, last = [text for text in texts if text != NO_NOUN] or [NO_NOUN]
+    if separator.startswith("."):
+        firsts = [text.removesuffix(".") for text in firsts]
+    return separator.join([*firsts, last])

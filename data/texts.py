@@ -1,0 +1,133 @@
+"""What ships about classes besides their names: descriptions and parts of speech.
+
+A table is a file of ``resources/descriptions`` or ``resources/parts_of_speech``
+named like its data set, in label order. NTU RGB+D's 60 classes are the first of
+NTU RGB+D 120, and have no file of their own.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import NamedTuple, TypeVar
+
+from data.classes import class_names
+from data.errors import BadConfig
+from data.registry import nearest
+
+#: The noun of a label that has none, as SynSE and JPoSE write it.
+NO_NOUN = "#"
+
+_FIRST_OF = {"ntu60": "ntu120"}
+_T = TypeVar("_T")
+
+
+class PartsOfSpeech(NamedTuple):
+    """The verb of a label, and its noun or ``NO_NOUN``."""
+
+    verb: str
+    noun: str
+
+
+@cache
+def descriptions(dataset: str) -> Mapping[str, str]:
+    """Class name -> one or two sentences on what moves and how, in label order.
+
+    Raises:
+        BadConfig: No descriptions ship for the data set.
+
+    >>> descriptions("nw-ucla")["drop trash"][:19]
+    'Walking up to a bin'
+    """
+    return _first(dataset, json.loads(_table("descriptions", dataset, "json")))
+
+
+@cache
+def parts_of_speech(dataset: str) -> Mapping[str, PartsOfSpeech]:
+    """Class name -> verb and noun, in label order.
+
+    NTU's are those of SynSE and JPoSE; the others follow their manner.
+
+    Raises:
+        BadConfig: None ship for the data set.
+
+    >>> parts_of_speech("ntu60")["wear a shoe"]
+    PartsOfSpeech(verb='put on', noun='shoe')
+    """
+    rows = csv.DictReader(_table("parts_of_speech", dataset, "csv").splitlines())
+    return _first(dataset, {
+        row["class"]: PartsOfSpeech(row["verb"], row["noun"] or NO_NOUN) for row in rows
+    })
+
+
+def all_descriptions() -> dict[str, Mapping[str, str]]:
+    """Data set -> ``descriptions``."""
+    return {name: descriptions(name) for name in _datasets()}
+
+
+def all_parts_of_speech() -> dict[str, Mapping[str, PartsOfSpeech]]:
+    """Data set -> ``parts_of_speech``."""
+    return {name: parts_of_speech(name) for name in _datasets()}
+
+
+def look_up(
+    names: Sequence[str], tables: Mapping[str, Mapping[str, _T]], dataset: str | None = None
+) -> list[_T | None]:
+    """What the tables say of each class.
+
+    The same name can stand for different movements in two data sets, such as
+    NTU's and NW-UCLA's "throw". It is read as in the data set that has all the
+    names; where none has all of them, each name is looked up everywhere.
+
+    Args:
+        names: ``[C]`` class names, matched exactly.
+        tables: Data set -> class name -> text.
+        dataset: Look nowhere else.
+
+    Returns:
+        ``[C]``, ``None`` for a class that no table has.
+
+    Raises:
+        BadConfig: No such table, or tables differ over a name.
+
+    >>> tables = {"a": {"throw": "high", "sit": "low"}, "b": {"throw": "far"}}
+    >>> look_up(["throw", "sit", "fly"], tables, "a")
+    ['high', 'low', None]
+    >>> look_up(["throw", "sit"], tables)
+    ['high', 'low']
+    """
+    if dataset is not None:
+        if dataset not in tables:
+            raise BadConfig(f"no texts ship for data set {dataset!r}; {nearest(dataset, tables)}")
+        return [tables[dataset].get(name) for name in names]
+    whole = {key: table for key, table in tables.items() if all(name in table for name in names)}
+    found: list[_T | None] = []
+    for name in names:
+        sources = {key: table[name] for key, table in (whole or tables).items() if name in table}
+        if len(set(sources.values())) > 1:
+            raise BadConfig(f"class {name!r} differs between {', '.join(sources)}; "
+                            "say whose it is with the option dataset")
+        found.append(next(iter(sources.values()), None))
+    return found
+
+
+def _datasets() -> list[str]:
+    folder = resources.files("data.resources") / "descriptions"
+    files = [item.name for item in folder.iterdir()]
+    return sorted([name.removesuffix(".json") for name in files if name.endswith(".json")]
+                  + list(_FIRST_OF))
+
+
+def _table(kind: str, dataset: str, ending: str) -> str:
+    file = resources.files("data.resources") / kind / f"{_FIRST_OF.get(dataset, dataset)}.{ending}"
+    if dataset not in _datasets():
+        raise BadConfig(f"no {kind.replace('_', ' ')} ship for data set {dataset!r}; "
+                        f"{nearest(dataset, _datasets())}")
+    return file.read_text(encoding="utf-8")
+
+
+def _first(dataset: str, table: dict[str, _T]) -> Mapping[str, _T]:
+    return {name: table[name] for name in class_names(dataset)}

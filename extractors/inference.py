@@ -236,15 +236,21 @@ def fold(network: nn.Module) -> nn.Module:
         elif isinstance(module, unit_aagcn):
             module.conv_d = nn.ModuleList(_folded(list(module.conv_d), module.bn))
             module.bn = nn.Identity()
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, unit_gcn) and _fixed(child.bn):
-                setattr(parent, name, FoldedGraphConvolution(child))
-            elif type(child) in (STGCNBlock, AAGCNBlock):
-                setattr(parent, name, _Block(child))
+    _replace(network, lambda module: isinstance(module, unit_gcn) and _fixed(module.bn),
+             FoldedGraphConvolution)
+    _replace(network, lambda module: type(module) in (STGCNBlock, AAGCNBlock), _Block)
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
     return network.eval()
+
+
+def _replace(
+    network: nn.Module, which: Callable[[nn.Module], bool], by: Callable[[nn.Module], nn.Module]
+) -> None:
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if which(child):
+                setattr(parent, name, by(child))
 
 
 class FoldedGraphConvolution(nn.Module):

@@ -398,7 +398,7 @@ def test_every_parameter_but_the_joint_offsets_gets_a_gradient() -> None:
 @pytest.fixture(scope="module")
 def shift_spec(make_spec: Callable[..., Any]) -> Any:
     return make_spec(
-        name="shift-tiny", epochs=8, learning_rate=0.05, param_scheduler=[],
+        name="shift-tiny", epochs=20, batch_size=12, learning_rate=0.1, param_scheduler=[],
         model={
             "type": "RecognizerGCN",
             "backbone": {"type": "ShiftGCN", "channels": [16, 24], "strides": [1, 2],

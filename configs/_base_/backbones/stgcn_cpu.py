@@ -2,7 +2,6 @@
 # that two cores can train it in minutes. f_x has 256 dimensions all the same.
 _clip_len = 32
 _bodies = 1
-_epochs = 40
 
 backbone = dict(
     name="stgcn-cpu",
@@ -37,14 +36,13 @@ backbone = dict(
         dict(type="FormatGCNInput", num_person=_bodies),
         dict(type="PackActionInputs"),
     ],
-    epochs=_epochs,
+    epochs=40,
     batch_size=16,
     optim_wrapper=dict(
         optimizer=dict(type="SGD", lr=0.05, momentum=0.9, weight_decay=1e-3, nesterov=True)
     ),
     param_scheduler=[
-        dict(type="CosineAnnealingLR", T_max=_epochs, eta_min=0, by_epoch=True,
-             convert_to_iter_based=True)
+        dict(type="CosineAnnealingLR", eta_min=0, by_epoch=True, convert_to_iter_based=True)
     ],
     seed=0,
 )

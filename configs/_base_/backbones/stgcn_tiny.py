@@ -1,7 +1,6 @@
 # mmaction2's ST-GCN with few channels and early temporal strides, one body and
 # 24 frames: the demo trains it twice in about three minutes on two cores.
 _clip_len = 24
-_epochs = 16
 
 _to_input = [
     dict(type="PoseDecode"),
@@ -36,14 +35,13 @@ backbone = dict(
         dict(type="UniformSampleFrames", clip_len=_clip_len, num_clips=1, test_mode=True),
         *_to_input,
     ],
-    epochs=_epochs,
+    epochs=16,
     batch_size=16,
     optim_wrapper=dict(
         optimizer=dict(type="SGD", lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)
     ),
     param_scheduler=[
-        dict(type="CosineAnnealingLR", T_max=_epochs, eta_min=0, by_epoch=True,
-             convert_to_iter_based=True)
+        dict(type="CosineAnnealingLR", eta_min=0, by_epoch=True, convert_to_iter_based=True)
     ],
     seed=0,
 )

@@ -101,11 +101,12 @@ def load_published(
 
 def _published_model(found: Mapping[str, torch.Tensor]) -> nn.Module:
     classes = len(found["fc.weight"]) if "fc.weight" in found and found["fc.weight"].dim() else 60
-    return MODELS.build({
-        "type": "RecognizerGCN",
-        "backbone": {"type": "ShiftGCN"},
-        "cls_head": {"type": "GCNHead", "num_classes": classes, "in_channels": 256},
-    })
+    with torch.random.fork_rng(devices=[]):  # reading a file must not change later draws
+        return MODELS.build({
+            "type": "RecognizerGCN",
+            "backbone": {"type": "ShiftGCN"},
+            "cls_head": {"type": "GCNHead", "num_classes": classes, "in_channels": 256},
+        })
 
 
 def _layout(model: nn.Module) -> dict[str, torch.Tensor]:

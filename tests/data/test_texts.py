@@ -1,0 +1,194 @@
+"""The descriptions and parts of speech that ship, and how they are found."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections import Counter
+
+import pytest
+
+from data.classes import class_names
+from data.errors import BadConfig
+from data.texts import (
+    NO_NOUN,
+    PartsOfSpeech,
+    all_descriptions,
+    all_parts_of_speech,
+    descriptions,
+    look_up,
+    parts_of_speech,
+)
+
+DATASETS = ("ntu60", "ntu120", "pku-mmd", "utd-mhad", "nw-ucla", "synthetic")
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", text.lower())
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_class_is_described_in_label_order(dataset: str) -> None:
+    assert tuple(descriptions(dataset)) == class_names(dataset)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_descriptions_are_one_or_two_full_sentences(dataset: str) -> None:
+    for name, text in descriptions(dataset).items():
+        assert 15 <= len(text.split()) <= 40, name
+        assert text[0].isupper() and text.endswith("."), name
+        assert text.isascii() and "  " not in text and text == text.strip(), name
+        assert text.count(".") <= 2, name
+        assert not re.search(r"[{}<>\[\]\n]|\b(\w+) \1\b", text), name
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_no_two_classes_share_a_description(dataset: str) -> None:
+    texts = descriptions(dataset)
+    assert len(set(texts.values())) == len(texts)
+    if dataset == "synthetic":  # mirrored movements are told alike but for left and right
+        return
+    for (one, a), (two, b) in itertools.combinations(texts.items(), 2):
+        a, b = words(a), words(b)
+        if len(set(a) & set(b)) > 0.6 * min(len(set(a)), len(set(b))):
+            assert difflib.SequenceMatcher(None, a, b).ratio() < 0.8, (one, two)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_a_description_tells_more_than_its_label(dataset: str) -> None:
+    for name, text in descriptions(dataset).items():
+        assert len(set(words(text)) - set(words(name))) >= 11, name
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_a_description_names_what_moves(dataset: str) -> None:
+    body = set("""arm arms hand hands palm palms finger fingers thumb thumbs fist fists wrist
+        forearm elbow elbows shoulder shoulders head face neck mouth nose trunk waist body chest
+        spine hip hips leg legs knee knees foot feet heel toes forearms fingertips lips""".split())
+    for name, text in descriptions(dataset).items():
+        assert set(words(text)) & body, name
+
+
+@pytest.mark.parametrize("dataset", ["ntu120", "pku-mmd", "utd-mhad", "nw-ucla"])
+def test_descriptions_do_not_follow_a_template(dataset: str) -> None:
+    texts = descriptions(dataset).values()
+    for count in (5, 4):
+        starts = Counter(tuple(words(text)[:count]) for text in texts)
+        assert starts.most_common(1)[0][1] <= 2, starts.most_common(1)
+    ends = Counter(tuple(words(text)[-5:]) for text in texts)
+    assert ends.most_common(1)[0][1] <= 2, ends.most_common(1)
+
+
+def test_mirrored_movements_differ_by_the_side_alone() -> None:
+    texts = descriptions("synthetic")
+    mirrored = [name for name in texts if "left" in name.split()]
+    assert len(mirrored) == 14
+    for name in mirrored:
+        left, right = texts[name], texts[name.replace("left", "right")]
+        assert "left" in left.lower() and "right" in right.lower()
+        assert words(left) != words(right)
+
+
+@pytest.mark.parametrize(("dataset", "name", "said"), [
+    ("ntu120", "wear a shoe", "on"),
+    ("ntu120", "take off a shoe", "off"),
+    ("ntu120", "reading", "eyes"),
+    ("ntu120", "writing", "pen"),
+    ("ntu120", "thumb up", "up"),
+    ("ntu120", "thumb down", "floor"),
+    ("ntu120", "walking towards each other", "shrinks"),
+    ("ntu120", "walking apart from each other", "growing"),
+    ("utd-mhad", "draw circle (clockwise)", "right"),
+    ("utd-mhad", "draw circle (counter clockwise)", "left"),
+    ("utd-mhad", "sit to stand", "rise"),
+    ("utd-mhad", "stand to sit", "lowers"),
+])
+def test_near_pairs_are_told_apart(dataset: str, name: str, said: str) -> None:
+    assert said in words(descriptions(dataset)[name])
+
+
+def test_two_people_are_in_the_mutual_actions() -> None:
+    texts = list(descriptions("ntu120").values())
+    mutual = [*range(49, 60), *range(105, 120)]
+    for text in (texts[k] for k in mutual):
+        assert re.search(r"two people|person|someone|opponent|other|attacker", text, re.I)
+        assert re.search(r"two people|other|one\b|opponent|neighbour|companion", text, re.I)
+
+
+def test_ntu60_is_the_first_half_of_ntu120() -> None:
+    assert list(descriptions("ntu60").items()) == list(descriptions("ntu120").items())[:60]
+    assert (list(parts_of_speech("ntu60").items())
+            == list(parts_of_speech("ntu120").items())[:60])
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_class_has_a_verb_and_perhaps_a_noun(dataset: str) -> None:
+    table = parts_of_speech(dataset)
+    assert tuple(table) == class_names(dataset)
+    for name, (verb, noun) in table.items():
+        assert verb and verb == verb.strip() and verb != NO_NOUN, name
+        assert noun and noun == noun.strip(), name
+        assert 1 <= len(words(verb)) <= 5, name
+        assert len(words(noun)) <= 3, name
+    assert len(set(table.values())) == len(table)
+
+
+@pytest.mark.parametrize(("dataset", "name", "verb", "noun"), [
+    ("ntu60", "drink water", "drink", "water"),
+    ("ntu60", "sitting down", "sit down", "#"),
+    ("ntu60", "touch head (headache)", "have", "headache"),
+    ("ntu120", "hands up (both hands)", "capitulate", "#"),
+    ("ntu120", "finger-guessing game (playing rock-paper-scissors)", "play",
+     "rock paper scissors"),
+    ("pku-mmd", "put something inside pocket", "put into", "pocket"),
+    ("utd-mhad", "tennis serve", "serve", "tennis ball"),
+    ("nw-ucla", "doffing", "take off", "jacket"),
+    ("synthetic", "kick backward with left leg", "kick backward", "left leg"),
+])
+def test_parts_of_speech(dataset: str, name: str, verb: str, noun: str) -> None:
+    assert parts_of_speech(dataset)[name] == PartsOfSpeech(verb, noun)
+
+
+@pytest.mark.parametrize("read", [descriptions, parts_of_speech])
+def test_a_data_set_without_texts_is_named(read: object) -> None:
+    with pytest.raises(BadConfig, match="'ntu61'; did you mean") as caught:
+        read("ntu61")  # type: ignore[operator]
+    assert "\n" not in str(caught.value)
+
+
+def test_all_tables_have_all_data_sets() -> None:
+    assert set(all_descriptions()) == set(all_parts_of_speech()) == set(DATASETS)
+
+
+TABLES = {
+    "one": {"throw": "high", "sit": "low", "fall": "flat"},
+    "two": {"throw": "far", "sit": "low", "run": "fast"},
+    "three": {"throw": "high", "swim": "wet"},
+}
+
+
+@pytest.mark.parametrize(("names", "dataset", "found"), [
+    (["throw", "fall"], None, ["high", "flat"]),
+    (["run", "throw"], None, ["fast", "far"]),
+    (["sit"], None, ["low"]),  # two data sets, one text
+    (["throw"], "two", ["far"]),
+    (["throw", "run"], "one", ["high", None]),
+    (["run", "swim", "dance"], None, ["fast", "wet", None]),  # no one data set
+    ([], None, []),
+])
+def test_names_are_read_as_in_the_data_set_that_has_them_all(
+    names: list[str], dataset: str | None, found: list[str | None]
+) -> None:
+    assert look_up(names, TABLES, dataset) == found
+
+
+@pytest.mark.parametrize("names", [["throw"], ["throw", "sit"], ["throw", "dance"]])
+def test_a_name_with_two_meanings_is_an_error(names: list[str]) -> None:
+    with pytest.raises(BadConfig, match="class 'throw' differs between one, two.*option dataset"):
+        look_up(names, TABLES)
+
+
+def test_an_unknown_table_is_an_error() -> None:
+    with pytest.raises(BadConfig, match="'tow'; did you mean 'two'"):
+        look_up(["run"], TABLES, "tow")

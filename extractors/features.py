@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from mmaction.registry import MODELS
 from mmengine.dataset import pseudo_collate
 from torch import nn
-from torch.utils.data import DataLoader
 
 from data.errors import BadInput
 from data.store import SequenceStore
 from extractors.dataset import StoreClips
+from extractors.inference import Recognizer, exact, recognizer
 from extractors.training import BackboneSpec
+from extractors.weights import load_into, read_state
 
 
 def load_model(spec: BackboneSpec, weights: str | os.PathLike[str], num_classes: int) -> nn.Module:
-    """Builds the recognizer and loads a state dict, in eval mode.
+    """Builds the recognizer and loads its weights, in eval mode.
+
+    Args:
+        spec: What to build.
+        weights: Any file that ``extractors.weights`` reads.
+        num_classes: Of the head.
 
     Raises:
         BadInput: The weights do not fit the model.
     """
     model = MODELS.build(spec.model_config(num_classes))
-    state = torch.load(weights, map_location="cpu", weights_only=True)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise BadInput(f"{weights}: does not fit {spec.name} with {num_classes} classes: "
-                       f"{str(error).splitlines()[-1].strip()}") from None
+    load_into(model, read_state(weights), weights)
     return model.eval()
 
 
@@ -41,19 +43,27 @@ def extract_features(
     rows: np.ndarray,
     batch_size: int = 32,
     on_progress: Callable[[int, int], None] | None = None,
+    fast: bool = True,
+    autocast: torch.dtype | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """f_x and logits of the given rows, in their order.
 
     f_x is what the head's last linear layer reads: the backbone's output,
-    averaged over bodies, frames and joints.
+    averaged over bodies, frames and joints, and over sampled clips where
+    ``test_pipeline`` takes several of a recording.
 
     Args:
         model: From ``load_model``.
         spec: The model's spec; its ``test_pipeline`` samples the frames.
         store: Where the clips are.
         rows: Store rows, ``[N]``.
-        batch_size: Clips a forward pass.
+        batch_size: Clips a forward pass; those of a pass have the same length.
         on_progress: Called with (clips done, N).
+        fast: Skips absent bodies and folds what can be folded where the model
+            allows it, see ``extractors.inference``; features differ from the
+            direct ones by less than 1e-4.
+        autocast: Lower precision to run in, such as ``torch.bfloat16``; changes
+            the features. None, the default, runs in float32 throughout.
 
     Returns:
         Float32 ``[N, D]`` and ``[N, S]``.
@@ -62,28 +72,26 @@ def extract_features(
         BadInput: A feature is not finite; the message names the clip.
     """
     dataset = StoreClips(store, rows, np.full(len(rows), -1), spec.prepare, spec.test_pipeline)
-    loader = DataLoader(dataset, batch_size, shuffle=False, collate_fn=pseudo_collate)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device)
-    features: list[torch.Tensor] = []
-    logits: list[torch.Tensor] = []
-    last = last_linear(model)
-    handle = last.register_forward_hook(
-        lambda module, inputs, output: (features.append(inputs[0].cpu()), logits.append(output.cpu()))
-        and None
+    features: dict[int, np.ndarray] = {}
+    logits: dict[int, np.ndarray] = {}
+    run: Recognizer | None = None
+    for positions, batch in _batches(dataset, batch_size):
+        inputs = model.data_preprocessor(pseudo_collate(batch), training=False)["inputs"]
+        inputs = inputs.to(device)
+        run = run or recognizer(model, tuple(inputs.shape[1:]), fast)
+        with exact(device, autocast):
+            outputs = [part.float().cpu() for part in run(inputs)]
+        for found, part in zip((features, logits), outputs):
+            by_row = part.view(len(positions), -1, part.shape[1]).mean(dim=1).numpy()
+            found.update(zip(positions, by_row))
+        if on_progress is not None:
+            on_progress(len(features), len(rows))
+    f_x, scores = (
+        np.stack([found[position] for position in range(len(rows))])
+        for found in (features, logits)
     )
-    done = 0
-    try:
-        with torch.inference_mode():
-            for batch in loader:
-                inputs = model.data_preprocessor(batch, training=False)["inputs"]
-                model(inputs.to(device), mode="tensor", stage="head")
-                done += len(batch["inputs"])
-                if on_progress is not None:
-                    on_progress(done, len(rows))
-    finally:
-        handle.remove()
-    f_x, scores = torch.cat(features).float().numpy(), torch.cat(logits).float().numpy()
     bad = np.flatnonzero(~np.isfinite(f_x).all(axis=1))
     if len(bad):
         raise BadInput(f"clip {store.sample_id[rows[bad[0]]]!r} gives non-finite features "
@@ -91,13 +99,17 @@ def extract_features(
     return f_x, scores
 
 
-def last_linear(model: nn.Module) -> nn.Linear:
-    """The linear layer that turns f_x into logits: the head's last one.
-
-    Raises:
-        BadInput: The model's head has none.
-    """
-    found = [module for module in model.cls_head.modules() if isinstance(module, nn.Linear)]
-    if not found:
-        raise BadInput(f"{type(model.cls_head).__name__} has no linear layer to take f_x from")
-    return found[-1]
+def _batches(
+    dataset: StoreClips, batch_size: int
+) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
+    """Positions and clips of one shape, as soon as there are ``batch_size`` of them."""
+    waiting: dict[torch.Size, tuple[list[int], list[dict[str, Any]]]] = {}
+    for position in range(len(dataset)):
+        clip = dataset[position]
+        shape = clip["inputs"].shape
+        positions, clips = waiting.setdefault(shape, ([], []))
+        positions.append(position)
+        clips.append(clip)
+        if len(clips) == batch_size:
+            yield waiting.pop(shape)
+    yield from waiting.values()

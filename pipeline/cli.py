@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -46,12 +47,15 @@ def extract(
     cfg_options: Options = None,
     workers: Annotated[Optional[int], typer.Option(
         min=1, help="Processes that parse [default: one for each core].")] = None,
+    weights: Annotated[Optional[list[str]], typer.Option(metavar="[PHASE=]FILE", help=(
+        "Weights to use instead of training, for both phases or for test= or calibration=."))] = None,
 ) -> None:
     """Stage one: train the backbones, embed the texts, cache f_x and f_y."""
     from pipeline.commands.extract import extract as run
     from pipeline.config import load_experiment
 
-    run(load_experiment(experiment, cfg_options or ()), raw or (), work_dir, workers)
+    run(load_experiment(experiment, cfg_options or ()), raw or (), work_dir, workers,
+        _by_phase(weights or ()))
 
 
 @app.command()
@@ -114,6 +118,30 @@ def inspect(
     run(path, draw, clip, as_json, reader, dataset, split, read)
 
 
+@app.command("evaluate-backbone")
+def evaluate_backbone(
+    backbone: Annotated[str, typer.Option(help="A config of configs/_base_/backbones.")],
+    dataset: Annotated[str, typer.Option(help="A config of configs/_base_/datasets.")],
+    weights: Annotated[Path, typer.Option(help="State dict or checkpoint.")],
+    raw: Annotated[Optional[list[Path]], typer.Option(
+        help="Labelled recordings; may be repeated.")] = None,
+    work_dir: Annotated[Optional[Path], typer.Option(
+        help="Where the store is kept [default: work_dirs/evaluate-DATASET].")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help=(
+        "Each clip's id, label and five best classes as JSON on standard output."))] = False,
+    workers: Annotated[Optional[int], typer.Option(
+        min=1, help="Processes that parse [default: one for each core].")] = None,
+) -> None:
+    """Top-1 and top-5 accuracy of a backbone's own head: do weights and data fit?"""
+    from pipeline.commands.evaluate_backbone import evaluate_backbone as run
+
+    result = run(backbone, dataset, weights, raw or (), work_dir, workers)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
+
+
 @app.command("demo-data")
 def demo_data(
     folder: Annotated[Path, typer.Argument(help="Where the .skeleton files go.")],
@@ -123,6 +151,18 @@ def demo_data(
     from pipeline.commands.demo_data import demo_data as run
 
     run(folder, seed)
+
+
+def _by_phase(options: Sequence[str]) -> dict[str, str]:
+    """``FILE`` for both phases, ``test=FILE`` or ``calibration=FILE`` for one."""
+    weights: dict[str, str] = {}
+    for option in options:
+        phase, equals, file = option.partition("=")
+        if equals and phase in ("test", "calibration"):
+            weights[phase] = file
+        else:
+            weights = {"test": option, "calibration": option} | weights
+    return weights
 
 
 def main() -> None:

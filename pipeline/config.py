@@ -146,19 +146,28 @@ def load_experiment(name: str, options: Sequence[str] = ()) -> Experiment:
         BadConfig: No such experiment, unknown key or impossible value; the
             message names the key and the nearest right one.
     """
-    from mmengine.config import Config
-
     path = find_config(name)
-    try:
-        config = Config.fromfile(str(path))
-    except Exception as error:  # a config is Python: anything can go wrong in it
-        raise BadConfig(f"{path}: {type(error).__name__}: {error}") from None
-    content = config.to_dict()
+    content = _read(path)
     for option in options:
         _override(content, option)
     content = {key: value for key, value in content.items() if not key.startswith("_")}
     content.setdefault("name", path.stem)
     return check_experiment(content, str(path))
+
+
+def load_section(path: Path, key: str, section: type[_Section]) -> Any:
+    """Loads one section of a config file and checks it.
+
+    Raises:
+        BadConfig: As ``load_experiment``.
+    """
+    content = _read(path)
+    if key not in content:
+        raise BadConfig(f"{path}: key {key!r} is missing")
+    try:
+        return section.model_validate(content[key])
+    except ValidationError as error:
+        raise BadConfig(f"{path}: {key}: {_explain(error, section)}") from None
 
 
 def check_experiment(content: Mapping[str, Any], where: str) -> Experiment:
@@ -170,7 +179,7 @@ def check_experiment(content: Mapping[str, Any], where: str) -> Experiment:
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
-        raise BadConfig(f"{where}: {_explain(error)}") from None
+        raise BadConfig(f"{where}: {_explain(error, Experiment)}") from None
     if experiment.dataset.class_names is not None:
         register_dataset(experiment.dataset.name, experiment.dataset.class_names)
     return experiment
@@ -199,6 +208,15 @@ def find_config(name: str) -> Path:
     if name not in known:
         raise BadConfig(f"no experiment {name!r}; {nearest(name, known)}")
     return Path(str(resources.files("configs") / f"{name}.py"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from mmengine.config import Config
+
+    try:
+        return Config.fromfile(str(path)).to_dict()
+    except Exception as error:  # a config is Python: anything can go wrong in it
+        raise BadConfig(f"{path}: {type(error).__name__}: {error}") from None
 
 
 def _override(content: dict[str, Any], option: str) -> None:
@@ -236,19 +254,19 @@ def _index(node: list[Any], part: str, option: str) -> int:
     return int(part)
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, section: type[_Section]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = tuple(_fields_at(first["loc"][:-1]))
+        known = tuple(_fields_at(section, first["loc"][:-1]))
         return f"unknown key {key!r}; {nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"key {key!r} is missing"
     return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}"
 
 
-def _fields_at(location: Sequence[int | str]) -> Sequence[str]:
-    model: Any = Experiment
+def _fields_at(section: type[_Section], location: Sequence[int | str]) -> Sequence[str]:
+    model: Any = section
     for part in location:
         model = model.model_fields[part].annotation
     return tuple(model.model_fields)

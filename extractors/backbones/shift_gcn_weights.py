@@ -1,9 +1,11 @@
-"""State dicts as Shift-GCN's authors publish them, for our recognizer."""
+"""State dicts as Shift-GCN's authors publish them, for our recognizer.
+
+``extractors.weights`` reads the files.
+"""
 
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping
 
 import torch
@@ -15,31 +17,6 @@ from data.errors import BadInput
 # What an offset along the joints may be and still count as none. The published
 # ones are about 1e-8, of which nothing is left in float32.
 _NO_OFFSET = 1e-5
-
-
-def read_published(
-    path: str | os.PathLike[str], model: nn.Module | None = None
-) -> dict[str, torch.Tensor]:
-    """Reads a file of published weights; see ``load_published``.
-
-    Files from before PyTorch's zip format load too; none may run code.
-
-    Raises:
-        BadInput: Not a state dict file, or not such a state dict.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # damage can show in any layer of the unpickler
-        raise BadInput(f"{path}: not a state dict that loads with weights_only=True: "
-                       f"{str(error).splitlines()[0] if str(error) else error!r}") from None
-    if not isinstance(state, Mapping):
-        raise BadInput(f"{path}: expected a state dict, found {type(state).__name__}")
-    try:
-        return load_published(state, model)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
 
 
 def is_published(state: Mapping[str, object]) -> bool:
@@ -73,7 +50,7 @@ def load_published(
     """
     found = {str(name).removeprefix("module."): value for name, value in state.items()}
     if not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise BadInput("weights: expected a state dict of tensors only; if the file is a whole "
+        raise BadInput("expected a state dict of tensors only; if the file is a whole "
                        "checkpoint, save its 'state_dict' or 'model_state_dict' alone")
     expected = _layout(model if model is not None else _published_model(found))
     for name, value in expected.items():
@@ -86,14 +63,14 @@ def load_published(
         _take_first_person(found, len(expected["data_bn.weight"]))
     for name, value in expected.items():
         if found[name].shape != value.shape:
-            raise BadInput(f"weights: {name} has shape {list(found[name].shape)}, expected "
+            raise BadInput(f"{name} has shape {list(found[name].shape)}, expected "
                            f"{list(value.shape)}")
         if name.endswith((".gcn1.shift_in", ".gcn1.shift_out")):
             if not torch.equal(found[name].cpu().to(value.dtype), value.cpu()):
-                raise BadInput(f"weights: {name} is another permutation than the non-local shift "
+                raise BadInput(f"{name} is another permutation than the non-local shift "
                                "that this network computes")
         elif name.endswith(".xpos") and float(found[name].abs().max()) > _NO_OFFSET:
-            raise BadInput(f"weights: {name} shifts along the joints by "
+            raise BadInput(f"{name} shifts along the joints by "
                            f"{float(found[name].abs().max()):g}; only offsets along time (ypos) "
                            "are supported")
     return {_our_name(name): found[name] for name in expected}
@@ -134,5 +111,5 @@ def _names_message(missing: set[str], unknown: set[str]) -> str:
         close = difflib.get_close_matches(first, missing, n=1)
         parts.append(f"{len(unknown)} unknown, first {first!r}"
                      + (f" (for {close[0]!r}?)" if close else ""))
-    return (f"weights: not the names of a Shift-GCN state dict: {'; '.join(parts)}; is it of "
+    return (f"not the names of a Shift-GCN state dict: {'; '.join(parts)}; is it of "
             "another network, or of another number of blocks?")

@@ -76,7 +76,8 @@ def tag(labels: Sequence[str], nlp: Callable[[str], Any]) -> dict[str, PartsOfSp
 
 
 def _tag_one(label: str, nlp: Callable[[str], Any]) -> PartsOfSpeech:
-    plain = " ".join(re.sub(r"\([^)]*\)", " ", label).replace("/", " or ").split()) or label
+    plain = re.sub(r"\([^)]*\)", " ", label).strip() or label.strip("() ")
+    plain = " ".join(plain.replace("/", " or ").split())
     subject = "they are" if plain.split()[0].endswith("ing") else "they"
     words = list(nlp(f"{subject} {plain}"))[len(subject.split()):]
     action = next((word for word in words if word.pos_ == "VERB"), words[0])

@@ -109,6 +109,20 @@ SOURCES = Registry("text source", {
 })
 
 
+def source_name(name: str, options: Mapping[str, Any]) -> str:
+    """What a cache calls a source: its name, and its parts where it has some.
+
+    >>> source_name("concat", {"sources": ["label", {"name": "description"}]})
+    'concat(label, description)'
+    """
+    parts = options.get("sources")
+    if not parts:
+        return name
+    names = [part if isinstance(part, str) else
+             source_name(part["name"], part.get("options", {})) for part in parts]
+    return f"{name}({', '.join(names)})"
+
+
 def class_texts(name: str, class_names: Sequence[str], **options: object) -> list[list[str]]:
     """The K texts of each class, ``[C][K]``.
 

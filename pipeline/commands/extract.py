@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,13 @@ from data.caches import (
 )
 from data.classes import class_names
 from data.errors import BadCache, BadInput
-from data.files import digest_json
+from data.files import digest_file, digest_json
 from data.phases import Phase, calibration_phase, test_phase
 from data.protocols import sample_protocol
 from data.readers import READERS
 from data.splits import ClassSplit, class_split, held_out_groups, make_split
 from data.store import ParseReport, SequenceStore, build_store
-from pipeline.config import Experiment
+from pipeline.config import DatasetConfig, Experiment
 from pipeline.progress import bar, say, table
 from pipeline.workdir import WorkDir
 
@@ -65,6 +65,7 @@ def extract(
     raw: Sequence[str | Path] = (),
     work_dir: str | Path | None = None,
     workers: int | None = None,
+    weights: Mapping[str, str | Path] | None = None,
 ) -> Extracted:
     """Reads, trains both backbones, embeds the texts, writes the caches.
 
@@ -77,17 +78,27 @@ def extract(
             store is there.
         work_dir: Default ``work_dirs/<experiment>``.
         workers: Processes that parse; default: one for each core.
+        weights: Phase -> file of weights to use instead of training. Whether
+            they have seen the unseen classes is for their giver to know; the
+            caches record their digest.
 
     Raises:
         PipelineError: Something is wrong with the input; one clear line.
     """
+    weights = {phase: Path(path) for phase, path in (weights or {}).items()}
+    for path in weights.values():
+        if not path.is_file():
+            raise BadInput(f"{path}: no such file of weights")
     work = WorkDir.of(experiment.name, work_dir)
     split = resolve_split(experiment)  # a wrong split should not wait for the parser
-    store = _store(experiment, raw, work, workers or os.cpu_count() or 1)
+    store = open_store(experiment.dataset, raw, work, workers)
     plan = make_plan(experiment, store, split)
     _announce(experiment, plan, work)
     text = _text(experiment, work)
-    skeleton = {phase.name: _skeleton(experiment, plan, phase, work) for phase in plan.phases}
+    skeleton = {
+        phase.name: _skeleton(experiment, plan, phase, work, weights.get(phase.name))
+        for phase in plan.phases
+    }
     accuracy = seen_test_accuracy(read_skeleton_features(skeleton[TEST]))
     say(f"seen-class accuracy of the test-phase backbone on test clips: {accuracy:.1%}")
     return Extracted(skeleton, text, accuracy)
@@ -137,15 +148,20 @@ def seen_test_accuracy(features: SkeletonFeatures) -> float:
     return float(np.mean(seen[features.logits[rows].argmax(axis=1)] == features.label[rows]))
 
 
-def _store(
-    experiment: Experiment, raw: Sequence[str | Path], work: WorkDir, workers: int
+def open_store(
+    dataset: DatasetConfig, raw: Sequence[str | Path], work: WorkDir, workers: int | None = None
 ) -> SequenceStore:
-    dataset = experiment.dataset
+    """The sequence store of a work directory, made from ``raw`` where that is given.
+
+    Raises:
+        BadInput: There is neither a store nor anything to make it from.
+    """
     if raw:
         reader = READERS.build(dataset.reader, raw, **dataset.reader_options)
         with bar("reading clips") as tell:
             report = build_store(
-                reader, work.store, class_names(dataset.name), dataset.cleaning, workers, tell
+                reader, work.store, class_names(dataset.name), dataset.cleaning,
+                workers or os.cpu_count() or 1, tell,
             )
         _tell_parsed(report, work)
     elif not work.store.is_file():
@@ -194,7 +210,7 @@ def _some(numbers: Sequence[int]) -> str:
 def _text(experiment: Experiment, work: WorkDir) -> Path:
     # Imports of stage one are inside functions: sentence-transformers, open_clip
     # and mmaction2 take seconds each, also when everything is there already.
-    from extractors.text.sources import class_texts
+    from extractors.text.sources import class_texts, source_name
 
     names, config = class_names(experiment.dataset.name), experiment.class_text
     texts = class_texts(config.source.name, names, **config.source.options)
@@ -205,7 +221,9 @@ def _text(experiment: Experiment, work: WorkDir) -> Path:
     from extractors.text import ENCODERS, embed_classes
 
     encoder = ENCODERS.build(config.encoder.name, **config.encoder.options)
-    features = embed_classes(encoder, names, texts, config.source.name, provenance)
+    features = embed_classes(
+        encoder, names, texts, source_name(config.source.name, config.source.options), provenance
+    )
     write_text_features(work.text, features)
     say(f"wrote {work.text}: {features.f_y.shape[0]} x {features.f_y.shape[1]}, {encoder.name}")
     return work.text
@@ -219,8 +237,13 @@ def _current_text(path: Path, provenance: dict[str, Any], texts: list[list[str]]
     return found.config == provenance and found.text.reshape(len(found.text), -1).tolist() == texts
 
 
-def _skeleton(experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir) -> Path:
-    path, provenance = work.skeleton(phase.name), _provenance(experiment, plan, phase)
+def _skeleton(
+    experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir, given: Path | None
+) -> Path:
+    path = work.skeleton(phase.name)
+    provenance = _provenance(experiment, plan, phase)
+    if given is not None:
+        provenance["given_weights"] = {"file": given.name, "sha256": digest_file(given)}
     if _current_skeleton(path, provenance):
         say(f"kept {path}")
         return path
@@ -228,18 +251,31 @@ def _skeleton(experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir) -
 
     register()
     from extractors.features import extract_features, load_model
+    from extractors.probe import seen_logits
     from extractors.training import BackboneSpec, train_backbone
+    from extractors.weights import head_classes, read_state
 
     spec = BackboneSpec(**experiment.backbone.model_dump())
-    with bar(f"training {phase.name}-phase {spec.name}") as tell:
-        trained = train_backbone(
-            spec, plan.store, phase.train, phase.seen_classes, work.backbone(phase.name),
-            lambda epoch, total, losses: tell(epoch, total, f"loss {losses['loss']:.3f}"),
-        )
-    model = load_model(spec, trained.weights, len(trained.classes))
+    rows, store, source = phase.rows, plan.store, "head"
+    if given is None:
+        with bar(f"training {phase.name}-phase {spec.name}") as tell:
+            trained = train_backbone(
+                spec, store, phase.train, phase.seen_classes, work.backbone(phase.name),
+                lambda epoch, total, losses: tell(epoch, total, f"loss {losses['loss']:.3f}"),
+            )
+        weights, digest, outputs = trained.weights, trained.weights_sha256, len(trained.classes)
+        note = f"training accuracy {_last_accuracy(trained.history)}"
+    else:
+        weights, digest = given, provenance["given_weights"]["sha256"]
+        outputs, note = head_classes(read_state(given), given), f"given weights {given.name}"
+    model = load_model(spec, weights, outputs)
     with bar(f"extracting {phase.name}-phase features") as tell:
-        f_x, logits = extract_features(model, spec, plan.store, phase.rows, on_progress=tell)
-    rows, store = phase.rows, plan.store
+        f_x, logits = extract_features(model, spec, store, rows, on_progress=tell)
+    if given is not None:
+        train = np.flatnonzero(np.isin(rows, phase.train))
+        logits, source = seen_logits(f_x, logits, store.label[rows], train, phase.seen_classes,
+                                     len(store.class_names))
+        note += f", logits from the {source}"
     write_skeleton_features(path, SkeletonFeatures(
         f_x=f_x, logits=logits, label=store.label[rows], sample_id=store.sample_id[rows],
         subset=phase.subset,
@@ -247,14 +283,13 @@ def _skeleton(experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir) -
         dataset=store.dataset, sample_protocol=experiment.dataset.sample_protocol,
         phase=phase.name, class_names=store.class_names,
         seen_classes=phase.seen_classes, unseen_classes=phase.unseen_classes,
-        backbone=spec.name, weights_sha256=trained.weights_sha256,
+        backbone=spec.name, weights_sha256=digest,
         preprocessing={"cleaning": store.cleaning, "prepare": spec.prepare,
-                       "test_pipeline": spec.test_pipeline},
+                       "test_pipeline": spec.test_pipeline, "logits": source},
         config=provenance, software=software(),
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     ))
-    say(f"wrote {path}: {f_x.shape[0]} x {f_x.shape[1]}, "
-        f"training accuracy {_last_accuracy(trained.history)}")
+    say(f"wrote {path}: {f_x.shape[0]} x {f_x.shape[1]}, {note}")
     return path
 
 

@@ -1,12 +1,12 @@
 # Shift-GCN as its authors publish it (joint stream, two bodies, 300 frames), so
 # that their weights fit; f_x has 256 dimensions. To train one's own, the recipe
 # that Neuron (CVPR 2025) gives for its backbone: SGD, 110 epochs, steps at 60, 80
-# and 100, random rotation. It samples 64 frames of a clip where this repeats the
-# clip to 300, which takes a fifth of the time: put
-# dict(type="UniformSampleFrames", clip_len=64) in place of the first step's frames=300.
+# and 100, random rotation. Neuron samples 64 frames where this repeats the clip to
+# fill 300, which is several times the work: for that, frames=None and, after the
+# rotation, dict(type="UniformSampleFrames", clip_len=64).
 _epochs = 110
 
-# Each time rather than once: 300 frames of every clip would not fit into memory.
+# Each time rather than in prepare, which holds its results: those of NTU-60 are 7 GB.
 _normalize = dict(type="DataStep", step="shift_gcn_normalize", frames=300)
 _to_input = [
     dict(type="PoseDecode"),

@@ -2,7 +2,7 @@
 # it in minutes. f_x has 256 dimensions all the same.
 _clip_len = 32
 _bodies = 1
-_epochs = 40
+_epochs = 60
 
 _to_input = [
     dict(type="PoseDecode"),

@@ -1,0 +1,105 @@
+"""Weights from files: ours, mmengine checkpoints, and what authors publish.
+
+Everything is read with ``weights_only=True``: a file that wants to run code is
+refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from data.errors import BadInput
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """Reads a state dict, or that of a whole checkpoint.
+
+    A leading ``module.``, which ``DataParallel`` adds, is taken off. Files from
+    before PyTorch's zip format load too.
+
+    Raises:
+        BadInput: Not such a file, or one that holds more than tensors, plain
+            values and mmengine's own log history.
+    """
+    try:
+        with torch.serialization.safe_globals(_mmengine_parts()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # damage can show in any layer of the unpickler
+        first = (str(error).strip().splitlines() or [repr(error)])[0]
+        raise BadInput(f"{path}: no weights that load without running code ({first})") from None
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise BadInput(f"{path}: expected a state dict, found {type(content).__name__}")
+    state = {str(name).removeprefix("module."): value for name, value in content.items()}
+    strange = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
+    if strange:
+        raise BadInput(f"{path}: {strange[0]!r} is not a tensor; expected a state dict")
+    return state
+
+
+def head_classes(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> int:
+    """How many classes the weights' last linear layer tells apart.
+
+    Raises:
+        BadInput: There is no such layer.
+    """
+    for name in ("cls_head.fc.weight", "cls_head.fc_cls.weight", "fc.weight"):
+        if name in state and state[name].dim() >= 2:
+            return int(state[name].shape[0])
+    raise BadInput(f"{path}: has no head (cls_head.fc.weight or fc.weight); it is needed to know "
+                   "the classes")
+
+
+def load_into(
+    model: nn.Module, state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]
+) -> None:
+    """Loads a state dict strictly, in our names or those of Shift-GCN's authors.
+
+    Raises:
+        BadInput: It does not fit.
+    """
+    from extractors.backbones.shift_gcn_weights import is_published, load_published
+
+    if is_published(state):
+        try:
+            state = load_published(state, model)
+        except BadInput as error:
+            raise BadInput(f"{path}: {error}") from None
+    try:
+        model.load_state_dict(dict(state))
+    except RuntimeError as error:
+        problem = str(error).splitlines()[-1].strip()
+        raise BadInput(f"{path}: does not fit {type(model.backbone).__name__}: {problem}") from None
+
+
+class _LogHistory:
+    """Stands in for mmengine's log history, which weights have no use for."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _nothing(*arguments: object) -> None:
+    """Stands in for ``getattr``, by which that history names its own methods."""
+
+
+def _mmengine_parts() -> list[Any]:
+    """What a checkpoint of mmengine names beside tensors; none of it is called as such."""
+    core = np._core if hasattr(np, "_core") else np.core
+    dtypes = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32")]
+    return [
+        (_LogHistory, "mmengine.logging.history_buffer.HistoryBuffer"),
+        (_nothing, "builtins.getattr"), (_nothing, "__builtin__.getattr"),
+        np.ndarray, np.dtype, core.multiarray._reconstruct, core.multiarray.scalar, *dtypes,
+    ]

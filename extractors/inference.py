@@ -30,6 +30,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from data.errors import BadInput
+from extractors.backbones.shift_gcn import ShiftGCN
+from extractors.backbones.shift_gcn_folded import FoldedShiftGCN
 
 TOLERANCE = 1e-4
 BODY_WISE = {"STGCN", "AAGCN", "ShiftGCN"}
@@ -136,8 +138,11 @@ class BodyWise:
         backbone.num_person = 1  # which Shift-GCN checks its input for
         self._norm = _take_input_norm(backbone)
         self._backbone, self._fc = fold(backbone), last_linear(model)
-        on_cpu = self._fc.weight.device.type == "cpu"
-        self._chunk = chunk or (4 * torch.get_num_threads() if on_cpu else 64)
+        if self._fc.weight.device.type != "cpu":
+            self._chunk = chunk or 64
+        else:  # folded Shift-GCN works on rows of one number a body
+            few = 16 if isinstance(self._backbone, FoldedShiftGCN) else 4
+            self._chunk = chunk or few * torch.get_num_threads()
         self._absent: dict[tuple[int, ...], torch.Tensor] = {}
 
     def __call__(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -211,8 +216,10 @@ def fold(network: nn.Module) -> nn.Module:
     statistics stays as it is. For eval mode only.
 
     Returns:
-        The network.
+        The network; for Shift-GCN without input normalization, another one.
     """
+    if isinstance(network, ShiftGCN) and isinstance(network.data_bn, nn.Identity):
+        return FoldedShiftGCN(network)
     # unit_aagcn views its input as if it were contiguous.
     channels_last = not any(isinstance(module, unit_aagcn) for module in network.modules())
     for module in list(network.modules()):

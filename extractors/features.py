@@ -32,7 +32,7 @@ def load_model(spec: BackboneSpec, weights: str | os.PathLike[str], num_classes:
         BadInput: The weights do not fit the model.
     """
     model = MODELS.build(spec.model_config(num_classes))
-    load_into(model, read_state(weights), weights)
+    load_into(model, read_state(weights), weights, f"{spec.name} with {num_classes} classes")
     return model.eval()
 
 

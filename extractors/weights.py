@@ -62,9 +62,15 @@ def head_classes(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]
 
 
 def load_into(
-    model: nn.Module, state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]
+    model: nn.Module, state: Mapping[str, torch.Tensor], path: str | os.PathLike[str], what: str
 ) -> None:
     """Loads a state dict strictly, in our names or those of Shift-GCN's authors.
+
+    Args:
+        model: Takes the weights.
+        state: From ``read_state``.
+        path: Where they come from, for messages.
+        what: What the model is, for messages.
 
     Raises:
         BadInput: It does not fit.
@@ -80,7 +86,7 @@ def load_into(
         model.load_state_dict(dict(state))
     except RuntimeError as error:
         problem = str(error).splitlines()[-1].strip()
-        raise BadInput(f"{path}: does not fit {type(model.backbone).__name__}: {problem}") from None
+        raise BadInput(f"{path}: does not fit {what}: {problem}") from None
 
 
 class _LogHistory:

@@ -171,7 +171,7 @@ def test_a_number_of_classes_that_does_not_fit_is_refused() -> None:
 
     message = r"w.pt: fc.weight has shape \[120, 256\], expected \[60, 256\]"
     with pytest.raises(BadInput, match=message):
-        load_into(recognizer(60), published(120), "w.pt")
+        load_into(recognizer(60), published(120), "w.pt", "shift-gcn")
 
 
 # -- the whole network, by plain numpy ------------------------------------------------

@@ -203,19 +203,20 @@ def _shifted(
     below = offset.floor()
     arrays = (table, source, below.long(), scale * (1 - (offset - below)),
               scale * (offset - below), bias, constant, around)
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
     _shift_kernel(*(array.numpy() for array in arrays), stride, relu, out.numpy())
     return out
 
 
-@numba.njit(parallel=True, cache=True)
+# One thread on purpose: numba's parallel loops set the number of OpenMP threads of
+# the whole process, and with it the order of sums in a training that comes after.
+@numba.njit
 def _shift_kernel(  # type: ignore[no-untyped-def]
     table, source, first, low, high, bias, constant, around, stride, relu, out
 ):
     zero = np.float32(0)
     channels, frames, bodies = len(first), table.shape[1], table.shape[2]
     add = around.shape[0] == out.shape[0]
-    for row in numba.prange(out.shape[0]):
+    for row in range(out.shape[0]):
         c, read = row % channels, source[row]
         shared = read % bias.shape[0]
         for t in range(out.shape[1]):

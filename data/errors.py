@@ -35,3 +35,29 @@ class MissingModel(PipelineError):
 
 class ClipError(BadInput):
     """One clip cannot be read; the parse report lists it and the run goes on."""
+
+
+def interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interrupt that an error comes from, if it does.
+
+    An interrupt in the middle of a write can reach us as the complaint of a file
+    that was closed too early; it is an interrupt all the same.
+
+    >>> try:
+    ...     try:
+    ...         raise KeyboardInterrupt
+    ...     finally:
+    ...         raise ValueError("an open writing handle")
+    ... except ValueError as error:
+    ...     interrupt_behind(error)
+    KeyboardInterrupt()
+    >>> interrupt_behind(ValueError("something else")) is None
+    True
+    """
+    passed: set[int] = set()
+    while error is not None and id(error) not in passed:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        passed.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data.errors import interrupt_behind
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str], durable: bool = True) -> Iterator[Path]:
@@ -37,6 +39,11 @@ def atomic_path(path: str | os.PathLike[str], durable: bool = True) -> Iterator[
             with open(temporary, "rb") as handle:
                 os.fsync(handle.fileno())
         os.replace(temporary, path)
+    except Exception as error:
+        interrupt = interrupt_behind(error)
+        if interrupt is not None:
+            raise interrupt from None
+        raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()

@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := work_dirs/demo
 
-.PHONY: help install demo test clean
+.PHONY: help install demo test docs clean
 
 help:
 	@echo "make install  create $(VENV) with the pipeline command in it"
 	@echo "make demo     synthetic recordings -> backbones -> SA-DVAE -> report"
 	@echo "make test     run the tests"
+	@echo "make docs     build the documentation in build/docs"
 	@echo "make clean    remove $(VENV) and work_dirs"
 
 install: $(INSTALLED)
@@ -33,6 +34,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) work_dirs

@@ -3,6 +3,7 @@ _base_ = [
     "_base_/datasets/utd_mhad.py",
     "_base_/backbones/shift_gcn_cpu.py",
     "_base_/text/minilm_label.py",
+    "_base_/text/verb_noun_parts.py",
     "_base_/methods/sa_dvae.py",
 ]
 

@@ -4,8 +4,10 @@ _base_ = [
     "_base_/datasets/utd_mhad.py",
     "_base_/backbones/stgcn_cpu.py",
     "_base_/text/minilm_label.py",
+    "_base_/text/verb_noun_parts.py",
     "_base_/methods/sa_dvae.py",
 ]
 
 split = dict(name="purls-22-5")
+masked_features = True  # for SMIE's temporal constraint
 fit = dict(seeds=5)

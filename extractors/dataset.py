@@ -76,11 +76,7 @@ class StoreClips(Dataset):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Shuffles by (seed, epoch) and tells the data set which epoch it is.
-
-    mmengine's sampler hook calls ``set_epoch`` before each epoch, also after a
-    resume.
-    """
+    """Shuffles by (seed, epoch) and tells the data set which epoch it is."""
 
     def __init__(self, length: int, seed: int) -> None:
         self._length, self._seed, self._epoch = length, seed, 0
@@ -97,3 +93,49 @@ class EpochSampler(Sampler[tuple[int, int]]):
         generator.manual_seed(self._seed * 1_000_003 + self._epoch)
         for index in torch.randperm(self._length, generator=generator).tolist():
             yield self._epoch, index
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """The batches of an epoch, or one process's part of each.
+
+    Every clip is used once an epoch by one of the processes, and all of them get
+    the same number of batches. A last batch with fewer clips than there are
+    processes joins the one before.
+
+    mmengine's sampler hook calls ``sampler.set_epoch`` before each epoch, also after
+    a resume.
+
+    Args:
+        sampler: Of the clips.
+        batch_size: Clips a step, over all processes.
+        rank, processes: Which part of how many.
+
+    Raises:
+        BadConfig: A step or the whole epoch has fewer clips than there are processes.
+
+    >>> sampler = EpochSampler(7, seed=0)
+    >>> parts = [list(EpochBatches(sampler, 3, rank, 2)) for rank in range(2)]
+    >>> [[len(batch) for batch in part] for part in parts]
+    [[2, 2], [1, 2]]
+    """
+
+    def __init__(
+        self, sampler: EpochSampler, batch_size: int, rank: int = 0, processes: int = 1
+    ) -> None:
+        if min(batch_size, len(sampler)) < processes:
+            raise BadConfig(f"{processes} processes cannot share {len(sampler)} clips in batches "
+                            f"of {batch_size}; start fewer, or raise backbone.batch_size")
+        self.sampler = sampler
+        self._rank, self._processes = rank, processes
+        starts = list(range(0, len(sampler), batch_size))
+        if len(sampler) - starts[-1] < processes:
+            starts.pop()
+        self._bounds = list(zip(starts, [*starts[1:], len(sampler)]))
+
+    def __len__(self) -> int:
+        return len(self._bounds)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        keys = list(self.sampler)
+        for start, end in self._bounds:
+            yield keys[start + self._rank : end : self._processes]

@@ -44,7 +44,6 @@ def extract_features(
     batch_size: int = 32,
     on_progress: Callable[[int, int], None] | None = None,
     fast: bool = True,
-    autocast: torch.dtype | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """f_x and logits of the given rows, in their order.
 
@@ -54,16 +53,17 @@ def extract_features(
 
     Args:
         model: From ``load_model``.
-        spec: The model's spec; its ``test_pipeline`` samples the frames.
+        spec: The model's spec; its ``test_pipeline`` samples the frames. If its
+            ``extract_autocast`` is not "float32" the features are less precise.
         store: Where the clips are.
         rows: Store rows, ``[N]``.
-        batch_size: Clips a forward pass; those of a pass have the same length.
+        batch_size: Sampled clips a forward pass; those of a pass have the same
+            length. A recording whose ``test_pipeline`` takes more of it has a pass
+            of its own.
         on_progress: Called with (clips done, N).
         fast: Skips absent bodies and folds what can be folded where the model
             allows it, see ``extractors.inference``; features differ from the
             direct ones by less than 1e-4.
-        autocast: Lower precision to run in, such as ``torch.bfloat16``; changes
-            the features. None, the default, runs in float32 throughout.
 
     Returns:
         Float32 ``[N, D]`` and ``[N, S]``.
@@ -74,6 +74,8 @@ def extract_features(
     dataset = StoreClips(store, rows, np.full(len(rows), -1), spec.prepare, spec.test_pipeline)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device)
+    autocast = None if spec.extract_autocast == "float32" else getattr(
+        torch, spec.extract_autocast)
     features: dict[int, np.ndarray] = {}
     logits: dict[int, np.ndarray] = {}
     run: Recognizer | None = None
@@ -102,7 +104,7 @@ def extract_features(
 def _batches(
     dataset: StoreClips, batch_size: int
 ) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
-    """Positions and clips of one shape, as soon as there are ``batch_size`` of them."""
+    """Positions and clips of one shape, as soon as they fill ``batch_size`` sampled clips."""
     waiting: dict[torch.Size, tuple[list[int], list[dict[str, Any]]]] = {}
     for position in range(len(dataset)):
         clip = dataset[position]
@@ -110,6 +112,7 @@ def _batches(
         positions, clips = waiting.setdefault(shape, ([], []))
         positions.append(position)
         clips.append(clip)
-        if len(clips) == batch_size:
+        # shape[0] counts what was sampled of a recording: twenty crops for PoseC3D.
+        if (len(clips) + 1) * shape[0] > batch_size:
             yield waiting.pop(shape)
     yield from waiting.values()

@@ -10,6 +10,8 @@ import warnings
 from functools import cache
 from importlib.metadata import version
 
+import numpy as np
+
 
 @cache
 def register() -> None:
@@ -20,7 +22,11 @@ def register() -> None:
 
         register_all_modules(init_default_scope=True)
         import extractors.backbones.shift_gcn  # noqa: F401
+        import extractors.masking  # noqa: F401
         import extractors.transforms  # noqa: F401
+    if not hasattr(np, "Inf"):
+        # NumPy 2 dropped the name; mmaction2 1.1.0's PoseCompact still asks for it.
+        np.Inf = np.inf
 
 
 def software() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Normalizations and augmentations of 3D skeletons, in mmaction2's transform registry.
+"""Normalizations, augmentations and projection of skeletons, as mmaction2 transforms.
 
 Augmentations draw from numpy's global generator, as mmaction2's own transforms do;
 ``extractors.dataset`` seeds it for each clip and epoch.
@@ -13,6 +13,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from data.preprocess import STEPS
+from data.projection import orthographic_view
 from data.skeleton import NTU_RGBD, layout_of
 
 
@@ -58,6 +59,34 @@ class DataStep(BaseTransform):
             f", {name}={getattr(value, 'name', value)!r}" for name, value in self.options.items()
         )
         return f"{type(self).__name__}(step={self.step!r}{options})"
+
+
+@TRANSFORMS.register_module()
+class OrthographicView(BaseTransform):
+    """Joints in space to joints in an image, with a score: what PoseC3D starts from.
+
+    After it come mmaction2's own transforms for 2D poses, ``GeneratePoseTarget``
+    among them with ``use_score=True``, so that joints, bodies and frames that are
+    not there draw nothing. Transforms in space have to come before it.
+
+    Args:
+        right, up, pixels_per_metre: See ``data.projection.orthographic_view``.
+
+    Raises:
+        BadConfig: An option is impossible.
+    """
+
+    def __init__(
+        self, right: str = "x", up: str = "y", pixels_per_metre: float = 256.0
+    ) -> None:
+        self.options = {"right": right, "up": up, "pixels_per_metre": pixels_per_metre}
+        orthographic_view(np.zeros((1, 1, 1, 3)), **self.options)  # objects to wrong options
+
+    def transform(self, results: dict) -> dict:
+        pixels, score, side = orthographic_view(results["keypoint"], **self.options)
+        results["keypoint"], results["keypoint_score"] = pixels, score
+        results["img_shape"] = results["original_shape"] = (side, side)
+        return results
 
 
 @TRANSFORMS.register_module()

@@ -102,10 +102,13 @@ def _nothing(*arguments: object) -> None:
 
 def _mmengine_parts() -> list[Any]:
     """What a checkpoint of mmengine names beside tensors; none of it is called as such."""
-    core = np._core if hasattr(np, "_core") else np.core
+    core = (np._core if hasattr(np, "_core") else np.core).multiarray
     dtypes = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32")]
     return [
         (_LogHistory, "mmengine.logging.history_buffer.HistoryBuffer"),
         (_nothing, "builtins.getattr"), (_nothing, "__builtin__.getattr"),
-        np.ndarray, np.dtype, core.multiarray._reconstruct, core.multiarray.scalar, *dtypes,
+        np.ndarray, np.dtype, *dtypes,
+        # What NumPy 2 calls numpy._core was numpy.core when most weights were published.
+        *((part, f"numpy.{package}.multiarray.{part.__name__}")
+          for part in (core._reconstruct, core.scalar) for package in ("core", "_core")),
     ]

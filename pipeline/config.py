@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from data.classes import register_dataset
 from data.errors import BadConfig
@@ -24,7 +32,7 @@ class DatasetConfig(_Section):
 
     Attributes:
         name: Of ``data.classes``.
-        reader: Of ``data.readers``.
+        reader: Of ``data.readers``; imported features need none.
         reader_options: The reader's keyword arguments.
         cleaning: Named steps of ``data.bodies``.
         sample_protocol: Of ``data.protocols``.
@@ -37,7 +45,7 @@ class DatasetConfig(_Section):
 
     name: str
     class_names: list[str] | str | None = None
-    reader: str
+    reader: str | None = None
     reader_options: dict[str, Any] = {}
     cleaning: list[dict[str, Any]] = [{"type": "keep_most_active", "bodies": 2}]
     sample_protocol: str = "cross-subject"
@@ -86,6 +94,19 @@ class BackboneConfig(_Section):
     optim_wrapper: dict[str, Any]
     param_scheduler: list[dict[str, Any]] = []
     seed: int = Field(0, ge=0)
+    num_workers: int = Field(0, ge=0)
+    vis_backends: list[dict[str, Any]] = []
+    extract_autocast: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    @model_serializer(mode="wrap")
+    def _only_what_decides(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        # JSON is what digests and caches hold: what changes no number stays out of it.
+        aside = {"num_workers", "vis_backends"} if info.mode == "json" else set()
+        if info.mode == "json" and self.extract_autocast == "float32":
+            aside.add("extract_autocast")
+        return {key: value for key, value in serialize(self).items() if key not in aside}
 
 
 class NamedConfig(_Section):
@@ -95,11 +116,31 @@ class NamedConfig(_Section):
     options: dict[str, Any] = {}
 
 
+class TextPart(_Section):
+    """Further text features, to stand beside others in f_y.
+
+    Attributes:
+        encoder: Of ``extractors.text``; None: that of the first part.
+        source: Where its strings come from.
+    """
+
+    encoder: NamedConfig | None = None
+    source: NamedConfig = NamedConfig(name="label")
+
+
 class TextConfig(_Section):
-    """The text feature extractor: an encoder and where its strings come from."""
+    """The text feature extractor: an encoder and where its strings come from.
+
+    Attributes:
+        encoder: Of ``extractors.text``.
+        source: Of ``extractors.text.sources``.
+        concat_with: Where there are any, f_y is the embedding of ``source`` and
+            those of these parts side by side, each scaled to unit length.
+    """
 
     encoder: NamedConfig
     source: NamedConfig = NamedConfig(name="label")
+    concat_with: list[TextPart] = []
 
 
 class FitConfig(_Section):
@@ -108,30 +149,86 @@ class FitConfig(_Section):
     Attributes:
         method: Of ``zsl.methods`` with its hyper-parameters.
         gate: Of ``zsl.gates`` with its options.
-        protocol: How it is trained, chosen and evaluated.
+        gates: Further gates by names of one's own, evaluated beside ``gate`` on
+            the same fitted method.
+        protocol: How it is trained, chosen and evaluated: of ``zsl.protocols``.
+        seen_classifier: What C_s is: a softmax on "f_x" or "z_r", or the
+            backbone's "logits"; None: what the protocol says.
         seeds: How many seeds: 0, 1, ...
     """
 
     method: NamedConfig
     gate: NamedConfig = NamedConfig(name="domain_classifier")
-    protocol: Literal["strict"] = "strict"
+    gates: dict[str, NamedConfig] = {}
+    protocol: Literal["strict", "released"] = "strict"
+    seen_classifier: Literal["f_x", "z_r", "logits"] | None = None
     seeds: int = Field(3, ge=1)
 
 
+class _Texts(_Section):
+    class_text: TextConfig | None = None
+    class_text_parts: dict[str, TextConfig] = {}
+
+
+class ImportedConfig(_Section):
+    """Where the caches come from if not from recordings.
+
+    Attributes:
+        format: As ``pipeline import`` names it.
+        source: What was imported, as its folder or file is called.
+    """
+
+    format: str
+    source: str
+
+
 class Experiment(_Section):
-    """One experiment: everything but where the raw files are."""
+    """One experiment: everything but where the raw files are.
+
+    Attributes:
+        imported: Set by ``pipeline import`` in place of what stage one needs.
+        backbone: None for imported features only.
+        class_text: What f_y is made from; None for imported features only.
+        class_text_parts: Further text features by name, such as "verb" and
+            "noun", for methods that embed parts of speech.
+        masked_features: Whether f_x is cached a second time from clips that have
+            lost part of their motion, for SMIE's temporal constraint.
+    """
 
     name: str
     dataset: DatasetConfig
     split: SplitConfig
     calibration: CalibrationConfig = CalibrationConfig()
-    backbone: BackboneConfig
-    class_text: TextConfig
+    imported: ImportedConfig | None = None
+    backbone: BackboneConfig | None = None
+    class_text: TextConfig | None = None
+    class_text_parts: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], TextConfig] = {}
+    masked_features: bool = False
     fit: FitConfig
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_asked_for(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        # An experiment from before there were the choices keeps its digest.
+        aside = {"masked_features", "imported"} if info.mode == "json" else set()
+        aside = {key for key in aside if not getattr(self, key)}
+        return {key: value for key, value in serialize(self).items() if key not in aside}
 
     def digest(self) -> str:
         """SHA-256 of the whole config."""
         return digest_json(self.model_dump(mode="json"))
+
+    def require_stage_one(self) -> None:
+        """Checks that features can be extracted.
+
+        Raises:
+            BadConfig: The features were imported.
+        """
+        if self.imported is not None:
+            raise BadConfig(f"experiment {self.name}: its features were imported from "
+                            f"{self.imported.source} ({self.imported.format}) and there is nothing "
+                            "to extract; `pipeline import` makes them anew")
 
 
 def load_experiment(name: str, options: Sequence[str] = ()) -> Experiment:
@@ -180,9 +277,58 @@ def check_experiment(content: Mapping[str, Any], where: str) -> Experiment:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
         raise BadConfig(f"{where}: {_explain(error, Experiment)}") from None
+    needed = {"dataset.reader": experiment.dataset.reader, "backbone": experiment.backbone,
+              "class_text": experiment.class_text}
+    missing = [key for key, value in needed.items() if value is None]
+    if missing and experiment.imported is None:
+        raise BadConfig(f"{where}: key {missing[0]!r} is missing")
     if experiment.dataset.class_names is not None:
         register_dataset(experiment.dataset.name, experiment.dataset.class_names)
     return experiment
+
+
+def load_method(name: str, dataset: str) -> NamedConfig:
+    """The method of a config in ``configs/_base_/methods``, with its hyper-parameters.
+
+    Args:
+        name: Of the config, such as "cada_vae".
+        dataset: Where there is a config ``<name>_<dataset>``, that one is taken.
+
+    Raises:
+        BadConfig: There is no such config; the message names the nearest.
+    """
+    known = method_names()
+    if name not in known:
+        raise BadConfig(f"no method config {name!r}; {nearest(name, known)}")
+    own = f"{name}_{dataset.replace('-', '_')}"
+    folder = resources.files("configs") / "_base_" / "methods"
+    path = Path(str(folder / f"{own if own in known else name}.py"))
+    return load_section(path, "fit", FitConfig).method
+
+
+def load_texts(name: str) -> tuple[TextConfig | None, dict[str, TextConfig]]:
+    """What a config in ``configs/_base_/text`` says of f_y and of its parts.
+
+    Raises:
+        BadConfig: There is no such config; the message names the nearest.
+    """
+    folder = Path(str(resources.files("configs"))) / "_base_" / "text"
+    known = {path.stem: path for path in folder.glob("*.py") if not path.name.startswith("_")}
+    if name not in known:
+        raise BadConfig(f"no text config {name!r}; {nearest(name, known)}")
+    content = {key: value for key, value in _read(known[name]).items() if not key.startswith("_")}
+    try:
+        texts = _Texts.model_validate(content)
+    except ValidationError as error:
+        raise BadConfig(f"{known[name]}: {_explain(error, _Texts)}") from None
+    return texts.class_text, texts.class_text_parts
+
+
+def method_names() -> tuple[str, ...]:
+    """The configs of ``configs/_base_/methods``."""
+    folder = resources.files("configs") / "_base_" / "methods"
+    return tuple(sorted(item.name[:-3] for item in folder.iterdir()
+                        if item.name.endswith(".py") and not item.name.startswith("_")))
 
 
 def experiment_names() -> tuple[str, ...]:
@@ -268,5 +414,9 @@ def _explain(error: ValidationError, section: type[_Section]) -> str:
 def _fields_at(section: type[_Section], location: Sequence[int | str]) -> Sequence[str]:
     model: Any = section
     for part in location:
-        model = model.model_fields[part].annotation
+        fields = getattr(model, "model_fields", {})
+        # Below a list or a dict comes what it holds.
+        model = fields[part].annotation if part in fields else get_args(model)[-1]
+        if type(None) in get_args(model):
+            model = get_args(model)[0]
     return tuple(model.model_fields)

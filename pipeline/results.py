@@ -72,11 +72,13 @@ class SampleCounts(_Part):
 
 
 class Backbone(_Part):
-    """The skeleton backbone and its accuracy on the seen classes' test clips."""
+    """The skeleton backbone, its accuracy on the seen classes' test clips, and what
+    was done to the clips before it."""
 
     name: str
     weights_sha256: str
     seen_test_accuracy: Fraction | None
+    preprocessing: dict[str, Any] = {}
 
 
 class Text(_Part):
@@ -95,11 +97,17 @@ class History(_Part):
 
 
 class CacheDigests(_Part):
-    """SHA-256 of the feature caches that were read."""
+    """SHA-256 of the feature caches that were read.
+
+    Attributes:
+        text: Of f_y; for methods with text parts that of the first part.
+        others: By file name without ending: further text parts and features.
+    """
 
     skeleton_test: Sha256
     skeleton_calibration: Sha256
     text: Sha256
+    others: dict[str, Sha256] = {}
 
 
 class ResultRecord(_Part):
@@ -108,7 +116,12 @@ class ResultRecord(_Part):
     Accuracies without a suffix average over clips, those ending in
     ``_class_averaged`` over classes. Harmonic means combine the seen and the
     unseen accuracy beside them. ``gzsl_oracle_harmonic_mean`` is what a gate that
-    is never wrong would reach with the same two classifiers.
+    is never wrong would reach with the same two classifiers. ``gzsl_ausuc`` is the
+    area under ``seen_unseen_curve``, pairs of seen and unseen accuracy;
+    ``domain_roc`` holds false and true positive rates of the decision for "seen"
+    and ``domain_auc`` its area. ``gate_key`` is empty for an experiment's own gate
+    and the name of one that was evaluated beside it otherwise. ``selection`` says
+    what the protocol chose on which rows.
 
     Raises:
         pydantic.ValidationError: A field is missing, unknown or out of range, or
@@ -125,6 +138,8 @@ class ResultRecord(_Part):
     protocol: str
     split: str
     seed: Count
+    gate_key: str = ""
+    seen_classifier: str = "f_x"
 
     zsl_accuracy: Fraction
     gzsl_seen_accuracy: Fraction
@@ -135,6 +150,10 @@ class ResultRecord(_Part):
     gzsl_unseen_accuracy_class_averaged: Fraction
     gzsl_harmonic_mean_class_averaged: Fraction
     gzsl_oracle_harmonic_mean: Fraction
+    gzsl_ausuc: Fraction | None = None
+    domain_auc: Fraction | None = None
+    seen_unseen_curve: list[tuple[Fraction, Fraction]] = []
+    domain_roc: list[tuple[Fraction, Fraction]] = []
 
     per_class: list[ClassResult]
     counts: SampleCounts
@@ -144,6 +163,7 @@ class ResultRecord(_Part):
     backbone: Backbone
     text: Text
     gate: dict[str, Any]
+    selection: dict[str, Any] = {}
     history: History
     config: dict[str, Any]
     config_digest: Sha256
@@ -192,7 +212,8 @@ class ResultRecord(_Part):
     @property
     def stem(self) -> str:
         """File name without its ending."""
-        return result_stem(self.method, self.variant, self.protocol, self.split, self.seed)
+        return result_stem(self.method, self.variant, self.protocol, self.split, self.seed,
+                           self.gate_key)
 
     @property
     def unseen_indices(self) -> tuple[int, ...]:
@@ -230,13 +251,18 @@ _ARRAYS = {
 }
 
 
-def result_stem(method: str, variant: str, protocol: str, split: str, seed: int) -> str:
+def result_stem(
+    method: str, variant: str, protocol: str, split: str, seed: int, gate_key: str = ""
+) -> str:
     """The name of a result's files, without their endings.
 
     >>> result_stem("sa_dvae", "fd+tc", "strict", "ru5", 0)
     'sa_dvae-fd-tc-strict-ru5-seed0'
+    >>> result_stem("sa_dvae", "fd+tc", "strict", "ru5", 0, "hard")
+    'sa_dvae-fd-tc-strict-ru5-gate-hard-seed0'
     """
-    return "-".join([*map(slugify, (method, variant, protocol, split)), f"seed{seed}"])
+    gate = [f"gate-{slugify(gate_key)}"] if gate_key else []
+    return "-".join([*map(slugify, (method, variant, protocol, split)), *gate, f"seed{seed}"])
 
 
 def slugify(text: str) -> str:

@@ -108,7 +108,8 @@ def test_stage_two_and_the_report_do_without_the_skeleton_toolbox(
 ) -> None:
     names = ("zsl", "zsl.protocols", "zsl.methods.sa_dvae", "zsl.gates", "pipeline.cli",
              "pipeline.report", "pipeline.report.page", "pipeline.commands.extract",
-             "pipeline.commands.fit", "pipeline.commands.report", "pipeline.commands.demo_data")
+             "pipeline.commands.fit", "pipeline.commands.report", "pipeline.commands.demo_data",
+             "pipeline.commands.export", "pipeline.commands.import_", "pipeline.commands.queue")
     found = loaded(python, f"import {', '.join(names)}")
     assert "torch" in found
     assert not found & HEAVY

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from data.errors import BadInput
-from zsl.methods.base import check_features
+from zsl.linear import linear_arrays, linear_model
+from zsl.methods.base import State, check_features
 
 
 class SeenClassifier:
@@ -66,12 +66,33 @@ class SeenClassifier:
         """p_s ``[N, S]``."""
         return softmax(self.logits(f_x), axis=1)
 
+    def state(self) -> State:
+        """All that ``restore`` needs."""
+        return State(
+            {**linear_arrays(self._model), "mean": self._mean},
+            {"scale": self._scale, "inverse_penalty": self.inverse_penalty,
+             "max_iterations": self.max_iterations},
+        )
+
+    def restore(self, state: State) -> None:
+        """Takes over the state of another C_s."""
+        self._model, self._mean = linear_model(state.arrays), state.arrays["mean"].copy()
+        self.classes, self._scale = self._model.classes_, state.values["scale"]
+        self.inverse_penalty = state.values["inverse_penalty"]
+        self.max_iterations = state.values["max_iterations"]
+
     def _standardize(self, f_x: np.ndarray) -> np.ndarray:
         return (f_x - self._mean) / self._scale
 
 
 def fit_linear_softmax(
-    z: Tensor, columns: Tensor, *, epochs: int, learning_rate: float
+    z: Tensor,
+    columns: Tensor,
+    *,
+    epochs: int,
+    learning_rate: float,
+    initial: nn.Linear | None = None,
+    relu: bool = False,
 ) -> nn.Linear:
     """C_u of eq. 8: one linear layer under a softmax, trained by cross-entropy.
 
@@ -83,6 +104,11 @@ def fit_linear_softmax(
         columns: ``[N]`` the class of each, as a column 0 ... U-1.
         epochs: Steps.
         learning_rate: Adam's.
+        initial: The layer ``Z -> U`` to start from and to train, instead of
+            zero weights.
+        relu: Puts a ReLU between layer and softmax, as the released code of
+            SA-DVAE does; the layer returned is without it. From zero weights
+            nothing would be learned.
 
     Returns:
         The layer, ``Z -> U``, giving logits.
@@ -90,15 +116,30 @@ def fit_linear_softmax(
     Raises:
         BadInput: The loss became non-finite.
     """
-    layer = nn.utils.skip_init(nn.Linear, z.shape[1], int(columns.max()) + 1)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    if initial is not None:
+        layer = initial
+    else:
+        layer = nn.utils.skip_init(nn.Linear, z.shape[1], int(columns.max()) + 1)
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
     optimizer = torch.optim.Adam(layer.parameters(), lr=learning_rate, fused=True)
-    for _ in range(epochs):
-        optimizer.zero_grad()
-        loss = F.cross_entropy(layer(z), columns)
-        loss.backward()
-        optimizer.step()
-    if epochs and not torch.isfinite(loss):
+    # The gradient of one linear layer is two products; classes come first, so that
+    # the few of them do not make every row of the softmax a loop of its own.
+    z_columns = z.T.contiguous()
+    rows = torch.arange(len(z))
+    p = torch.ones(())
+    with torch.no_grad():
+        for _ in range(epochs):
+            logits = torch.addmm(layer.bias[:, None], layer.weight, z_columns)
+            p = logits.clamp(min=0) if relu else logits
+            p = p.softmax(dim=0)
+            error = p.clone()
+            error[columns, rows] -= 1
+            if relu:
+                error *= logits > 0
+            layer.weight.grad = (error @ z).div_(len(z))
+            layer.bias.grad = error.mean(dim=1)
+            optimizer.step()
+    if not torch.isfinite(p).all():
         raise BadInput("C_u's loss became non-finite; lower its learning rate")
     return layer

@@ -5,7 +5,7 @@ Pure functions of numpy arrays; every accuracy is a fraction of 1.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,28 @@ def class_averaged_accuracy(label: np.ndarray, prediction: np.ndarray) -> float:
     0.5
     """
     return float(np.mean(list(per_class_accuracy(label, prediction).values())))
+
+
+def confusion_matrix(
+    label: np.ndarray, prediction: np.ndarray, classes: Sequence[int]
+) -> np.ndarray:
+    """Counts ``[C, C]``: rows are labels, columns predictions, in the order of ``classes``.
+
+    Raises:
+        BadInput: A label or a prediction is none of ``classes``.
+
+    >>> confusion_matrix(np.array([4, 4, 2]), np.array([4, 2, 2]), [2, 4]).tolist()
+    [[1, 0], [1, 1]]
+    """
+    _check(label, prediction)
+    order = np.argsort(classes)
+    ascending = np.asarray(classes)[order]
+    strange = np.setdiff1d([label, prediction], ascending)
+    if len(strange):
+        raise BadInput(f"class {strange[0]} occurs but is none of the confusion matrix's classes")
+    row, column = (order[np.searchsorted(ascending, values)] for values in (label, prediction))
+    count = len(ascending)
+    return np.bincount(row * count + column, minlength=count**2).reshape(count, count)
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:

@@ -7,19 +7,36 @@ Encoders and decoders are single linear layers, D_T has two (section 4,
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+Noise = Literal["dimension", "sample"]
+Initialization = Literal["uniform", "xavier"]
+Output = Literal["linear", "relu"]
 
-def sample_gaussian(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:
+
+def sample_gaussian(
+    mean: Tensor,
+    log_variance: Tensor,
+    generator: torch.Generator,
+    noise: Noise = "dimension",
+) -> Tensor:
     """A draw from N(mean, diag(exp(log_variance))) that gradients pass through.
 
-    The reparameterization trick, with independent noise in every dimension.
+    Args:
+        mean, log_variance: ``[B, Z]``.
+        generator: Draws the noise.
+        noise: "dimension" is the reparameterization trick, independent in every
+            dimension. "sample" draws one number a row and uses it in all
+            dimensions, as the released code does: all draws of a row then lie
+            on one line.
     """
-    noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-    return torch.addcmul(mean, noise, torch.exp(0.5 * log_variance))
+    shape = mean.shape if noise == "dimension" else (len(mean), 1)
+    epsilon = torch.randn(shape, generator=generator, dtype=mean.dtype, device=mean.device)
+    return torch.addcmul(mean, epsilon, torch.exp(0.5 * log_variance))
 
 
 class GaussianEncoder(nn.Module):
@@ -49,18 +66,36 @@ class AlignedVAE(nn.Module):
         z_r_dim: Width of z_r and of z_y.
         z_v_dim: Width of z_v; 0 removes that head (naive alignment).
         generator: Draws the initial weights.
+        initialization: See :func:`initialize`.
+        output: Of both decoders; "relu" can only reconstruct what is not negative.
     """
 
     def __init__(
-        self, f_x_dim: int, f_y_dim: int, z_r_dim: int, z_v_dim: int, generator: torch.Generator
+        self,
+        f_x_dim: int,
+        f_y_dim: int,
+        z_r_dim: int,
+        z_v_dim: int,
+        generator: torch.Generator,
+        *,
+        initialization: Initialization = "uniform",
+        output: Output = "linear",
     ) -> None:
         super().__init__()
-        self.z_r_dim, self.z_v_dim = z_r_dim, z_v_dim
+        self.z_r_dim, self.z_v_dim, self.output = z_r_dim, z_v_dim, output
         self.encoder_x = GaussianEncoder(f_x_dim, z_v_dim + z_r_dim)
         self.decoder_x = skip_init(nn.Linear, z_v_dim + z_r_dim, f_x_dim)
         self.encoder_y = GaussianEncoder(f_y_dim, z_r_dim)
         self.decoder_y = skip_init(nn.Linear, z_r_dim, f_y_dim)
-        initialize(self, generator)
+        initialize(self, generator, initialization)
+
+    def decode_x(self, z_x: Tensor) -> Tensor:
+        """D_x: ``[B, z_v_dim + z_r_dim]`` to ``[B, f_x_dim]``."""
+        return activate(self.decoder_x(z_x), self.output)
+
+    def decode_y(self, z_y: Tensor) -> Tensor:
+        """D_y: ``[B, z_r_dim]`` to ``[B, f_y_dim]``."""
+        return activate(self.decoder_y(z_y), self.output)
 
     def split(self, z_x: Tensor) -> tuple[Tensor, Tensor]:
         """Cuts ``[B, z_v_dim + z_r_dim]`` into z_v and z_r."""
@@ -76,28 +111,50 @@ class Discriminator(nn.Module):
     to the loss (see :func:`zsl.losses.total_correlation`).
     """
 
-    def __init__(self, latent: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, latent: int, generator: torch.Generator, initialization: Initialization = "uniform"
+    ) -> None:
         super().__init__()
         hidden = max(1, latent // 4)
         self.layers = nn.Sequential(
             skip_init(nn.Linear, latent, hidden), nn.ReLU(), skip_init(nn.Linear, hidden, 1)
         )
-        initialize(self, generator)
+        initialize(self, generator, initialization)
 
     def forward(self, z_x: Tensor) -> Tensor:
         """Maps ``[B, Z]`` to logits ``[B, 1]``."""
         return self.layers(z_x)
 
 
-@torch.no_grad()
-def initialize(module: nn.Module, generator: torch.Generator) -> None:
-    """Draws all linear layers' weights: uniform within 1/sqrt(inputs), biases too.
+def activate(values: Tensor, output: Output) -> Tensor:
+    """What follows a last layer: nothing, or a ReLU."""
+    return values.relu() if output == "relu" else values
 
-    The distribution is PyTorch's default, which the paper does not change; the
-    draw comes from ``generator`` instead of the global random state.
+
+@torch.no_grad()
+def initialize(
+    module: nn.Module, generator: torch.Generator, initialization: Initialization = "uniform"
+) -> None:
+    """Draws the weights of all linear layers.
+
+    Args:
+        module: It and all parts of it.
+        generator: The draws come from it instead of the global random state.
+        initialization: "uniform" within 1/sqrt(inputs), biases too, is PyTorch's
+            default, which the paper does not change. "xavier" is the released
+            code's: uniform within 0.5 sqrt(6 / (inputs + outputs)), zero biases;
+            mean and log variance of an encoder count as layers of their own.
     """
+    encoders = {id(part.linear) for part in module.modules() if isinstance(part, GaussianEncoder)}
     for layer in module.modules():
-        if isinstance(layer, nn.Linear):
+        if not isinstance(layer, nn.Linear):
+            continue
+        if initialization == "uniform":
             bound = 1 / math.sqrt(layer.in_features)
             layer.weight.uniform_(-bound, bound, generator=generator)
             layer.bias.uniform_(-bound, bound, generator=generator)
+        else:
+            outputs = layer.out_features // (2 if id(layer) in encoders else 1)
+            bound = 0.5 * math.sqrt(6 / (layer.in_features + outputs))
+            layer.weight.uniform_(-bound, bound, generator=generator)
+            layer.bias.zero_()

@@ -3,12 +3,12 @@
 Activations are ``[V, C, T, N]``. A spatial shift then copies whole rows of a joint's
 channel; feature mask and batch normalization, which differ by joint, become weights
 by joint, one batched matrix product; a temporal shift adds two rows of N for each
-one it writes, with the normalization around it in their weights.
+one it writes, with the normalization around it in their weights. In float32 on the
+CPU ``shift_gcn_kernel`` does the same without the copies.
 """
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from extractors.backbones.shift_gcn import ShiftBlock, ShiftGCN
+from extractors.backbones.shift_gcn_kernel import run_block, tap_table
 
 
 class FoldedShiftGCN(nn.Module):
@@ -35,9 +36,22 @@ class FoldedShiftGCN(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalized ``[N, M, T, V, C]`` to ``[N, M, C', T', V]``."""
         y = x.flatten(0, 1).permute(2, 3, 1, 0).contiguous()
-        for block in self.blocks:
-            y = block(y)
+        if y.device.type == "cpu" and y.dtype == torch.float32 and not (
+                torch.is_autocast_enabled("cpu")):
+            y = self._on_cpu(y)
+        else:
+            for block in self.blocks:
+                y = block(y)
         return y.permute(3, 1, 2, 0).unflatten(0, x.shape[:2])
+
+    def _on_cpu(self, x: torch.Tensor) -> torch.Tensor:
+        joints, bodies = len(x), x.shape[3]
+        # Each block writes its rows where the next one's spatial shift wants them.
+        y = x.flatten(0, 1).flatten(1)[self.blocks[0].shift_in]
+        for block, following in zip(self.blocks, [*self.blocks[1:], None]):
+            write = block.same if following is None else following.undo_in
+            y = block.on_cpu(y, bodies, block.undo_in, write)
+        return y.view(joints, -1, y.shape[1] // bodies, bodies)
 
 
 class _FoldedBlock(nn.Module):
@@ -66,8 +80,10 @@ class _FoldedBlock(nn.Module):
         self._keep("weight", weight.transpose(1, 2))  # [V, C', C]
         self._keep("bias", bias[:, :, None])
         self.register_buffer("shift_in", spatial.shift_in.clone())
+        self.register_buffer("undo_in", spatial.shift_in.argsort())
         self.register_buffer("shift_out", spatial.shift_out.clone())
         self.register_buffer("back", back)
+        self.register_buffer("same", torch.arange(len(back), device=back.device))
 
         self._keep("offset_in", _double(temporal.shift_in.ypos))
         self._keep("offset_out", _double(temporal.shift_out.ypos) + (self.stride - 1) / 2)
@@ -96,9 +112,6 @@ class _FoldedBlock(nn.Module):
         v, c, t, n = x.shape
         joints = x.view(v, c, t * n)
         y = joints.view(v * c, -1).index_select(0, self.shift_in).view(v, c, -1)
-        if x.device.type == "cpu" and x.dtype == y.dtype == torch.float32 and not (
-                torch.is_autocast_enabled("cpu")):
-            return self._on_cpu(x, y)
         y = torch.baddbmm(self.bias, self.weight, y)
         if self.down is not None:
             down = _product(self.down, joints).view(len(self.back), -1)
@@ -120,30 +133,36 @@ class _FoldedBlock(nn.Module):
             y = y.add_(x)
         return y.relu_()
 
-    def _on_cpu(self, x: torch.Tensor, shifted: torch.Tensor) -> torch.Tensor:
-        """The rest of ``forward``, each shift in one pass with what surrounds it."""
-        v, c, t, n = x.shape
-        if t not in self._plans:
-            self._plans[t] = self._plan(v, t)
-        middle = self._plans[t][2].view(-1, t)
-        y = torch.bmm(self.weight, shifted)
-        if self.down is not None:
-            down = _product(self.down, x.view(v, c, -1)).view(len(self.back), -1)
-            y = y.add_(down.index_select(0, self.back).view(y.shape))
-        none = torch.zeros(1, 1, 1)
-        after = self.bias.flatten()[:, None].expand(-1, t)
-        y = _shifted(y.view(-1, t, n), self.shift_out, self.offset_in, self.scale_in, after,
-                     torch.zeros_like(self.scale_in), none, 1, False)
-        y = _product(self.linear, y.view(v, -1, t * n))
-        if self.projection is not None:
-            kept = x[:, :, :: self.stride].reshape(v, c, -1)
-            around = _product(self.projection, kept).view(v * len(self.linear), -1, n)
-        else:
-            around = x.view(v * c, t, n) if self.shortcut else none
-        same = torch.arange(len(self.shift_out))
-        y = _shifted(y.view(-1, t, n), same, self.offset_out, self.scale_out, middle,
-                     self.constant.flatten(), around, self.stride, True)
-        return y.view(v, len(self.linear), -1, n)
+    def on_cpu(
+        self, x: torch.Tensor, bodies: int, place: torch.Tensor, write: torch.Tensor
+    ) -> torch.Tensor:
+        """``forward`` in as few passes as there can be between the matrix products.
+
+        Args:
+            x: ``[V C, T N]``, row ``place[k]`` of which is row k of the input.
+            bodies: N.
+            place: ``[V C]``.
+            write: ``[V C']``, where each row of the output goes.
+
+        Returns:
+            ``[V C', T' N]``.
+        """
+        v, c_out, c = self.weight.shape
+        frames = x.shape[1] // bodies
+        out = x.new_empty(v * c_out, -(-frames // self.stride) * bodies)
+        none, empty = np.zeros(c_out), np.empty((0, c), np.float32)
+        down, projection = (empty if matrix is None else matrix.numpy()
+                            for matrix in (self.down, self.projection))
+        taps_in = tap_table(self.offset_in.numpy(), self.scale_in.numpy(),
+                            self.constant_in.numpy(), none, frames)
+        taps_out = tap_table(self.offset_out.numpy(), self.scale_out.numpy(), none,
+                             self.constant.flatten().numpy(), frames)
+        run_block()(
+            x.view(v, c, -1).numpy(), place.view(v, c).numpy(), self.weight.numpy(),
+            self.shift_out.view(v, c_out).numpy(), self.bias[:, :, 0].contiguous().numpy(), down,
+            taps_in, self.linear.numpy(), self.linear_bias.numpy(), taps_out, projection,
+            self.shortcut, write.view(v, c_out).numpy(), bodies, self.stride, out.numpy())
+        return out
 
     def _plan(self, joints: int, frames: int) -> tuple[torch.Tensor, ...]:
         """For clips of a length: which rows, how much of each, and the bias in between."""
@@ -182,62 +201,6 @@ def _taps(
     joints = len(source) // len(offset)
     rows = source[:, None, None] * frames + frame.clamp(0, frames - 1).repeat(joints, 1, 1)
     return rows.flatten(0, 1).int(), share.repeat(joints, 1, 1)
-
-
-def _shifted(
-    table: torch.Tensor, source: torch.Tensor, offset: torch.Tensor, scale: torch.Tensor,
-    bias: torch.Tensor, constant: torch.Tensor, around: torch.Tensor, stride: int, relu: bool,
-) -> torch.Tensor:
-    """A temporal shift of ``relu(table + bias)``, scaled, with what is added after it.
-
-    Args:
-        table: ``[V C, T, N]``.
-        source: ``[V C]``, which joint's channel to read.
-        offset, scale, constant: ``[C]``.
-        bias: ``[V C, T]`` or ``[C, T]``.
-        around: What is added, ``[V C, T', N]``, or ``[1, 1, 1]`` for nothing.
-        stride: Along time.
-        relu: Whether one comes last.
-    """
-    out = torch.empty(len(source), -(-table.shape[1] // stride), table.shape[2])
-    below = offset.floor()
-    arrays = (table, source, below.long(), scale * (1 - (offset - below)),
-              scale * (offset - below), bias, constant, around)
-    _shift_kernel(*(array.numpy() for array in arrays), stride, relu, out.numpy())
-    return out
-
-
-# One thread on purpose: numba's parallel loops set the number of OpenMP threads of
-# the whole process, and with it the order of sums in a training that comes after.
-@numba.njit
-def _shift_kernel(  # type: ignore[no-untyped-def]
-    table, source, first, low, high, bias, constant, around, stride, relu, out
-):
-    zero = np.float32(0)
-    channels, frames, bodies = len(first), table.shape[1], table.shape[2]
-    add = around.shape[0] == out.shape[0]
-    for row in range(out.shape[0]):
-        c, read = row % channels, source[row]
-        shared = read % bias.shape[0]
-        for t in range(out.shape[1]):
-            for n in range(bodies):
-                out[row, t, n] = constant[c]
-            if add:
-                for n in range(bodies):
-                    out[row, t, n] += around[row, t, n]
-            for tap in range(2):
-                frame = t * stride + first[c] + tap
-                if 0 <= frame < frames:
-                    share = high[c] if tap else low[c]
-                    extra = bias[shared, frame]
-                    for n in range(bodies):
-                        value = table[read, frame, n] + extra
-                        # As torch's: what is not a number stays so.
-                        out[row, t, n] += share * (zero if value < zero else value)
-            if relu:
-                for n in range(bodies):
-                    value = out[row, t, n]
-                    out[row, t, n] = zero if value < zero else value
 
 
 def _weighted_rows(

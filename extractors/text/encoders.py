@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from data.errors import BadConfig, MissingModel
+from data.errors import BadConfig, MissingModel, PipelineError
 from data.files import digest_file, digest_json
 from data.registry import Registry, nearest
-from extractors.text.hub import hub_access
+from extractors.text.hub import cached_commit, hub_access
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 
 
 class TextEncoder(Protocol):
     """What the text cache needs of an encoder.
+
+    A class may also have a static method ``known_revision`` that takes the same
+    options and says the revision without loading the model, or None.
 
     Attributes:
         name: Goes into the cache as ``encoder``.
@@ -58,7 +61,15 @@ class SentenceBERT:
                 self._model = SentenceTransformer(str(folder or model), device="cpu")
         except Exception as error:  # the hub client raises many kinds
             raise MissingModel(_missing("Sentence-BERT", model, "model", error)) from None
-        self.revision = _folder_digest(folder) if folder else _hub_commit(self._model)
+        self.revision = self.known_revision(model) or _hub_commit(self._model)
+
+    @staticmethod
+    def known_revision(model: str = "stsb-bert-large") -> str | None:
+        """The digest of a local model's weights, or the commit that the hub's cache holds."""
+        folder = _local_folder(model)
+        if folder is not None:
+            return _folder_digest(folder)
+        return cached_commit(model, f"sentence-transformers/{model}")
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Float32 ``[N, D]``."""
@@ -115,12 +126,25 @@ class CLIP:
                 "model" if whole else "pretrained", error,
             )) from None
         self._network = network.eval()
+        self.revision = self.known_revision(model, pretrained) or "unknown"
         if whole:
             self.name = f"clip:{model if folder is None else folder.resolve().name}"
-            self.revision = _folder_digest(folder) if folder else "unknown"
         else:
             self.name = f"clip:{model}:{checkpoint.name if checkpoint else pretrained}"
-            self.revision = f"sha256:{digest_file(checkpoint)}" if checkpoint else pretrained
+
+    @staticmethod
+    def known_revision(model: str = "ViT-B-32", pretrained: str = "openai") -> str | None:
+        """The digest of local weights, the commit that the hub's cache holds, or the tag."""
+        if model.startswith("hf-hub:"):
+            return cached_commit(model.removeprefix("hf-hub:"))
+        if Path(model.removeprefix("local-dir:")).is_dir():
+            import open_clip  # seconds, and only it knows whether a name is also its own
+
+            folder = _clip_folder(model, open_clip.list_models())
+            if folder is not None:
+                return _folder_digest(folder)
+        checkpoint = _checkpoint_file(pretrained)
+        return f"sha256:{digest_file(checkpoint)}" if checkpoint else pretrained
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Float32 ``[N, D]``."""
@@ -130,7 +154,20 @@ class CLIP:
             return self._network.encode_text(self._tokenizer(list(texts))).float().numpy()
 
 
-ENCODERS = Registry("text encoder", {"sentence_bert": SentenceBERT, "clip": CLIP})
+ENCODERS = Registry("text encoder", {
+    "sentence_bert": SentenceBERT,
+    "clip": CLIP,
+    "function": "extractors.text.function:FunctionEncoder",
+})
+
+
+def known_revision(name: str, options: Mapping[str, Any]) -> str | None:
+    """The revision that an encoder has now, where it can be told without loading it."""
+    tell = getattr(ENCODERS.get(name), "known_revision", None)
+    try:
+        return tell(**options) if tell is not None else None
+    except (PipelineError, OSError):
+        return None  # whoever builds the encoder learns what is wrong
 
 
 def _local_folder(model: str) -> Path | None:

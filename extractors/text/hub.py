@@ -9,6 +9,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 5.0
@@ -51,3 +52,16 @@ def hub_access() -> Iterator[None]:
     finally:
         constants.HF_HUB_OFFLINE = before
         logging.disable(logging.NOTSET)
+
+
+def cached_commit(*repositories: str) -> str | None:
+    """The commit that the local cache holds of the first of these repositories it knows."""
+    import huggingface_hub.constants as constants
+
+    for repository in repositories:
+        folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+        try:
+            return (folder / "refs" / "main").read_text(encoding="utf-8").strip() or None
+        except (OSError, ValueError):
+            continue
+    return None

@@ -15,7 +15,7 @@ from data.errors import BadConfig, BadInput
 from data.files import digest_file
 from data.registry import nearest
 from pipeline.commands.extract import open_store
-from pipeline.config import BackboneConfig, DatasetConfig, load_section
+from pipeline.config import BackboneConfig, DatasetConfig, find_config, load_section
 from pipeline.progress import bar, say
 from pipeline.workdir import WorkDir
 
@@ -33,7 +33,8 @@ def evaluate_backbone(
     """Top-1 and top-5 accuracy of a backbone's own head on labelled recordings.
 
     Args:
-        backbone: A config of ``configs/_base_/backbones``.
+        backbone: A config of ``configs/_base_/backbones``, or the path of a config
+            file with a ``backbone`` section, such as an experiment's.
         dataset: One of ``configs/_base_/datasets``; the head must have its classes.
         weights: State dict or checkpoint, ours or as authors publish it.
         raw: Recordings; may be empty if the store is there.
@@ -47,7 +48,9 @@ def evaluate_backbone(
     Raises:
         PipelineError: Weights, backbone and data set do not fit together.
     """
-    spec_config: BackboneConfig = _section("backbones", backbone, BackboneConfig)
+    spec_config: BackboneConfig = (
+        load_section(find_config(backbone), "backbone", BackboneConfig)
+        if backbone.endswith(".py") else _section("backbones", backbone, BackboneConfig))
     data_config: DatasetConfig = _section("datasets", dataset, DatasetConfig)
     names = class_names(data_config.name)
     if not Path(weights).is_file():

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from data.caches import (
-    IDENTITY,
-    TEST,
-    SkeletonFeatures,
-    read_skeleton_features,
-    read_text_features,
-    write_skeleton_features,
-    write_text_features,
-)
+from data.caches import TEST, SkeletonFeatures, read_skeleton_features
 from data.classes import class_names
-from data.errors import BadCache, BadInput
-from data.files import digest_file, digest_json
-from data.phases import Phase, calibration_phase, test_phase
+from data.errors import BadInput
+from data.phases import calibration_phase, test_phase
 from data.protocols import sample_protocol
 from data.readers import READERS
 from data.splits import ClassSplit, class_split, held_out_groups, make_split
 from data.store import ParseReport, SequenceStore, build_store
+from extractors.distributed import barrier, is_main, together
+from pipeline.bank import Bank, bank_of
 from pipeline.config import DatasetConfig, Experiment
-from pipeline.progress import bar, say, table
-from pipeline.workdir import WorkDir
+from pipeline.progress import bar, quiet, say, table
+from pipeline.skeleton_cache import Plan, skeleton_cache
+from pipeline.text_cache import text_caches
+from pipeline.workdir import WorkDir, write_pointer
+
 
 @dataclass(frozen=True)
 class Extracted:
@@ -41,22 +35,13 @@ class Extracted:
         text: The text cache.
         seen_test_accuracy: Top-1 of the test-phase backbone's own head on the
             test clips of seen classes; reported, never used to choose.
+        text_parts: The text cache of each part of speech, where there are any.
     """
 
     skeleton: dict[str, Path]
     text: Path
     seen_test_accuracy: float
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What extraction works on, known once the store is there."""
-
-    store: SequenceStore
-    split: ClassSplit
-    phases: tuple[Phase, Phase]
-    calibration_group: str
-    calibration_subjects: tuple[int, ...]
+    text_parts: dict[str, Path] = field(default_factory=dict)
 
 
 def extract(
@@ -65,7 +50,9 @@ def extract(
     work_dir: str | Path | None = None,
     workers: int | None = None,
     weights: Mapping[str, str | Path] | None = None,
-) -> Extracted:
+    bank: str | Path | None = None,
+    launcher: str = "none",
+) -> Extracted | None:
     """Reads, trains both backbones, embeds the texts, writes the caches.
 
     Whatever is there already and was made from the same input and config is
@@ -80,31 +67,60 @@ def extract(
         weights: Phase -> file of weights to use instead of training. Whether
             they have seen the unseen classes is for their giver to know; the
             caches record their digest.
+        bank: Where store and backbones are shared with other experiments.
+            Default: ``work_dirs/bank``; a ``work_dir`` that is given keeps its
+            own unless it was made with a bank.
+        launcher: What has started several processes that all call this, of
+            ``extractors.distributed``. They train together; the first does
+            everything else, and it alone returns what there is.
 
     Raises:
         PipelineError: Something is wrong with the input; one clear line.
     """
+    with together(launcher):
+        if not is_main():
+            quiet()
+        return _extract(experiment, raw, work_dir, workers, weights, bank)
+
+
+def _extract(
+    experiment: Experiment, raw: Sequence[str | Path], work_dir: str | Path | None,
+    workers: int | None, weights: Mapping[str, str | Path] | None, bank: str | Path | None,
+) -> Extracted | None:
     weights = {phase: Path(path) for phase, path in (weights or {}).items()}
     for path in weights.values():
         if not path.is_file():
             raise BadInput(f"{path}: no such file of weights")
     work = WorkDir.of(experiment.name, work_dir)
+    shared = bank_of(work, bank, own_work_dir=work_dir is not None)
     split = resolve_split(experiment)  # a wrong split should not wait for the parser
-    store = open_store(experiment.dataset, raw, work, workers)
+    if is_main():
+        store = open_store(experiment.dataset, raw, work, workers, shared)
+    barrier()
+    if not is_main():
+        store = SequenceStore(work.store)
     plan = make_plan(experiment, store, split)
     _announce(experiment, plan, work)
-    text = _text(experiment, work)
+    if is_main():
+        text, text_parts = text_caches(experiment, work)
     skeleton = {
-        phase.name: _skeleton(experiment, plan, phase, work, weights.get(phase.name))
+        phase.name: skeleton_cache(experiment, plan, phase, work, shared, weights.get(phase.name))
         for phase in plan.phases
     }
+    if not is_main():
+        return None
     accuracy = seen_test_accuracy(read_skeleton_features(skeleton[TEST]))
     say(f"seen-class accuracy of the test-phase backbone on test clips: {accuracy:.1%}")
-    return Extracted(skeleton, text, accuracy)
+    return Extracted(skeleton, text, accuracy, text_parts)
 
 
 def resolve_split(experiment: Experiment) -> ClassSplit:
-    """The experiment's class split."""
+    """The experiment's class split, for stage one.
+
+    Raises:
+        BadConfig: It is impossible, or the features were imported.
+    """
+    experiment.require_stage_one()
     config, dataset = experiment.split, experiment.dataset.name
     if config.unseen is not None:
         split = make_split(dataset, config.name, config.unseen, config.validation_unseen,
@@ -148,27 +164,57 @@ def seen_test_accuracy(features: SkeletonFeatures) -> float:
 
 
 def open_store(
-    dataset: DatasetConfig, raw: Sequence[str | Path], work: WorkDir, workers: int | None = None
+    dataset: DatasetConfig, raw: Sequence[str | Path], work: WorkDir,
+    workers: int | None = None, bank: Bank | None = None,
 ) -> SequenceStore:
     """The sequence store of a work directory, made from ``raw`` where that is given.
+
+    A store that the work directory has of its own comes before the bank's.
 
     Raises:
         BadInput: There is neither a store nor anything to make it from.
     """
+    if bank is None or work.own_store.is_file():
+        return _store_at(work.own_store if raw else work.store, dataset, raw, workers)
+    path = bank.store(dataset, raw) if raw else bank.find_store(dataset, work)
+    if path is None:
+        raise BadInput(f"{bank.root}: no sequence store of {dataset.name} read like this yet; "
+                       "give the raw recordings with --raw")
+    if raw:
+        with bank.locked(path.parent, f"the sequence store of {dataset.name}"):
+            store = _store_at(path, dataset, raw, workers)
+            bank.note_source(dataset, raw)
+    else:
+        store = SequenceStore(path)
+    point_to_store(work, bank, store)
+    return store
+
+
+def point_to_store(work: WorkDir, bank: Bank, store: SequenceStore) -> None:
+    """Lets a work directory name a store of the bank."""
+    write_pointer(work.store_pointer, store.path, {
+        "digest": store.digest, "dataset": store.dataset,
+        "bank": bank.seen_from(work.store_pointer),
+    })
+
+
+def _store_at(
+    path: Path, dataset: DatasetConfig, raw: Sequence[str | Path], workers: int | None
+) -> SequenceStore:
     if raw:
         reader = READERS.build(dataset.reader, raw, **dataset.reader_options)
         with bar("reading clips") as tell:
             report = build_store(
-                reader, work.store, class_names(dataset.name), dataset.cleaning,
+                reader, path, class_names(dataset.name), dataset.cleaning,
                 workers or os.cpu_count() or 1, tell,
             )
-        _tell_parsed(report, work)
-    elif not work.store.is_file():
-        raise BadInput(f"{work.store}: no sequence store yet; give the raw recordings with --raw")
-    return SequenceStore(work.store)
+        _tell_parsed(report, path)
+    elif not path.is_file():
+        raise BadInput(f"{path}: no sequence store yet; give the raw recordings with --raw")
+    return SequenceStore(path)
 
 
-def _tell_parsed(report: ParseReport, work: WorkDir) -> None:
+def _tell_parsed(report: ParseReport, store: Path) -> None:
     say(f"store: {report.stored} clips of {report.found} files, {len(report.skipped)} skipped")
     frames = report.frames
     table(
@@ -181,7 +227,7 @@ def _tell_parsed(report: ParseReport, work: WorkDir) -> None:
         *(("skipped", f"{skip['name']}: {skip['reason']}") for skip in report.skipped[:3]),
     )
     if len(report.skipped) > 3:
-        say(f"  ... all that was skipped, and why: {work.store}.report.json")
+        say(f"  ... all that was skipped, and why: {store}.report.json")
 
 
 def _tally(counts: dict[str, int]) -> str:
@@ -204,117 +250,3 @@ def _announce(experiment: Experiment, plan: Plan, work: WorkDir) -> None:
 def _some(numbers: Sequence[int]) -> str:
     shown = ", ".join(map(str, numbers[:8]))
     return shown if len(numbers) <= 8 else f"{shown}, ... ({len(numbers)})"
-
-
-def _text(experiment: Experiment, work: WorkDir) -> Path:
-    # Imports of stage one are inside functions: sentence-transformers, open_clip
-    # and mmaction2 take seconds each, also when everything is there already.
-    from extractors.text.sources import class_texts, source_name
-
-    names, config = class_names(experiment.dataset.name), experiment.class_text
-    texts = class_texts(config.source.name, names, **config.source.options)
-    provenance = config.model_dump(mode="json")
-    if _current_text(work.text, provenance, texts):
-        say(f"kept {work.text}")
-        return work.text
-    from extractors.text import ENCODERS, embed_classes
-
-    encoder = ENCODERS.build(config.encoder.name, **config.encoder.options)
-    features = embed_classes(
-        encoder, names, texts, source_name(config.source.name, config.source.options), provenance
-    )
-    write_text_features(work.text, features)
-    say(f"wrote {work.text}: {features.f_y.shape[0]} x {features.f_y.shape[1]}, {encoder.name}")
-    return work.text
-
-
-def _current_text(path: Path, provenance: dict[str, Any], texts: list[list[str]]) -> bool:
-    try:
-        found = read_text_features(path)
-    except BadCache:
-        return False
-    return found.config == provenance and found.text.reshape(len(found.text), -1).tolist() == texts
-
-
-def _skeleton(
-    experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir, given: Path | None
-) -> Path:
-    path = work.skeleton(phase.name)
-    provenance = _provenance(experiment, plan, phase)
-    if given is not None:
-        provenance["given_weights"] = {"file": given.name, "sha256": digest_file(given)}
-    if _current_skeleton(path, provenance):
-        say(f"kept {path}")
-        return path
-    from extractors.mm import register, software
-
-    register()
-    from extractors.features import extract_features, load_model
-    from extractors.probe import seen_logits
-    from extractors.training import BackboneSpec, train_backbone
-    from extractors.weights import head_classes, read_state
-
-    spec = BackboneSpec(**experiment.backbone.model_dump())
-    rows, store, source = phase.rows, plan.store, "head"
-    if given is None:
-        with bar(f"training {phase.name}-phase {spec.name}") as tell:
-            trained = train_backbone(
-                spec, store, phase.train, phase.seen_classes, work.backbone(phase.name),
-                lambda epoch, total, losses: tell(epoch, total, f"loss {losses['loss']:.3f}"),
-            )
-        weights, digest, outputs = trained.weights, trained.weights_sha256, len(trained.classes)
-        note = f"training accuracy {_last_accuracy(trained.history)}"
-    else:
-        weights, digest = given, provenance["given_weights"]["sha256"]
-        outputs, note = head_classes(read_state(given), given), f"given weights {given.name}"
-    model = load_model(spec, weights, outputs)
-    with bar(f"extracting {phase.name}-phase features") as tell:
-        f_x, logits = extract_features(model, spec, store, rows, on_progress=tell)
-    if given is not None:
-        train = np.flatnonzero(np.isin(rows, phase.train))
-        logits, source = seen_logits(f_x, logits, store.label[rows], train, phase.seen_classes,
-                                     len(store.class_names))
-        note += f", logits from the {source}"
-    write_skeleton_features(path, SkeletonFeatures(
-        f_x=f_x, logits=logits, label=store.label[rows], sample_id=store.sample_id[rows],
-        subset=phase.subset,
-        **{name: getattr(store, name)[rows] for name in IDENTITY},
-        dataset=store.dataset, sample_protocol=experiment.dataset.sample_protocol,
-        phase=phase.name, class_names=store.class_names,
-        seen_classes=phase.seen_classes, unseen_classes=phase.unseen_classes,
-        backbone=spec.name, weights_sha256=digest,
-        preprocessing={"cleaning": store.cleaning, "prepare": spec.prepare,
-                       "test_pipeline": spec.test_pipeline, "logits": source},
-        config=provenance, software=software(),
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    ))
-    say(f"wrote {path}: {f_x.shape[0]} x {f_x.shape[1]}, {note}")
-    return path
-
-
-def _provenance(experiment: Experiment, plan: Plan, phase: Phase) -> dict[str, Any]:
-    """Everything that decides a skeleton cache's content."""
-    return {
-        "experiment": experiment.name,
-        "split": plan.split.name,
-        "split_source": plan.split.source,
-        "validation_choice": plan.split.validation_choice,
-        "calibration_subjects": list(plan.calibration_subjects),
-        "backbone": experiment.backbone.model_dump(mode="json"),
-        "store_digest": plan.store.digest,
-        "phase_digest": digest_json([
-            plan.store.sample_id[phase.rows].tolist(), phase.subset.tolist(),
-        ]),
-    }
-
-
-def _current_skeleton(path: Path, provenance: dict[str, Any]) -> bool:
-    try:
-        return digest_json(read_skeleton_features(path).config) == digest_json(provenance)
-    except BadCache:
-        return False
-
-
-def _last_accuracy(history: Sequence[dict[str, float]]) -> str:
-    accuracy = history[-1].get("top1_acc") if history else None
-    return "unknown" if accuracy is None else f"{accuracy:.1%}"

@@ -1,158 +1,71 @@
-"""``pipeline fit``: feature caches to result records, one a method, split and seed."""
+"""``pipeline fit``: feature caches to result records, one a method, gate, split and seed."""
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data.caches import CALIBRATION, TEST, SkeletonFeatures, TextFeatures
-from data.caches import read_skeleton_features, read_text_features
-from data.errors import BadInput
-from data.files import digest_file, digest_json
-from pipeline.commands.extract import seen_test_accuracy
-from pipeline.config import Experiment, FitConfig
+from data.errors import BadConfig, BadInput
+from data.files import digest_json
+from pipeline.config import Experiment, FitConfig, NamedConfig, load_method, method_names
+from pipeline.feature_files import FeatureFiles
+from pipeline.prediction.kept import keep, kept_path, not_kept
 from pipeline.progress import bar, say
-from pipeline.results import (
-    Backbone,
-    CacheDigests,
-    ClassResult,
-    History,
-    ResultArrays,
-    ResultRecord,
-    SampleCounts,
-    Text,
-    read_arrays,
-    read_result,
-    result_stem,
-    write_result,
-)
+from pipeline.records import make_arrays, make_record
+from pipeline.results import CacheDigests, read_arrays, read_result, result_stem, write_result
 from pipeline.workdir import WorkDir
+
+ALL = "all"
 
 
 def fit(
     experiment: Experiment,
     work_dir: str | Path | None = None,
     seeds: Sequence[int] | None = None,
+    methods: Sequence[str] = (),
+    gates: Sequence[str] = (),
+    keep_models: bool = True,
 ) -> list[Path]:
-    """Fits and evaluates the experiment's method for each seed.
+    """Fits and evaluates methods and their gates for each seed.
 
     Results that are there already and were made by the same config from the
-    same caches are kept, so the same call goes on where a stopped one was.
+    same caches are kept, so the same call goes on where a stopped one was. What
+    was fitted is kept in ``models/``, for ``pipeline predict``.
 
     Args:
         experiment: From ``load_experiment``.
         work_dir: Default ``work_dirs/<experiment>``.
         seeds: Default: as many as the config says, from 0.
+        methods: Configs of ``configs/_base_/methods`` instead of the
+            experiment's method; "all" is one config for every method.
+        gates: Registered gates to evaluate beside the experiment's own; "all"
+            is every one that works with the method.
+        keep_models: Whether to keep what was fitted; a few MB a method and seed.
 
     Returns:
-        The result files, one a seed.
+        The result files.
 
     Raises:
         PipelineError: Caches are missing or unfit, or a fit fails.
     """
     work = WorkDir.of(experiment.name, work_dir)
     seeds = list(range(experiment.fit.seeds)) if seeds is None else list(seeds)
-    test = read_skeleton_features(work.skeleton(TEST))
-    calibration = read_skeleton_features(work.skeleton(CALIBRATION))
-    text = read_text_features(work.text)
-    digests = CacheDigests(
-        skeleton_test=digest_file(work.skeleton(TEST)),
-        skeleton_calibration=digest_file(work.skeleton(CALIBRATION)),
-        text=digest_file(work.text),
-    )
-    method = _method(experiment.fit, 0)
-    gate = _gate(experiment.fit, 0)
-    say(f"experiment {experiment.name}: {experiment.fit.method.name} "
-        f"({_variant(method)}), gate {gate.name}, protocol {experiment.fit.protocol}, "
-        f"{len(seeds)} seed(s), f_x {test.f_x.shape[1]}-d, f_y {text.f_y.shape[1]}-d")
-    return [
-        _fit_seed(experiment, work, seed, test, calibration, text, digests) for seed in seeds
-    ]
-
-
-def _fit_seed(
-    experiment: Experiment, work: WorkDir, seed: int, test: SkeletonFeatures,
-    calibration: SkeletonFeatures, text: TextFeatures, digests: CacheDigests,
-) -> Path:
-    from zsl.protocols import strict
-
-    method = _method(experiment.fit, seed)
-    # The seed is a field of its own: all seeds of one setting share a digest.
-    config = experiment.fit.model_dump(mode="json", exclude={"seeds"})
-    identity: dict[str, Any] = {
-        "method": experiment.fit.method.name, "variant": _variant(method),
-        "protocol": experiment.fit.protocol, "split": experiment.split.name, "seed": seed,
-    }
-    path = work.results / f"{result_stem(**identity)}.json"
-    if _current(path, digest_json(config), digests):
-        say(f"kept {path}")
-        return path
-    started = time.perf_counter()
-    with bar(f"fitting seed {seed}") as tell:
-        evaluation = strict(
-            test, calibration, text,
-            method=lambda value: _method(experiment.fit, value),
-            gate=lambda value: _gate(experiment.fit, value),
-            seed=seed, on_progress=tell,
-        )
-    names = test.class_names
-    rows = evaluation.rows
-    tested = {index: int((rows.label == index).sum()) for index in range(len(names))}
-    record = ResultRecord(
-        **identity,
-        experiment=experiment.name,
-        dataset=test.dataset,
-        sample_protocol=test.sample_protocol,
-        zsl_accuracy=evaluation.zsl_accuracy,
-        gzsl_seen_accuracy=evaluation.gzsl_seen_accuracy,
-        gzsl_unseen_accuracy=evaluation.gzsl_unseen_accuracy,
-        gzsl_harmonic_mean=evaluation.gzsl_harmonic_mean,
-        zsl_accuracy_class_averaged=evaluation.zsl_class_averaged,
-        gzsl_seen_accuracy_class_averaged=evaluation.gzsl_seen_class_averaged,
-        gzsl_unseen_accuracy_class_averaged=evaluation.gzsl_unseen_class_averaged,
-        gzsl_harmonic_mean_class_averaged=evaluation.gzsl_harmonic_class_averaged,
-        gzsl_oracle_harmonic_mean=evaluation.oracle_harmonic_mean,
-        per_class=[
-            ClassResult(
-                name=names[index], index=index, unseen=index in test.unseen_classes,
-                count=tested[index],
-                zsl_accuracy=evaluation.zsl_per_class.get(index),
-                gzsl_accuracy=evaluation.gzsl_per_class.get(index),
-            )
-            for index in sorted((*test.seen_classes, *test.unseen_classes))
-        ],
-        counts=SampleCounts(**{
-            name: evaluation.counts[name] for name in SampleCounts.model_fields
-        }),
-        seen_classes=[names[index] for index in test.seen_classes],
-        unseen_classes=[names[index] for index in test.unseen_classes],
-        validation_unseen_classes=[names[index] for index in calibration.unseen_classes],
-        backbone=Backbone(name=test.backbone, weights_sha256=test.weights_sha256,
-                          seen_test_accuracy=seen_test_accuracy(test)),
-        text=Text(encoder=text.encoder, encoder_revision=text.encoder_revision,
-                  text_source=text.text_source),
-        gate=evaluation.gate,
-        history=History(**{phase: _epochs(terms) for phase, terms in evaluation.history.items()}),
-        config=config,
-        config_digest=digest_json(config),
-        cache_digests=digests,
-        software={name: version(name) for name in ("torch", "numpy", "scikit-learn", "h5py")},
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        duration_seconds=round(time.perf_counter() - started, 3),
-    )
-    write_result(work.root, record, ResultArrays(
-        label=rows.label, sample_id=rows.sample_id, zsl_prediction=rows.zsl_prediction,
-        gzsl_prediction=rows.gzsl_prediction, p_seen=rows.p_seen,
-        z_r=rows.latents.z_r, z_v=rows.latents.z_v,
-    ))
-    say(f"seed {seed}: ZSL {record.zsl_accuracy:.1%}, GZSL seen {record.gzsl_seen_accuracy:.1%}, "
-        f"unseen {record.gzsl_unseen_accuracy:.1%}, H {record.gzsl_harmonic_mean:.1%} "
-        f"({record.duration_seconds:.0f} s) -> {path}")
-    return path
+    chosen = [_Fit(config) for config in _configs(experiment, methods, gates)]
+    files = FeatureFiles(work)
+    lacking = {each.method_name: files.missing(each.method(0)) for each in chosen}
+    if any(lacking.values()) and ALL not in methods:
+        raise BadInput(next(filter(None, lacking.values())))
+    runnable = [each for each in chosen if not lacking[each.method_name]]
+    say(f"experiment {experiment.name}: {len(runnable)} method(s), "
+        f"protocol {experiment.fit.protocol}, {len(seeds)} seed(s), "
+        f"f_x {files.test.f_x.shape[1]}-d, f_y {files.text_width}-d")
+    paths = [path for each in runnable for seed in seeds
+             for path in _fit_seed(experiment, each, work, files, seed, keep_models)]
+    for reason in filter(None, lacking.values()):
+        say(f"skipped: {reason}")
+    return paths
 
 
 def check_fit(config: FitConfig) -> None:
@@ -161,24 +74,175 @@ def check_fit(config: FitConfig) -> None:
     Raises:
         BadConfig: A name or an option is unknown or impossible.
     """
-    _method(config, 0)
-    _gate(config, 0)
+    made = _Fit(config)
+    made.method(0)
+    for gate in made.gates.values():
+        gate(0)
 
 
-def _method(config: FitConfig, seed: int) -> Any:
+class _Fit:
+    """A fit section made callable."""
+
+    def __init__(self, config: FitConfig) -> None:
+        self.config, self.method_name = config, config.method.name
+        self.gates = {key: _maker(_gates(), gate)
+                      for key, gate in {"": config.gate, **config.gates}.items()}
+
+    def method(self, seed: int) -> Any:
+        from zsl.methods import METHODS
+
+        return _maker(METHODS, self.config.method)(seed)
+
+    def evaluate(
+        self, files: FeatureFiles, gates: Sequence[str], seed: int, tell: Any, on_fitted: Any
+    ) -> Any:
+        """Evaluations by gate key, of one fit."""
+        from zsl.protocols import released_many, strict_many
+
+        run = {"strict": strict_many, "released": released_many}[self.config.protocol]
+        c_s = self.config.seen_classifier
+        method = self.method(seed)
+        return run(
+            files.test, files.calibration, files.texts(method), method=self.method,
+            gates={key: self.gates[key] for key in gates}, seed=seed, extra=files.extra(method),
+            on_progress=tell, on_fitted=on_fitted,
+            **({"seen_from": c_s} if c_s is not None else {}),
+        )
+
+    def result_config(self, key: str) -> dict[str, Any]:
+        """What decides one gate's result: no seed, no other gate."""
+        content = self.config.model_dump(mode="json", exclude={"seeds", "gates"})
+        if key:
+            content["gate"] = self.config.gates[key].model_dump(mode="json")
+        return content
+
+    def gate_config(self, key: str) -> dict[str, Any]:
+        """Name and options of a gate."""
+        gate = self.config.gates[key] if key else self.config.gate
+        return gate.model_dump(mode="json")
+
+    def model_digest(self) -> str:
+        """Names what is fitted apart from gates: no seed either."""
+        return digest_json(self.config.model_dump(mode="json", exclude={"seeds", "gate", "gates"}))
+
+    @property
+    def seen_classifier(self) -> str:
+        return self.config.seen_classifier or {"strict": "f_x"}.get(self.config.protocol, "logits")
+
+
+def _fit_seed(
+    experiment: Experiment, what: _Fit, work: WorkDir, files: FeatureFiles, seed: int,
+    keep_models: bool,
+) -> list[Path]:
+    method = what.method(seed)
+    digests = files.digests(method)
+    # The seed is a field of its own: all seeds of one setting share a digest.
+    identities = {
+        key: {"method": what.method_name, "variant": _variant(method), "seed": seed,
+              "protocol": what.config.protocol, "split": experiment.split.name, "gate_key": key}
+        for key in what.gates
+    }
+    paths = {key: work.results / f"{result_stem(**identity)}.json"
+             for key, identity in identities.items()}
+    missing = [key for key, path in paths.items()
+               if not _current(path, digest_json(what.result_config(key)), digests)]
+    for key, path in paths.items():
+        if key not in missing:
+            say(f"kept {path}")
+    model = kept_path(work, identities[""])
+    gate_digests = {key: digest_json(what.gate_config(key)) for key in what.gates}
+    lacking = not_kept(model, what.model_digest(), gate_digests, digests) if keep_models else []
+    wanted = [key for key in what.gates if key in missing or key in lacking]
+    if not wanted:
+        return list(paths.values())
+    fitted: list[Any] = []
+    started = time.perf_counter()
+    with bar(f"fitting {what.method_name}, seed {seed}") as tell:
+        evaluations = what.evaluate(files, wanted, seed, tell, fitted.append)
+    seconds = time.perf_counter() - started
+    for key in missing:
+        evaluation = evaluations[key]
+        record = make_record(
+            evaluation, {**identities[key], "seen_classifier": what.seen_classifier},
+            experiment=experiment.name, config=what.result_config(key), test=files.test,
+            calibration=files.calibration, text=files.text_record(method), digests=digests,
+            seconds=seconds,
+        )
+        write_result(work.root, record, make_arrays(evaluation))
+        say(f"{what.method_name}{f', gate {key}' if key else ''}, seed {seed}: "
+            f"ZSL {record.zsl_accuracy:.1%}, GZSL seen {record.gzsl_seen_accuracy:.1%}, "
+            f"unseen {record.gzsl_unseen_accuracy:.1%}, H {record.gzsl_harmonic_mean:.1%} "
+            f"({record.duration_seconds:.0f} s) -> {paths[key]}")
+    if keep_models:
+        keep(model, fitted[0], {key: what.gate_config(key) for key in wanted}, {
+            "experiment": experiment.name,
+            "identity": {k: v for k, v in identities[""].items() if k != "gate_key"},
+            "own": what.config.method == experiment.fit.method,
+            "dataset": experiment.dataset.model_dump(mode="json"),
+            "config_digest": what.model_digest(),
+            "gate_digests": {key: gate_digests[key] for key in wanted},
+            "cache_digests": digests.model_dump(mode="json"),
+        }, files)
+    return list(paths.values())
+
+
+def _configs(
+    experiment: Experiment, methods: Sequence[str], gates: Sequence[str]
+) -> list[FitConfig]:
+    """The fit section for each method, with the gates asked for added."""
+    own = experiment.fit
+    names = _gates().names() if ALL in gates else gates
+    extra = {name: NamedConfig(name=name) for name in names if name != own.gate.name}
+    with_gates = own.model_copy(update={"gates": {**own.gates, **extra}})
+    if not methods:
+        return [with_gates]
+    configs = []
+    for name in _expand(methods):
+        method = own.method if name == own.method.name else load_method(
+            name, experiment.dataset.name)
+        kept = with_gates.gates if ALL not in gates else {
+            key: gate for key, gate in with_gates.gates.items() if _works(gate, method)}
+        configs.append(with_gates.model_copy(update={"method": method, "gates": kept}))
+    return configs
+
+
+def _expand(methods: Sequence[str]) -> list[str]:
+    """Names with "all" replaced by every method that has a config of its name."""
     from zsl.methods import METHODS
 
-    return METHODS.build(config.method.name, **{**config.method.options, "seed": seed})
+    every = [name for name in METHODS.names() if name in method_names()]
+    return list(dict.fromkeys(
+        name for given in methods for name in (every if given == ALL else [given])))
 
 
-def _gate(config: FitConfig, seed: int) -> Any:
+def _works(gate: NamedConfig, method: NamedConfig) -> bool:
+    """Whether a gate can work with what a method offers."""
+    from zsl.methods import METHODS
+    from zsl.methods.base import ZeroShotMethod
+
+    needs, offered = _gates().get(gate.name).needs, METHODS.get(method.name)
+    return all(
+        getattr(offered, attribute) is not getattr(ZeroShotMethod, attribute)
+        for need, attribute in (("joint_proba", "predict_joint_proba"), ("evidence", "evidence"))
+        if need in needs
+    )
+
+
+def _maker(registry: Any, config: NamedConfig) -> Any:
+    return lambda seed: registry.build(config.name, **{**config.options, "seed": seed})
+
+
+def _gates() -> Any:
     from zsl.gates import GATES
 
-    return GATES.build(config.gate.name, **{**config.gate.options, "seed": seed})
+    return GATES
 
 
 def _variant(method: Any) -> str:
-    return str(getattr(getattr(method, "params", None), "variant", "default"))
+    """What of a method is not the default: its ablation, its recipe, its switches."""
+    own = getattr(method, "variant", None)
+    recipe = getattr(method.params, "recipe", "paper")
+    return str(own or ("default" if recipe == "paper" else recipe))
 
 
 def _current(path: Path, config_digest: str, digests: CacheDigests) -> bool:
@@ -188,8 +252,3 @@ def _current(path: Path, config_digest: str, digests: CacheDigests) -> bool:
     except BadInput:
         return False
     return whole and record.config_digest == config_digest and record.cache_digests == digests
-
-
-def _epochs(terms: dict[str, list[float]]) -> list[dict[str, float]]:
-    """A dict of curves as a list of epochs."""
-    return [dict(zip(terms, values)) for values in zip(*terms.values())]

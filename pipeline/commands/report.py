@@ -12,12 +12,13 @@ from pipeline.workdir import DEFAULT_ROOT, WorkDir
 
 
 def report(work_dirs: Sequence[str | Path] = (), out: str | Path | None = None) -> ReportPaths:
-    """Writes the report of one or several work directories.
+    """Writes the report of work directories or single results.
 
     Args:
-        work_dirs: Default: every folder below ``work_dirs`` that has results.
+        work_dirs: Work directories, or JSON files of results; default: every
+            folder below ``work_dirs`` that has results.
         out: Where the report goes; default: ``report`` inside the work
-            directory, or ``work_dirs/report`` for several.
+            directory, or ``work_dirs/report`` for several or for files.
 
     Raises:
         BadInput: There are no results, or a record is broken.
@@ -27,9 +28,11 @@ def report(work_dirs: Sequence[str | Path] = (), out: str | Path | None = None) 
         raise BadInput(f"{DEFAULT_ROOT}: no results in it; run `pipeline fit` first or name a "
                        "folder with --work-dir")
     if out is None:
-        out = WorkDir(folders[0]).report if len(folders) == 1 else DEFAULT_ROOT / "report"
+        single = len(folders) == 1 and not folders[0].is_file()
+        out = WorkDir(folders[0]).report if single else DEFAULT_ROOT / "report"
     paths = write_report(folders, Path(out))
-    say(f"wrote {paths.html}, {paths.markdown} and {len(paths.tables)} tables")
+    say(f"wrote {paths.html}, {paths.markdown} and {len(paths.tables)} tables, "
+        f"{len(paths.latex)} of them in LaTeX as well")
     return paths
 
 

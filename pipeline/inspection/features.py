@@ -94,7 +94,9 @@ def describe_text(path: Path) -> dict[str, Any]:
 
 def _accuracy(found: SkeletonFeatures) -> dict[str, float]:
     """Of the backbone's own head; only test-phase caches have what it takes."""
-    if not np.isin(found.label[found.rows(TEST)], found.seen_classes).any():
+    rows = found.rows(TEST)
+    # Imported features may come without the backbone's scores: zeros then.
+    if not np.isin(found.label[rows], found.seen_classes).any() or not found.logits[rows].any():
         return {}
     return {"seen_test_accuracy": round(seen_test_accuracy(found), 6)}
 

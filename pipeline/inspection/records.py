@@ -72,7 +72,7 @@ def describe_work_dir(path: Path) -> dict[str, Any]:
              holds: Callable[[Any], str] | None = None) -> Any:
         if not part.is_file():
             return None
-        name = str(part.relative_to(path))
+        name = _within(part, path)
         try:
             content = read(part)
         except BadInput as error:
@@ -88,8 +88,9 @@ def describe_work_dir(path: Path) -> dict[str, Any]:
         f"{len(s)} clips, {len(set(s.label.tolist()))} of {len(s.class_names)} classes"))
     caches = {phase: load(work.skeleton(phase), "skeleton features", read_skeleton_features,
                           _holds_skeleton) for phase in (TEST, CALIBRATION)}
-    text = load(work.text, "text features", read_text_features,
-                lambda t: f"{t.f_y.shape[0]} x {t.f_y.shape[1]}, {t.encoder}, {t.text_source}")
+    text = load(work.text, "text features", read_text_features, _holds_text)
+    for part in sorted(path.glob("features/text_*.h5")):
+        load(part, "text features of a part of speech", read_text_features, _holds_text)
     records = {file: load(file, "result record", read_result) for file in find_results(path)}
     found = {file: record for file, record in records.items() if record is not None}
     checks += _checks(work, store, caches, text, found)
@@ -124,6 +125,16 @@ def _holds_skeleton(features: SkeletonFeatures) -> str:
             f"{seen} seen and {held_out} held-out classes")
 
 
+def _holds_text(features: TextFeatures) -> str:
+    count, dim = features.f_y.shape
+    return f"{count} x {dim}, {features.encoder}, {features.text_source}"
+
+
+def _within(part: Path, root: Path) -> str:
+    """A part's path as seen from the work directory, where it lies in it."""
+    return str(part.relative_to(root) if part.is_relative_to(root) else part)
+
+
 def _row(file: Path, record: ResultRecord) -> dict[str, Any]:
     names = ("method", "variant", "protocol", "split", "seed", *_RATES)
     return {"file": file.name, **{name: getattr(record, name) for name in names}}
@@ -149,7 +160,7 @@ def _checks(
             check(f"{phase}-phase features were made from this store",
                   config["store_digest"] == store.digest, "extract again")
         weights = work.backbone(phase) / "weights.pth"
-        if weights.is_file():
+        if weights.is_file() and "given_weights" not in config:
             check(f"{phase}-phase features were made with these weights",
                   digest_file(weights) == features.weights_sha256, "extract again")
     if test is not None:

@@ -1,6 +1,8 @@
 """The report on result records: tables, figures and one self-contained page.
 
-It sees result records only, and takes work directories in and files out::
+It takes work directories or result files in and gives files out. It sees result
+records, and where they still lie beside them the feature caches, for f_x and for what
+was done to the clips::
 
     from pipeline.report import write_report
     write_report(["work_dirs/utd-mhad-22-5"]).html

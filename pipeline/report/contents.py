@@ -1,16 +1,15 @@
-"""Which tables the report holds, made from settings."""
+"""Which tables of results the report holds, made from settings."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from pipeline.report.summary import Group, Run, Setting, confusion
-from pipeline.report.tables import Column, Link, Table, percent
+from pipeline.report import paired
+from pipeline.report.links import record_href, relative_href
+from pipeline.report.summary import Group, Setting, confusion
+from pipeline.report.tables import Column, Link, Table
 
 CONTEXT = (
     Column("experiment", "Experiment", context=True),
@@ -23,26 +22,31 @@ METHOD = (
     Column("label", "Method"),
     Column("method", "Method key", context=True),
     Column("variant", "Variant key", context=True),
+    Column("seen_classifier", "C_s reads", context=True),
+    Column("gate_key", "Gate key", context=True),
+    Column("distinction", "Differs in", context=True),
 )
 SEEDS = Column("seeds", "Seeds", "count")
+MARKS = (f"{paired.BETTER} or {paired.WORSE}: on the same seeds better or worse than the headline "
+         "method (95 % interval of the mean difference).")
 
 
-def results_table(settings: Sequence[Setting]) -> Table:
+def results_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """The headline: ZSL and GZSL accuracy over clips, with chance."""
     columns = (
         *CONTEXT, *METHOD, SEEDS,
         Column("zsl_accuracy", "Accuracy", "stat", "ZSL"),
-        Column("chance", "Chance", "rate", "ZSL"),
+        Column("chance", "Chance", "rate", "ZSL", linked=False),
         Column("gzsl_seen_accuracy", "Seen", "stat", "GZSL"),
         Column("gzsl_unseen_accuracy", "Unseen", "stat", "GZSL"),
         Column("gzsl_harmonic_mean", "H", "stat", "GZSL"),
     )
     return Table("results", "ZSL and GZSL accuracy in percent, averaged over test clips; "
                  "mean ± standard deviation over seeds.", columns,
-                 _stat_rows(settings, columns))
+                 _stat_rows(settings, columns, out_dir), legend=MARKS)
 
 
-def class_averaged_table(settings: Sequence[Setting]) -> Table:
+def class_averaged_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """The same averaged over classes, and the harmonic mean of a gate without error."""
     columns = (
         *CONTEXT, *METHOD, SEEDS,
@@ -54,10 +58,10 @@ def class_averaged_table(settings: Sequence[Setting]) -> Table:
     )
     return Table("class_averaged", "The same averaged over classes, and the harmonic mean that "
                  "a seen/unseen gate without errors would reach over clips; in percent.", columns,
-                 _stat_rows(settings, columns))
+                 _stat_rows(settings, columns, out_dir, marked=False))
 
 
-def per_class_table(settings: Sequence[Setting]) -> Table:
+def per_class_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """Accuracy of every class in every group."""
     columns = (
         *CONTEXT, *METHOD, SEEDS, Column("class", "Class"), Column("index", "Index", "count"),
@@ -65,7 +69,8 @@ def per_class_table(settings: Sequence[Setting]) -> Table:
         Column("zsl_accuracy", "ZSL", "stat"), Column("gzsl_accuracy", "GZSL", "stat"),
     )
     rows = [
-        {**_names(setting, group), "class": entry.name, "index": entry.index,
+        {**names(setting, group), "href": record_href(group, out_dir),
+         "class": entry.name, "index": entry.index,
          "part": "unseen" if entry.unseen else "seen", "count": entry.count,
          "zsl_accuracy": group.class_stat(entry.name, "zsl_accuracy"),
          "gzsl_accuracy": group.class_stat(entry.name, "gzsl_accuracy")}
@@ -81,37 +86,37 @@ def confusion_table(settings: Sequence[Setting], task: str) -> Table:
                Column("predicted_class", "Predicted class"), Column("clips", "Clips", "count"))
     rows = []
     for setting in settings:
-        names = [entry.name for entry in setting.unseen] + ["(any seen class)"]
+        classes = [entry.name for entry in setting.unseen] + ["(any seen class)"]
         for group in setting.groups:
             counts = confusion(group, setting, task)
             for true, row in enumerate(() if counts is None else counts.tolist()):
-                rows += [{**_names(setting, group), "true_class": names[true],
-                          "predicted_class": names[guess], "clips": clips}
+                rows += [{**names(setting, group), "true_class": classes[true],
+                          "predicted_class": classes[guess], "clips": clips}
                          for guess, clips in enumerate(row)]
     return Table(f"confusion_{task}", f"{task.upper()} confusion counts over all seeds.",
-                 columns, rows)
+                 columns, rows, data=True)
 
 
-def curves_table(settings: Sequence[Setting]) -> Table:
+def training_table(settings: Sequence[Setting]) -> Table:
     """Losses per epoch of every run, in long form."""
     columns = (*CONTEXT, *METHOD, Column("seed", "Seed", "count"), Column("phase", "Phase"),
                Column("epoch", "Epoch", "count"), Column("loss", "Loss"),
                Column("value", "Value", "number"))
     rows = [
-        {**_names(setting, group), "seed": run.record.seed, "phase": phase,
+        {**names(setting, group), "seed": run.record.seed, "phase": phase,
          "epoch": epoch_of(entry, at), "loss": name, "value": value}
         for setting in settings for group in setting.groups for run in group.runs
         for phase in ("test", "calibration")
         for at, entry in enumerate(getattr(run.record.history, phase))
         for name, value in entry.items() if name != "epoch"
     ]
-    return Table("training", "Losses per epoch.", columns, rows)
+    return Table("training", "Losses per epoch.", columns, rows, data=True)
 
 
 def runs_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """Every run with its numbers and its file."""
     columns = (
-        *CONTEXT, *METHOD, Column("seed", "Seed", "count"),
+        *CONTEXT, *METHOD, Column("gate", "Gate"), Column("seed", "Seed", "count"),
         Column("zsl_accuracy", "ZSL", "rate"),
         Column("gzsl_seen_accuracy", "Seen", "rate", "GZSL"),
         Column("gzsl_unseen_accuracy", "Unseen", "rate", "GZSL"),
@@ -121,31 +126,18 @@ def runs_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     )
     rows = []
     for setting in settings:
-        for group in setting.groups:
+        for group in setting.gated:
             for run in group.runs:
                 record = run.record
                 rates = {c.key: getattr(record, c.key) for c in columns if c.kind == "rate"}
+                href = relative_href(run, out_dir)
                 rows.append({
-                    **_names(setting, group), **rates, "seed": record.seed,
-                    "seconds": record.duration_seconds, "created": record.created,
-                    "file": Link(f"JSON, seed {record.seed}", relative_href(run, out_dir)),
+                    **names(setting, group), **rates, "gate": group.gate, "seed": record.seed,
+                    "seconds": record.duration_seconds, "created": record.created, "href": href,
+                    "file": Link(f"JSON, seed {record.seed}", href),
+                    "anchor": group.anchor if run is group.runs[0] else "",
                 })
     return Table("runs", "Every run; rates in percent, averaged over test clips.", columns, rows)
-
-
-def provenance_table(settings: Sequence[Setting]) -> Table:
-    """Where the numbers come from: one field a row; a field that differs lists each value."""
-    columns = (*CONTEXT, Column("field", "What"), Column("value", "Value"))
-    rows = []
-    for setting in settings:
-        for field, value in _provenance(setting):
-            rows.append({**_context(setting), "field": field, "value": value})
-    return Table("provenance", "Where these numbers come from.", columns, rows)
-
-
-def relative_href(run: Run, out_dir: Path) -> str:
-    """The run's file as a relative URL, seen from the report."""
-    return quote(Path(os.path.relpath(run.path, out_dir.resolve())).as_posix())
 
 
 def epoch_of(entry: dict[str, float], position: int) -> int:
@@ -153,83 +145,33 @@ def epoch_of(entry: dict[str, float], position: int) -> int:
     return int(entry.get("epoch", position + 1))
 
 
-def _provenance(setting: Setting) -> Iterable[tuple[str, str]]:
-    records = [run.record for run in setting.runs]
-
-    def each(values: Iterable[str]) -> str:
-        return "; ".join(dict.fromkeys(values))
-
-    first = setting.first
-    yield "Experiment", setting.experiment
-    yield "Data set", setting.dataset_label
-    yield "Sample protocol", setting.sample_protocol
-    yield "Class split", setting.split
-    yield "Evaluation protocol", setting.protocol
-    yield "Unseen classes", ", ".join(entry.name for entry in setting.unseen)
-    yield "Validation-unseen classes", each(
-        ", ".join(record.validation_unseen_classes) for record in records)
-    yield "Seen classes", f"{len(setting.seen)}: " + ", ".join(c.name for c in setting.seen)
-    counts = first.counts
-    yield "Clips", (f"{counts.train} train; {counts.test_seen} seen and {counts.test_unseen} "
-                    f"unseen test; {counts.calibration_seen} seen and "
-                    f"{counts.calibration_unseen} unseen calibration")
-    yield "Backbone", each(record.backbone.name for record in records)
-    yield "Backbone accuracy", each(
-        f"{percent(record.backbone.seen_test_accuracy)} % on the seen classes' test clips"
-        if record.backbone.seen_test_accuracy is not None else "not recorded"
-        for record in records)
-    yield "Backbone weights", each(f"sha256 {r.backbone.weights_sha256}" for r in records)
-    yield "Text encoder", each(
-        " ".join(filter(None, (record.text.encoder, record.text.encoder_revision)))
-        for record in records)
-    yield "Text source", each(record.text.text_source for record in records)
-    yield from _by_group(setting, "Seeds", lambda group: ", ".join(map(str, group.seeds)))
-    yield from _by_group(setting, "Gate", lambda group: each(
-        _brief(run.record.gate) for run in group.runs))
-    yield from _by_group(setting, "Config digest", lambda group: each(
-        f"sha256 {run.record.config_digest}" for run in group.runs))
-    for name in ("skeleton_test", "skeleton_calibration", "text"):
-        yield f"Cache {name}", each(
-            f"sha256 {getattr(record.cache_digests, name)}" for record in records)
-    yield "Software", each(
-        ", ".join(f"{name} {version}" for name, version in sorted(record.software.items()))
-        for record in records)
-
-
-def _by_group(
-    setting: Setting, field: str, value: Callable[[Group], str]
-) -> Iterable[tuple[str, str]]:
-    """One row if it is the same for all groups, else one for each."""
-    values = [value(group) for group in setting.groups]
-    if len(set(values)) == 1:
-        yield field, values[0]
-        return
-    for group, text in zip(setting.groups, values):
-        yield f"{field}, {group.variant_label}", text
-
-
-def _brief(value: dict[str, Any]) -> str:
-    """Scalars of a dictionary on one line; nested values as JSON."""
-    def show(item: Any) -> str:
-        if isinstance(item, float):
-            return f"{item:.6g}"
-        return item if isinstance(item, str) else json.dumps(item)
-
-    return ", ".join(f"{name} = {show(item)}" for name, item in value.items()) or "not recorded"
-
-
-def _context(setting: Setting) -> dict[str, str]:
+def context(setting: Setting) -> dict[str, str]:
+    """Values of the context columns."""
     return {column.key: getattr(setting, column.key) for column in CONTEXT}
 
 
-def _names(setting: Setting, group: Group) -> dict[str, Any]:
-    return {**_context(setting), "label": group.label, "method": group.method,
-            "variant": group.variant, "seeds": len(group.runs), "chance": setting.chance}
+def names(setting: Setting, group: Group) -> dict[str, Any]:
+    """Values of the context columns and of those that name a group."""
+    return {**context(setting), "label": group.label, "method": group.method,
+            "variant": group.variant, "seen_classifier": group.seen_classifier,
+            "gate_key": group.gate_key, "distinction": group.distinction,
+            "seeds": len(group.runs), "chance": setting.chance}
 
 
-def _stat_rows(settings: Sequence[Setting], columns: Sequence[Column]) -> list[dict[str, Any]]:
-    return [
-        {**_names(setting, group),
-         **{column.key: group.stat(column.key) for column in columns if column.kind == "stat"}}
-        for setting in settings for group in setting.groups
-    ]
+def stat_cells(group: Group, columns: Sequence[Column]) -> dict[str, Any]:
+    """Values of the columns that hold statistics of a record's field."""
+    return {column.key: group.stat(column.key) for column in columns if column.kind == "stat"}
+
+
+def _stat_rows(
+    settings: Sequence[Setting], columns: Sequence[Column], out_dir: Path, marked: bool = True
+) -> list[dict[str, Any]]:
+    rows = []
+    for setting in settings:
+        found = paired.differences(setting) if marked else []
+        rows += [
+            {**names(setting, group), **stat_cells(group, columns),
+             "href": record_href(group, out_dir), "marks": paired.marks(found, group)}
+            for group in setting.groups
+        ]
+    return rows

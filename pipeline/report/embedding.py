@@ -1,13 +1,14 @@
-"""t-SNE of the test rows' latents, the same picture from the same records."""
+"""t-SNE of test clips in z_r, z_v and f_x: the same picture from the same records."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.report.summary import Run, Setting
+from pipeline.report.caches import skeleton_features
+from pipeline.report.summary import Group, Run, Setting
+from pipeline.results import ResultArrays
 
 #: Test rows in one picture; of more, that many are drawn.
 MAX_ROWS = 1000
@@ -20,47 +21,93 @@ PERPLEXITY = 30.0
 
 @dataclass(frozen=True)
 class Embedding:
-    """Where the test rows of one run lie.
+    """Where test clips lie in one space of one run.
 
     Attributes:
-        seed: Of the run.
-        rows, total: Test rows in the picture and in all.
-        number: Int ``[rows]``: 1 for the first unseen class and so on, 0 for seen ones.
-        points: Latent name -> float ``[rows, 2]``.
+        group, seed: Whose latents.
+        space: "z_r", "z_v" or "f_x".
+        points: Float ``[rows, 2]``.
     """
 
+    group: Group
     seed: int
-    rows: int
-    total: int
-    number: np.ndarray
-    points: dict[str, np.ndarray]
+    space: str
+    points: np.ndarray
 
 
-def embed_run(runs: Sequence[Run], setting: Setting) -> Embedding | None:
-    """Embeds z_r and z_v of the first run that has its arrays.
+@dataclass(frozen=True)
+class Embeddings:
+    """Pictures of the same clips, made with the same settings.
 
-    Args:
-        runs: By ascending seed.
-        setting: Names the unseen classes.
-
-    Returns:
-        None if no run has arrays, or the one found has too few rows.
+    Attributes:
+        sample_id, number: ``[rows]`` the clips, and 1 for the first unseen class
+            and so on, 0 for seen ones.
+        total: How many test clips there are.
+        pictures: z_r, z_v and f_x of the headline, then z_r of its other variants.
+        missing: Why something is not there, one line each.
     """
-    run = next((run for run in runs if run.arrays is not None), None)
-    if run is None:
-        return None
-    arrays = run.arrays
+
+    sample_id: np.ndarray
+    number: np.ndarray
+    total: int
+    pictures: tuple[Embedding, ...]
+    missing: tuple[str, ...]
+
+
+def embed_setting(setting: Setting) -> Embeddings:
+    """Embeds the spaces of the headline method and z_r of its other variants.
+
+    All pictures show the same clips: those drawn for the headline's lowest seed
+    that has its arrays.
+    """
+    head = setting.headline
+    run, arrays = _with_arrays(head)
+    if arrays is None:
+        return Embeddings(np.array([], str), np.array([], int), 0, (), (
+            f"Not drawn for {head.label}: no arrays beside its records.",))
     number = np.zeros(len(arrays.label), dtype=np.int64)
     for at, entry in enumerate(setting.unseen, 1):
         number[arrays.label == entry.index] = at
     chosen = choose_rows(number > 0, MAX_ROWS)
     if len(chosen) < MIN_ROWS:
-        return None
-    points = {
-        name: embed(latent[chosen])
-        for name, latent in (("z_r", arrays.z_r), ("z_v", arrays.z_v)) if latent.shape[1]
-    }
-    return Embedding(run.record.seed, len(chosen), len(number), number[chosen], points)
+        return Embeddings(arrays.sample_id[chosen], number[chosen], len(number), (), (
+            f"Not drawn for {head.label}: too few test clips.",))
+    sample_id = arrays.sample_id[chosen]
+    pictures, missing = [], []
+
+    def add(group: Group, of: Run, space: str, values: np.ndarray | None, why: str) -> None:
+        if values is None or not values.shape[1]:
+            missing.append(why)
+        else:
+            pictures.append(Embedding(group, of.record.seed, space, embed(values)))
+
+    add(head, run, "z_r", arrays.z_r[chosen], f"{head.label} has no z_r.")
+    add(head, run, "z_v", arrays.z_v[chosen], f"{head.label} has no z_v.")
+    add(head, run, "f_x", skeleton_features(run, sample_id),
+        "f_x is not drawn: the features these results were made from are not in the work "
+        "directory.")
+    for group in setting.compared:
+        if group == head:
+            continue
+        other, own = _with_arrays(group)
+        add(group, other, "z_r", own and _rows(own, sample_id),
+            f"Not drawn for {group.label}: its arrays are not there, or hold other clips.")
+    return Embeddings(sample_id, number[chosen], len(number), tuple(pictures), tuple(missing))
+
+
+def _with_arrays(group: Group) -> tuple[Run, ResultArrays | None]:
+    """The first run that has arrays; the first of all where none has."""
+    for run in group.runs:
+        arrays = run.arrays
+        if arrays is not None:
+            return run, arrays
+    return group.runs[0], None
+
+
+def _rows(arrays: ResultArrays, sample_id: np.ndarray) -> np.ndarray | None:
+    place = {name: at for at, name in enumerate(arrays.sample_id.tolist())}
+    rows = [place.get(name) for name in sample_id.tolist()]
+    return None if None in rows else arrays.z_r[rows]
 
 
 def choose_rows(unseen: np.ndarray, limit: int, seed: int = 0) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The report's figures: every run, per-class bars, confusion, latent space, training."""
+"""The report's figures: every run, per-class bars, confusion, training."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ import numpy as np
 
 from pipeline.report import svg
 from pipeline.report.contents import epoch_of
-from pipeline.report.embedding import Embedding, embed_run
 from pipeline.report.summary import Group, Setting, Stat, confusion
 from pipeline.report.tables import percent
 from pipeline.results import slugify
-
-#: A class gets its number drawn if half its clips lie within this share of the width.
-GATHERED = 0.15
 
 
 @dataclass(frozen=True)
@@ -89,8 +85,9 @@ class Curves:
 
 
 def series_of(setting: Setting, group: Group) -> int:
-    """0 for the headline method, then backwards through the others."""
-    return len(setting.groups) - 1 - setting.groups.index(group)
+    """0 for the headline method, then backwards through its variants; 3 for all others."""
+    compared = setting.compared
+    return len(compared) - 1 - compared.index(group) if group in compared else 3
 
 
 def run_panels(setting: Setting) -> list[Panel]:
@@ -102,7 +99,8 @@ def run_panels(setting: Setting) -> list[Panel]:
     ):
         rows = len(setting.groups)
         frame = svg.Frame(420, 52 + 30 * rows, (0, 1), (0, 1),
-                          left=112, top=8, bottom=36, right=44)
+                          left=_label_width(setting), top=8, bottom=36,
+                          right=44)
         parts = frame.axes(x_ticks=(0, 0.25, 0.5, 0.75, 1), x_text="{:.0%}")
         if chance is not None:
             x = frame.x(chance)
@@ -115,7 +113,7 @@ def run_panels(setting: Setting) -> list[Panel]:
             stat = group.stat(field)
             assert stat is not None, "every record has the headline rates"
             colour = f"s{series_of(setting, group)}"
-            parts.append(svg.text(frame.left - 10, y + 4, group.variant_label, "label end"))
+            parts.append(svg.text(frame.left - 10, y + 4, setting.short(group), "label end"))
             parts.append(svg.dots(((frame.x(v), y) for v in stat.values), f"run {colour}"))
             mean = frame.x(stat.mean)
             parts.append(svg.line(mean, y - 10, mean, y + 10, f"mean {colour}"))
@@ -130,7 +128,7 @@ def bar_rows(setting: Setting, unseen: bool) -> list[BarRow]:
     """Per-class bars of the unseen or the seen classes."""
     def bars(name: str, field: str) -> tuple[Bar, ...]:
         return tuple(Bar(series_of(setting, group), group.variant_label,
-                         group.class_stat(name, field)) for group in setting.groups)
+                         group.class_stat(name, field)) for group in setting.compared)
 
     entries = setting.unseen if unseen else setting.seen
     return [BarRow(entry.name, entry.count, number,
@@ -151,38 +149,6 @@ def confusion_rows(setting: Setting, task: str) -> list[list[ConfusionCell]] | N
             for row in range(len(counts))]
 
 
-def latent_panels(setting: Setting, group: Group) -> tuple[Embedding | None, list[Panel]]:
-    """t-SNE of z_r and z_v of the group's first seed that has arrays.
-
-    Returns:
-        What was embedded, None if nothing could be, and a drawing for each latent.
-    """
-    embedding = embed_run(group.runs, setting)
-    panels = []
-    for latent, points in (embedding.points if embedding else {}).items():
-        frame = svg.Frame(420, 400, _span(points[:, 0]), _span(points[:, 1]), 10, 10, 10, 10)
-        place = np.array([(frame.x(x), frame.y(y)) for x, y in points])
-        unseen = embedding.number > 0
-        parts = [svg.dots(place[~unseen].tolist(), "seen")]
-        labels = []
-        for number in range(1, len(setting.unseen) + 1):
-            own = place[embedding.number == number]
-            if not len(own):
-                continue
-            colour, outline = svg.mark_of(number - 1)
-            parts.append(svg.marks(own.tolist(), outline, f"mark {colour}"))
-            x, y = np.median(own, axis=0)
-            # A number in the middle of a scattered class would name a spot, not the class.
-            if np.median(np.hypot(*(own - (x, y)).T)) < GATHERED * frame.width:
-                labels.append(svg.text(x, y + 5, str(number), "tag middle"))
-        title = (f"t-SNE of {latent} of {len(points)} test clips, {group.label}, seed "
-                 f"{embedding.seed}: unseen classes in colour with their numbers, seen ones grey.")
-        panels.append(Panel(latent, frame.drawing(
-            slugify(f"{setting.key}-{group.method}-{group.variant}-{latent}"), title,
-            [*parts, *labels], "square")))
-    return embedding, panels
-
-
 def curve_panels(setting: Setting) -> Curves:
     """A panel for each loss of the headline method; a line for each seed and phase."""
     group = setting.headline
@@ -199,7 +165,7 @@ def curve_panels(setting: Setting) -> Curves:
                 if points:
                     lines.append((phase, points))
         epochs = [epoch for _, points in lines for epoch, _ in points]
-        low, high = _span([value for _, points in lines for _, value in points], 0.06)
+        low, high = span([value for _, points in lines for _, value in points], 0.06)
         frame = svg.Frame(300, 190, (min(epochs), max(epochs)), (low, high), left=52)
         parts = frame.axes(svg.ticks(min(epochs), max(epochs), 6, integer=True),
                            svg.ticks(low, high), "epoch")
@@ -223,7 +189,17 @@ def legend_mark(number: int) -> str:
             f'{svg.marks([(6, 6)], outline, f"mark {colour}")}</svg>')
 
 
-def _span(values: Sequence[float] | np.ndarray, margin: float = 0.02) -> tuple[float, float]:
+def _label_width(setting: Setting) -> float:
+    """Room for the longest label, within reason, at 7.2 units a character."""
+    return min(max(112, 16 + 7.2 * max(len(setting.short(g)) for g in setting.groups)), 230)
+
+
+def span(values: Sequence[float] | np.ndarray, margin: float = 0.02) -> tuple[float, float]:
+    """Smallest and largest value with a margin on both sides.
+
+    >>> span([1.0, 3.0], 0.5)
+    (0.0, 4.0)
+    """
     low, high = float(np.min(values)), float(np.max(values))
     pad = (high - low) * margin or abs(high) * margin or 1.0
     return low - pad, high + pad

@@ -1,19 +1,29 @@
-"""Writes the report: one HTML page, one Markdown file and a CSV file for each table."""
+"""Writes the report: an HTML page, a Markdown file, and CSV and LaTeX for each table."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from data.errors import BadInput
 from data.files import write_text
-from pipeline.report import contents, figures
-from pipeline.report.published import comparison_tables, matched, published
-from pipeline.report.summary import Setting, load_runs, remarks, summarize
+from pipeline.report import contents, gates, provenance
+from pipeline.report.beside import comparison_table, matched
+from pipeline.report.embedding import Embeddings, embed_setting
+from pipeline.report.labels import protocol_label
+from pipeline.report.latents import latents_table
+from pipeline.report.latex import to_latex
+from pipeline.report.links import PAGE
+from pipeline.report.load import load_runs, summarize
+from pipeline.report.markdown import render_markdown
+from pipeline.report.published import FILES, literature, published_tables
+from pipeline.report.summary import Setting, all_runs
 from pipeline.report.tables import Table, percent
+from pipeline.report.view import setting_view, title_of
+
 
 @dataclass(frozen=True)
 class ReportPaths:
@@ -22,36 +32,62 @@ class ReportPaths:
     Attributes:
         html, markdown: The report.
         tables: Its CSV files.
+        latex: Its LaTeX files.
     """
 
     html: Path
     markdown: Path
     tables: tuple[Path, ...]
+    latex: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """All tables of a report; see ``contents`` and ``published``."""
+    """All tables of a report; see ``contents``, ``gates`` and ``beside``.
+
+    Attributes:
+        paper: The paper's tables with ours beside them.
+        later: Those of later methods.
+    """
 
     results: Table
     class_averaged: Table
+    gates: Table
+    paired: Table
+    sensitivity: Table
     per_class: Table
-    confusion_zsl: Table
-    confusion_gzsl: Table
-    training: Table
     runs: Table
     provenance: Table
-    published: tuple[Table, ...]
+    paper: tuple[Table, ...]
+    later: tuple[Table, ...]
+    confusion_zsl: Table
+    confusion_gzsl: Table
+    seen_unseen_curves: Table
+    gate_roc: Table
+    latents: Table
+    training: Table
 
     @classmethod
-    def of(cls, settings: Sequence[Setting], out_dir: Path) -> Tables:
+    def of(
+        cls, settings: Sequence[Setting], embeddings: Sequence[Embeddings], out_dir: Path
+    ) -> Tables:
         """Makes them from settings; links are relative to ``out_dir``."""
+        averages = literature("sa_dvae")["averages"]
+
+        def published(name: str) -> tuple[Table, ...]:
+            return tuple(comparison_table(table, settings, out_dir, averages)
+                         for table in published_tables(name))
+
         return cls(
-            contents.results_table(settings), contents.class_averaged_table(settings),
-            contents.per_class_table(settings), contents.confusion_table(settings, "zsl"),
-            contents.confusion_table(settings, "gzsl"), contents.curves_table(settings),
-            contents.runs_table(settings, out_dir), contents.provenance_table(settings),
-            tuple(comparison_tables(settings)),
+            contents.results_table(settings, out_dir),
+            contents.class_averaged_table(settings, out_dir),
+            gates.gates_table(settings, out_dir), gates.paired_table(settings),
+            gates.sensitivity_table(settings, out_dir),
+            contents.per_class_table(settings, out_dir), contents.runs_table(settings, out_dir),
+            provenance.provenance_table(settings), *map(published, FILES),
+            contents.confusion_table(settings, "zsl"), contents.confusion_table(settings, "gzsl"),
+            gates.operating_curves_table(settings), gates.roc_table(settings),
+            latents_table(list(zip(settings, embeddings))), contents.training_table(settings),
         )
 
     def all(self) -> list[Table]:
@@ -59,44 +95,57 @@ class Tables:
         return [table for item in vars(self).values()
                 for table in (item if isinstance(item, tuple) else (item,))]
 
+    def printed(self) -> list[Table]:
+        """Tables for papers that have rows: each of them becomes a LaTeX file."""
+        listings = (self.runs, self.provenance)
+        return [table for table in self.all()
+                if table.rows and not table.data and table not in listings]
+
 
 def write_report(
-    work_dirs: Sequence[str | os.PathLike[str]], out_dir: str | os.PathLike[str] | None = None
+    sources: Sequence[str | os.PathLike[str]], out_dir: str | os.PathLike[str] | None = None
 ) -> ReportPaths:
-    """Reads all result records of the work directories and writes a report on them.
+    """Reads result records and writes a report on them.
 
     The same records give the same files, byte for byte.
 
     Args:
-        work_dirs: One or several.
+        sources: Work directories, or JSON files of single results.
         out_dir: Where the report goes; ``<work_dir>/report`` of a single work
             directory if left out.
 
     Raises:
         BadInput: There are no records, one is broken, two claim to be the same
-            run, or ``out_dir`` is missing for several work directories.
+            run, or ``out_dir`` is missing for several sources.
     """
-    if not work_dirs:
+    if not sources:
         raise BadInput("no work directory given to report on")
     if out_dir is None:
-        if len({Path(work_dir).resolve() for work_dir in work_dirs}) > 1:
-            raise BadInput("a report on several work directories needs an output directory")
-        out_dir = Path(work_dirs[0]) / "report"
+        if len({Path(source).resolve() for source in sources}) > 1 or Path(sources[0]).is_file():
+            raise BadInput("a report on several work directories, or on result files, needs an "
+                           "output directory")
+        out_dir = Path(sources[0]) / "report"
     out_dir = Path(out_dir)
-    settings = summarize(load_runs(work_dirs))
-    tables = Tables.of(settings, out_dir)
-    csv_paths = []
-    for table in tables.all():
-        path = out_dir / "tables" / f"{table.name}.csv"
-        write_text(path, table.to_csv())
-        csv_paths.append(path)
-    markdown, html = out_dir / "report.md", out_dir / "report.html"
+    settings = summarize(load_runs(sources))
+    embeddings = [embed_setting(setting) for setting in settings]
+    tables = Tables.of(settings, embeddings, out_dir)
+    written: dict[str, list[Path]] = {"tables": [], "latex": []}
+    for folder, ending, form, chosen in (
+        ("tables", "csv", Table.to_csv, tables.all()), ("latex", "tex", to_latex, tables.printed()),
+    ):
+        for table in chosen:
+            path = out_dir / folder / f"{table.name}.{ending}"
+            write_text(path, form(table))
+            written[folder].append(path)
+    markdown, html = out_dir / "report.md", out_dir / PAGE
     write_text(markdown, render_markdown(settings, tables))
-    write_text(html, render_html(settings, tables))
-    return ReportPaths(html, markdown, tuple(csv_paths))
+    write_text(html, render_html(settings, embeddings, tables))
+    return ReportPaths(html, markdown, tuple(written["tables"]), tuple(written["latex"]))
 
 
-def render_html(settings: Sequence[Setting], tables: Tables) -> str:
+def render_html(
+    settings: Sequence[Setting], embeddings: Sequence[Embeddings], tables: Tables
+) -> str:
     """The page: one string that needs nothing else to be shown."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -107,87 +156,28 @@ def render_html(settings: Sequence[Setting], tables: Tables) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
+    # What leads to the page itself is an anchor within it.
+    environment.filters["local"] = lambda href: href.removeprefix(PAGE)
 
     def inline(name: str) -> Markup:
         # Style and script are ours; escaping would break them.
         return Markup(loader.get_source(environment, name)[0])
 
     page = environment.get_template("report.html").render(
-        settings=[_view(setting, tables, Markup) for setting in settings],
-        published=published(), published_tables=tables.published, matched=matched(settings),
-        tables=tables, inline=inline, title=_title(settings),
-        run_count=sum(len(setting.runs) for setting in settings),
+        settings=[setting_view(*each, tables, Markup) for each in zip(settings, embeddings)],
+        overview=_overview(tables.results), paper=literature("sa_dvae"),
+        later=literature("later"), tables=tables, inline=inline, title=title_of(settings),
+        matched=matched(published_tables("sa_dvae"), settings),
+        warned=[setting for setting in settings if setting.warning],
+        run_count=len(all_runs(settings)),
     )
     return page.rstrip() + "\n"
 
 
-def render_markdown(settings: Sequence[Setting], tables: Tables) -> str:
-    """The tables as Markdown; figures are in the page only."""
-    parts = [f"# {_title(settings)}", "", "Figures are in [report.html](report.html), "
-             "numbers in full precision in [tables/](tables/).", ""]
-    for setting in settings:
-        keep = _of(setting)
-        parts += [f"## {setting.dataset_label}, split {setting.split}", "",
-                  f"Experiment {setting.experiment}, {setting.sample_protocol} test clips, "
-                  f"{setting.protocol} protocol, {len(setting.seen)} seen and "
-                  f"{len(setting.unseen)} unseen classes.", ""]
-        parts += [line for remark in remarks(setting) for line in (f"> {remark}", "")]
-        parts += [tables.results.narrow(keep).to_markdown(),
-                  tables.class_averaged.narrow(keep).to_markdown()]
-        per_class = tables.per_class.narrow(lambda row, keep=keep: keep(row)
-                                            and row["part"] == "unseen")
-        parts += ["### Unseen classes", "", per_class.without("part", "index").to_markdown(),
-                  "### Provenance", "", tables.provenance.narrow(keep).to_markdown(),
-                  "### Runs", "", tables.runs.narrow(keep).to_markdown()]
-    parts += ["## Published results", "", f"{published()['source']}. {published()['setting']}.", ""]
-    parts += [table.to_markdown() for table in tables.published]
-    return "\n".join(parts).rstrip() + "\n"
-
-
-def _view(setting: Setting, tables: Tables, markup: type) -> dict[str, Any]:
-    """What the template shows of a setting."""
-    keep = _of(setting)
-    latents = []
-    for group in setting.headlines:
-        embedding, panels = figures.latent_panels(setting, group)
-        latents.append((group, embedding, [(p.title, markup(p.svg)) for p in panels]))
-    curves = figures.curve_panels(setting)
-    headline = setting.headline
-    return {
-        "it": setting,
-        "remarks": remarks(setting),
-        "headline": {name: headline.stat(name) for name in (
-            "zsl_accuracy", "gzsl_seen_accuracy", "gzsl_unseen_accuracy", "gzsl_harmonic_mean")},
-        "results": tables.results.narrow(keep),
-        "class_averaged": tables.class_averaged.narrow(keep),
-        "runs": tables.runs.narrow(keep),
-        "provenance": [(row["field"], row["value"]) for row in tables.provenance.rows if keep(row)],
-        "run_panels": [(p.title, markup(p.svg)) for p in figures.run_panels(setting)],
-        "unseen_bars": figures.bar_rows(setting, unseen=True),
-        "seen_bars": figures.bar_rows(setting, unseen=False),
-        "series": [(figures.series_of(setting, group), group.variant_label)
-                   for group in setting.groups],
-        "confusion_zsl": figures.confusion_rows(setting, "zsl"),
-        "confusion_gzsl": figures.confusion_rows(setting, "gzsl"),
-        "latents": latents,
-        "legend": [(number, entry.name, markup(figures.legend_mark(number)))
-                   for number, entry in enumerate(setting.unseen, 1)],
-        "curves": [(p.title, markup(p.svg)) for p in curves.panels],
-        "curve_seeds": curves.seeds,
-    }
-
-
-def _of(setting: Setting) -> Any:
-    def keep(row: dict[str, Any]) -> bool:
-        return all(row[column.key] == getattr(setting, column.key) for column in contents.CONTEXT)
-
-    return keep
-
-
-def _title(settings: Sequence[Setting]) -> str:
-    names = dict.fromkeys(setting.dataset_label for setting in settings)
-    return f"Zero-shot skeleton action recognition on {_and(list(names))}"
-
-
-def _and(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _overview(results: Table) -> Table:
+    """The results of all settings, the protocol with its warning."""
+    rows: list[dict[str, Any]] = [
+        {**row, "protocol": protocol_label(row["protocol"])} for row in results.rows]
+    return replace(results, rows=rows).without(
+        "dataset", "sample_protocol", "method", "variant", "seen_classifier", "gate_key",
+        "distinction", "chance")

@@ -1,75 +1,135 @@
-"""The paper's published figures, beside ours only where data set and split are the same."""
+"""Published figures, as resources: the paper's tables and those of later methods."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from pipeline.report.summary import Setting
-from pipeline.report.tables import Column, Table
+
+#: Files of ``literature/``: the paper itself, and what came after it.
+FILES = ("sa_dvae", "later")
+
+#: Headings of the metrics.
+METRICS = {
+    "zsl_accuracy": "ZSL", "gzsl_seen_accuracy": "Seen", "gzsl_unseen_accuracy": "Unseen",
+    "gzsl_harmonic_mean": "H",
+}
+
+
+@dataclass(frozen=True)
+class SplitColumn:
+    """A data set and one class split, or several over which figures are averaged.
+
+    Attributes:
+        splits: Names in ``data.splits``; none if the lists are not public here.
+    """
+
+    key: str
+    label: str
+    dataset: str
+    sample_protocol: str
+    splits: tuple[str, ...]
+
+    def position(self, setting: Setting) -> int | None:
+        """Which of the splits a setting is.
+
+        The held-out classes decide, not the name of the split.
+        """
+        from data.splits import class_split
+
+        if (setting.dataset, setting.sample_protocol) != (self.dataset, self.sample_protocol):
+            return None
+        own = tuple(entry.index for entry in setting.unseen)
+        held_out = [class_split(self.dataset, name).unseen for name in self.splits]
+        return held_out.index(own) if own in held_out else None
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One line of a published table.
+
+    Attributes:
+        values: Percent, ``[columns][metrics]``; None where nothing legible was printed.
+        ours: Which results of ours belong beside it (see ``beside.Wanted``); None for none.
+        evaluation: How it was evaluated, or "".
+        source: "P" read at the source, "Q" quoted by others, "" in the paper's own tables.
+        features: What it was computed from, or "".
+        digits: Decimals it was printed with.
+    """
+
+    label: str
+    values: tuple[tuple[float | None, ...], ...]
+    ours: dict[str, Any] | None
+    evaluation: str
+    source: str
+    features: str
+    digits: int
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A published table.
+
+    Attributes:
+        ours: What results of ours have to be to stand in it once, below its rows;
+            None where they stand beside its rows.
+    """
+
+    key: str
+    title: str
+    note: str
+    columns: tuple[SplitColumn, ...]
+    metrics: tuple[str, ...]
+    rows: tuple[PublishedRow, ...]
+    ours: dict[str, Any] | None
+
+    @property
+    def marked(self) -> bool:
+        """Whether its rows say how they were evaluated."""
+        return any(row.evaluation for row in self.rows)
 
 
 @cache
-def published() -> dict[str, Any]:
-    """Content of ``published.json``: columns are splits, values are percentages."""
-    file = resources.files("pipeline.report") / "published.json"
+def literature(name: str) -> dict[str, Any]:
+    """A file of ``literature/`` as it is; values are percentages."""
+    file = resources.files("pipeline.report") / "literature" / f"{name}.json"
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def matches(column: dict[str, Any], setting: Setting) -> bool:
-    """Whether a setting holds out exactly the classes of a published column.
+@cache
+def columns() -> dict[str, SplitColumn]:
+    """Every column that a published table can have, by key."""
+    return {item["key"]: SplitColumn(**{**item, "splits": tuple(item["splits"])})
+            for item in literature("sa_dvae")["columns"]}
 
-    The classes decide, not the name of the split.
+
+@cache
+def published_tables(name: str) -> tuple[PublishedTable, ...]:
+    """The tables of a file of ``literature/``.
+
+    >>> [table.key.removeprefix("table_") for table in published_tables("sa_dvae")]
+    ['3', '4', '6', '7', '8', 'b', 'c', 'd', 'e', 'g', 'h']
     """
-    return (setting.dataset == column["dataset"]
-            and setting.sample_protocol == column["sample_protocol"]
-            and [entry.index for entry in setting.unseen] == sorted(column["unseen"]))
+    return tuple(_table(item) for item in literature(name)["tables"])
 
 
-def comparison_tables(settings: Sequence[Setting]) -> list[Table]:
-    """Tables 3 and 4 of the paper; our rows follow where they match.
+def _table(item: dict[str, Any]) -> PublishedTable:
+    common = item.get("ours", {})
+    beside = any("ours" in row for row in item["rows"])
 
-    A cell that was not run stays empty, and so does the whole row of a setting
-    that matches no column: it is left out.
-    """
-    splits = published()["columns"]
-    tables = []
-    for item in published()["tables"]:
-        single = len(item["metrics"]) == 1
-        columns = [Column("label", "Method"), Column("source", "Source"),
-                   Column("seeds", "Seeds", "count")]
-        columns += [
-            Column(f"{split['key']}_{metric['key']}",
-                   split["label"] if single else metric["label"], "stat",
-                   "" if single else split["label"])
-            for split in splits for metric in item["metrics"]
-        ]
-        rows: list[dict[str, Any]] = []
-        for row in item["rows"]:
-            cells = {
-                f"{split['key']}_{metric['key']}": round(value / 100, 6)
-                for split, values in zip(splits, row["values"], strict=True)
-                for metric, value in zip(item["metrics"], values, strict=True)
-            }
-            rows.append({"label": row["method"], "source": "published", "seeds": None, **cells})
-        for setting in settings:
-            for split in (split for split in splits if matches(split, setting)):
-                rows += [
-                    {"label": f"{group.label} (ours, {setting.protocol} protocol)",
-                     "source": setting.experiment, "seeds": len(group.runs),
-                     **{f"{split['key']}_{metric['key']}": group.stat(metric["key"])
-                        for metric in item["metrics"]}}
-                    for group in setting.groups
-                ]
-        caption = f"{item['title']}, in percent. {item.get('note', '')}".strip()
-        tables.append(Table(f"published_{item['key']}", caption, columns, rows))
-    return tables
+    def row(entry: dict[str, Any]) -> PublishedRow:
+        own = entry.get("ours")
+        return PublishedRow(
+            entry["label"], tuple(tuple(values) for values in entry["values"]),
+            {**common, **own} if own is not None else None,
+            entry.get("evaluation", ""), entry.get("source", ""), entry.get("features", ""),
+            entry.get("digits", 2))
 
-
-def matched(settings: Sequence[Setting]) -> list[Setting]:
-    """The settings that stand beside a published column."""
-    return [setting for setting in settings
-            if any(matches(split, setting) for split in published()["columns"])]
+    return PublishedTable(
+        item["key"], item["title"], item.get("note", ""),
+        tuple(columns()[key] for key in item["columns"]), tuple(item["metrics"]),
+        tuple(row(entry) for entry in item["rows"]), None if beside else common)

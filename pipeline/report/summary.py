@@ -1,28 +1,24 @@
-"""From result records to what the report says: settings, groups of runs, statistics."""
+"""What the report says of result records: settings, groups of runs, statistics."""
 
 from __future__ import annotations
 
-import os
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from data.errors import BadInput
-from pipeline.results import (
-    ClassResult, ResultArrays, ResultRecord, find_results, read_arrays, read_result, slugify,
+from pipeline.report.labels import (
+    DATASET_LABELS, DEFAULT_SEEN_CLASSIFIER, METHOD_LABELS, PROTOCOL_WARNINGS, gate_label,
+    variant_label,
 )
+from pipeline.results import ClassResult, ResultArrays, ResultRecord, read_arrays, slugify
 
-#: How methods and variants are written, in the order of the paper's Tables 6 and 7.
-METHOD_LABELS = {"sa_dvae": "SA-DVAE"}
-VARIANT_LABELS = {"naive": "naive alignment", "fd": "FD", "fd+tc": "FD + TC"}
-DATASET_LABELS = {
-    "ntu60": "NTU RGB+D 60", "ntu120": "NTU RGB+D 120", "pku-mmd": "PKU-MMD",
-    "utd-mhad": "UTD-MHAD", "nw-ucla": "NW-UCLA", "synthetic": "Synthetic body",
-}
+#: At most so many variants of one method stand beside each other, class by class.
+MAX_COMPARED = 4
 
 
 @dataclass(frozen=True)
@@ -62,29 +58,62 @@ class Run:
     path: Path
     record: ResultRecord
 
-    @cached_property
+    @property
     def arrays(self) -> ResultArrays | None:
-        """The arrays of its test rows, None where the file is absent."""
+        """The arrays of its test rows, None where the file is absent; read anew each time."""
         return read_arrays(self.path, self.record)
+
+    @cached_property
+    def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Labels, ZSL and GZSL predictions; kept, as they are small, unlike the latents."""
+        arrays = self.arrays
+        return arrays and (arrays.label, arrays.zsl_prediction, arrays.gzsl_prediction)
 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one method and variant in one setting; they differ in the seed."""
+    """Runs that differ in the seed alone: one method, configuration and gate.
+
+    Attributes:
+        gate_key: Empty for the experiment's own gate.
+        seen_classifier: What C_s reads.
+        distinction: What tells it from a group that is the same otherwise, or "".
+        anchor: Of its runs in the page.
+    """
 
     method: str
     variant: str
     runs: tuple[Run, ...]
+    gate_key: str = ""
+    seen_classifier: str = "f_x"
+    distinction: str = ""
+    anchor: str = ""
+
+    @property
+    def first(self) -> ResultRecord:
+        """Any record: all have the same configuration and caches."""
+        return self.runs[0].record
 
     @property
     def label(self) -> str:
         """As the tables write it, e.g. "SA-DVAE, FD + TC"."""
-        return f"{METHOD_LABELS.get(self.method, self.method)}, {self.variant_label}"
+        return ", ".join(filter(None, (METHOD_LABELS.get(self.method, self.method), self._details)))
+
+    @property
+    def label_without_distinction(self) -> str:
+        """The same for groups that differ in options alone."""
+        return replace(self, distinction="").label
 
     @property
     def variant_label(self) -> str:
-        """As the tables write the variant alone."""
-        return VARIANT_LABELS.get(self.variant, self.variant)
+        """As the tables write it where the method is plain."""
+        return self._details or METHOD_LABELS.get(self.method, self.method)
+
+    @property
+    def gate(self) -> str:
+        """Name of the gate, in words."""
+        name = self.gate_key or str(self.first.gate.get("name", ""))
+        return gate_label(name) or "not recorded"
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -106,10 +135,27 @@ class Group:
         return self.stat(lambda record: getattr(
             next(entry for entry in record.per_class if entry.name == name), field))
 
+    def option(self, name: str) -> Any:
+        """An option of the method's configuration; None if it was left at its default."""
+        method = self.first.config.get("method")
+        options = method.get("options") if isinstance(method, dict) else None
+        return options.get(name) if isinstance(options, dict) else None
+
+    @property
+    def _details(self) -> str:
+        usual = DEFAULT_SEEN_CLASSIFIER.get(self.first.protocol, "f_x")
+        other = "" if self.seen_classifier == usual else f"C_s on {self.seen_classifier}"
+        return ", ".join(filter(None, (variant_label(self.variant), other, self.distinction)))
+
 
 @dataclass(frozen=True)
 class Setting:
-    """What makes results comparable: the same data, the same split, the same protocol."""
+    """What makes results comparable: the same data, the same split, the same protocol.
+
+    Attributes:
+        groups: With the experiment's own gate, in the order of the paper.
+        gated: The same and others with further gates: of each fit its own first.
+    """
 
     experiment: str
     dataset: str
@@ -117,6 +163,7 @@ class Setting:
     split: str
     protocol: str
     groups: tuple[Group, ...]
+    gated: tuple[Group, ...]
 
     @property
     def key(self) -> str:
@@ -130,9 +177,14 @@ class Setting:
         return DATASET_LABELS.get(self.dataset, self.dataset)
 
     @property
+    def warning(self) -> str:
+        """What of the test data the protocol used, or ""."""
+        return PROTOCOL_WARNINGS.get(self.protocol, "")
+
+    @property
     def runs(self) -> tuple[Run, ...]:
-        """The runs of all groups."""
-        return tuple(run for group in self.groups for run in group.runs)
+        """The runs of all groups and gates."""
+        return tuple(run for group in self.gated for run in group.runs)
 
     @property
     def first(self) -> ResultRecord:
@@ -148,9 +200,14 @@ class Setting:
         return self.groups[-1]
 
     @property
-    def headlines(self) -> tuple[Group, ...]:
-        """The full variant of each method: the last of its groups."""
-        return tuple({group.method: group for group in self.groups}.values())
+    def compared(self) -> tuple[Group, ...]:
+        """The headline and the other variants of its method, one group of each.
+
+        These are naive, FD and FD + TC where they were run.
+        """
+        same = {group.variant: group for group in self.groups
+                if group.method == self.headline.method}
+        return tuple(same.values())[-MAX_COMPARED:]
 
     @property
     def unseen(self) -> list[ClassResult]:
@@ -167,67 +224,19 @@ class Setting:
         """Accuracy of a uniform guess among the unseen classes."""
         return 1 / len(self.unseen)
 
-
-def load_runs(work_dirs: Sequence[str | os.PathLike[str]]) -> list[Run]:
-    """Reads every record of the work directories; one given twice is read once.
-
-    Raises:
-        BadInput: A directory is absent, holds no results, a record is broken, or
-            two files claim to be the same run.
-    """
-    runs: list[Run] = []
-    for folder in dict.fromkeys(Path(work_dir).resolve() for work_dir in work_dirs):
-        if not folder.is_dir():
-            raise BadInput(f"{folder}: no such work directory")
-        paths = find_results(folder)
-        if not paths:
-            raise BadInput(f"{folder / 'results'}: no result records; run `pipeline fit` first")
-        runs += [Run(path, read_result(path)) for path in paths]
-    taken: dict[tuple[object, ...], Path] = {}
-    for run in runs:
-        record = run.record
-        name = (*_setting_key(record), record.method, record.variant, record.seed)
-        if name in taken:
-            raise BadInput(
-                f"{run.path}: the same method, variant, protocol, split and seed of experiment "
-                f"{record.experiment!r} as in {taken[name]}; report on one of the two")
-        taken[name] = run.path
-    return runs
-
-
-def summarize(runs: Iterable[Run]) -> list[Setting]:
-    """Groups runs into settings, and by method and variant within them.
-
-    Raises:
-        BadInput: Records of one setting disagree about classes or clips.
-    """
-    by_setting: dict[tuple[str, ...], dict[tuple[str, str], list[Run]]] = {}
-    for run in runs:
-        groups = by_setting.setdefault(_setting_key(run.record), {})
-        groups.setdefault((run.record.method, run.record.variant), []).append(run)
-    settings = []
-    for key in sorted(by_setting):
-        groups = tuple(
-            Group(method, variant, tuple(sorted(members, key=lambda run: run.record.seed)))
-            for (method, variant), members in sorted(by_setting[key].items(), key=_group_order)
-        )
-        setting = Setting(*key, groups)
-        _check_comparable(setting)
-        settings.append(setting)
-    return settings
+    def short(self, group: Group) -> str:
+        """The group's label without what all groups share."""
+        several = len({each.method for each in self.groups}) > 1
+        return group.label if several else group.variant_label
 
 
 def remarks(setting: Setting) -> list[str]:
     """What a reader must know before comparing the setting's rows."""
     found = []
-    for group in setting.groups:
-        digests = {run.record.config_digest for run in group.runs}
-        if len(digests) > 1:
-            found.append(f"The {len(group.runs)} runs of {group.label} were made with "
-                         f"{len(digests)} different configurations.")
-    caches = {run.record.cache_digests.model_dump_json() for run in setting.runs}
+    caches = {run.record.cache_digests.model_dump_json(include={
+        "skeleton_test", "skeleton_calibration"}) for run in setting.runs}
     if len(caches) > 1:
-        found.append(f"The runs read {len(caches)} different sets of feature caches.")
+        found.append(f"The runs read {len(caches)} different sets of skeleton features.")
     counts = {len(group.runs) for group in setting.groups}
     if len(counts) > 1:
         found.append("The rows average over different numbers of seeds.")
@@ -256,35 +265,16 @@ def confusion(
     position = {value: at for at, value in enumerate(index)}
     counts = np.zeros((size, size), dtype=np.int64)
     for run in group.runs:
-        if run.arrays is None:
+        if run.predictions is None:
             return None
-        labels = run.arrays.label
-        predictions = run.arrays.zsl_prediction if task == "zsl" else run.arrays.gzsl_prediction
+        labels, zsl, gzsl = run.predictions
+        predictions = zsl if task == "zsl" else gzsl
         for true, guess in zip(labels.tolist(), predictions.tolist()):
             if task == "gzsl" or true in position:
                 counts[position.get(true, len(index)), position.get(guess, len(index))] += 1
     return counts
 
 
-def _setting_key(record: ResultRecord) -> tuple[str, ...]:
-    return (record.experiment, record.dataset, record.sample_protocol, record.split,
-            record.protocol)
-
-
-def _group_order(item: tuple[tuple[str, str], object]) -> tuple[object, ...]:
-    method, variant = item[0]
-    known = list(VARIANT_LABELS)
-    rank = known.index(variant) if variant in known else len(known)
-    return (method in METHOD_LABELS, method, rank, variant)
-
-
-def _check_comparable(setting: Setting) -> None:
-    def identity(record: ResultRecord) -> list[tuple[int, str, bool, int]]:
-        return sorted((c.index, c.name, c.unseen, c.count) for c in record.per_class)
-
-    reference = setting.runs[0]
-    for run in setting.runs[1:]:
-        if identity(run.record) != identity(reference.record):
-            raise BadInput(
-                f"{run.path}: field 'per_class' has other classes or clip counts than "
-                f"{reference.path} of the same experiment and split; delete the outdated one")
+def all_runs(settings: Sequence[Setting]) -> list[Run]:
+    """The runs of all settings."""
+    return [run for setting in settings for run in setting.runs]

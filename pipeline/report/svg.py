@@ -128,3 +128,10 @@ def ticks(low: float, high: float, count: int = 4, integer: bool = False) -> lis
 
     values = MaxNLocator(nbins=count, integer=integer).tick_values(low, high)
     return [float(value) for value in values if low <= value <= high]
+
+
+def cross(x: float, y: float, kind: str) -> str:
+    """A cross of a class."""
+    x, y = float(x), float(y)
+    return (f'<path class="{kind}" d="M{number(x - 4)} {number(y)}h8'
+            f'M{number(x)} {number(y - 4)}v8"/>')

@@ -1,11 +1,11 @@
-"""A table as data, and its Markdown and CSV forms; the page template makes the HTML."""
+"""A table as data, and its Markdown and CSV forms; ``latex`` and the page have the others."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.report.summary import Stat
@@ -23,18 +23,54 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """A figure as it was printed.
+
+    Attributes:
+        value: As a fraction of 1.
+        digits: Decimals of the percentage.
+    """
+
+    value: float
+    digits: int
+
+
+@dataclass(frozen=True)
+class Average:
+    """A mean over class splits of means over seeds.
+
+    Attributes:
+        splits: One statistic a split that was run.
+        of: How many splits there are; with fewer runs no mean exists.
+    """
+
+    splits: tuple[Stat, ...]
+    of: int
+
+    @property
+    def whole(self) -> Stat | None:
+        """Statistics over the splits' means, None if any split is missing."""
+        if len(self.splits) < self.of:
+            return None
+        return Stat(tuple(stat.mean for stat in self.splits))
+
+
+@dataclass(frozen=True)
 class Column:
     """A column.
 
     Attributes:
         key: Its name in CSV and in the rows.
         label: Its heading.
-        kind: "text", "count", "number", "time" (ISO 8601), "link", "rate" (fraction
-            of 1, shown in percent) or "stat" (the same with mean and standard
-            deviation; a plain float stands for a mean without one).
+        kind: "text", "count", "number", "time" (ISO 8601), "link", "links", "rate" (fraction
+            of 1, shown in percent), "stat" (the same with mean and standard
+            deviation; a ``Printed`` stands for a published one, an ``Average`` for one
+            over splits) or "points" (a signed difference of fractions,
+            shown in percentage points).
         over: Heading above a run of columns, "" for none.
         context: Whether the column only names the setting, and goes where the
             surrounding section names it already.
+        linked: Whether its numbers come from records and lead there.
     """
 
     key: str
@@ -42,11 +78,12 @@ class Column:
     kind: str = "text"
     over: str = ""
     context: bool = False
+    linked: bool = True
 
     @property
     def numeric(self) -> bool:
         """Whether it is set flush right."""
-        return self.kind in ("count", "number", "rate", "stat")
+        return self.kind in ("count", "number", "rate", "stat", "points")
 
 
 @dataclass(frozen=True)
@@ -58,12 +95,16 @@ class Cell:
         spread: The "± ..." after it, or "".
         sort: What to sort by.
         href: Where it leads, or "".
+        links: Several places it leads to, named one by one, instead of ``text``.
+        mark: A sign behind it that the caption explains, or "".
     """
 
     text: str
     spread: str = ""
     sort: str = ""
     href: str = ""
+    mark: str = ""
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,27 +115,46 @@ class Table:
         name: File name of the CSV form, without ending.
         caption: One line that says what it shows.
         columns: Left to right; the first one that is no context names the row.
-        rows: Column key -> value; None or a missing key is an absent number.
+        rows: Column key -> value; None or a missing key is an absent number. Besides,
+            "href" is where the row's numbers lead, "hrefs" the same by column key,
+            "marks" are signs behind cells by column key, and "ours" tells rows of
+            ours among published ones.
+        data: Whether it is for machines rather than readers: only written as CSV.
+        legend: What the marks mean; said where there are any.
     """
 
     name: str
     caption: str
     columns: Sequence[Column]
     rows: Sequence[dict[str, Any]] = field(default_factory=list)
+    data: bool = False
+    legend: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Caption and, if any row has marks, their legend."""
+        marked = any(row.get("marks") for row in self.rows)
+        return f"{self.caption} {self.legend}" if marked and self.legend else self.caption
 
     def narrow(self, keep: Callable[[dict[str, Any]], bool], caption: str = "") -> Table:
         """The rows for which ``keep`` holds, without the context columns."""
         columns = [column for column in self.columns if not column.context]
-        return Table(self.name, caption or self.caption, columns, [r for r in self.rows if keep(r)])
+        return replace(self, caption=caption or self.caption, columns=columns,
+                       rows=[row for row in self.rows if keep(row)])
 
     def without(self, *keys: str) -> Table:
         """The table without some columns."""
         kept = [column for column in self.columns if column.key not in keys]
-        return Table(self.name, self.caption, kept, self.rows)
+        return replace(self, columns=kept)
 
     def cell(self, row: dict[str, Any], column: Column) -> Cell:
         """One value as people read it."""
-        return format_cell(row.get(column.key), column.kind)
+        cell = format_cell(row.get(column.key), column.kind)
+        mark = row.get("marks", {}).get(column.key, "")
+        href = cell.href
+        if column.linked and column.kind in ("stat", "rate", "points") and cell.sort:
+            href = row.get("hrefs", {}).get(column.key) or row.get("href", "")
+        return replace(cell, mark=mark, href=href)
 
     def heading_groups(self) -> list[tuple[str, int]]:
         """Runs of equal ``over`` headings with their lengths; empty if there are none."""
@@ -125,14 +185,11 @@ class Table:
     def to_markdown(self) -> str:
         """A pipe table under its caption."""
         labels = [f"{c.over}: {c.label}" if c.over else c.label for c in self.columns]
-        lines = [f"*{_escape(self.caption)}*", "", _pipe(map(_escape, labels)),
+        lines = [f"*{_escape(self.heading)}*", "", _pipe(map(_escape, labels)),
                  _pipe("---:" if column.numeric else "---" for column in self.columns)]
         for row in self.rows:
             cells = [self.cell(row, column) for column in self.columns]
-            lines.append(_pipe(
-                f"[{_escape(cell.text)}](<{cell.href}>)" if cell.href
-                else " ".join(filter(None, (_escape(cell.text), cell.spread)))
-                for cell in cells))
+            lines.append(_pipe(map(_markdown, cells)))
         return "\n".join(lines) + "\n"
 
 
@@ -151,8 +208,19 @@ def format_cell(value: Any, kind: str) -> Cell:
         return Cell(ABSENT)
     if kind == "link":
         return Cell(value.text, sort=value.text, href=value.href)
-    if kind == "rate" or (kind == "stat" and isinstance(value, float)):
+    if kind == "links":
+        text = ", ".join(link.text for link in value)
+        return Cell(text, sort=text, links=tuple(link for link in value if link.href))
+    if kind == "rate":
         return Cell(percent(value), sort=repr(float(value)))
+    if isinstance(value, Printed):
+        return Cell(percent(value.value, value.digits), sort=repr(value.value))
+    if isinstance(value, Average):
+        if value.whole is None:
+            return Cell(f"{len(value.splits)} of {value.of} splits")
+        value = value.whole
+    if kind == "points":
+        return Cell(f"{100 * value:+.2f}", sort=repr(float(value)))
     if kind == "stat":
         spread = "" if value.std is None else f"± {percent(value.std)}"
         return Cell(percent(value.mean), spread, repr(value.mean))
@@ -166,6 +234,10 @@ def format_cell(value: Any, kind: str) -> Cell:
 
 
 def _csv_values(value: Any, kind: str) -> list[str]:
+    if isinstance(value, Average):
+        value = value.whole
+    if isinstance(value, Printed):
+        value = value.value
     if kind == "stat":
         if isinstance(value, Stat):
             return [repr(value.mean), "" if value.std is None else repr(value.std)]
@@ -174,7 +246,19 @@ def _csv_values(value: Any, kind: str) -> list[str]:
         return [""]
     if kind == "link":
         return [value.href]
-    return [repr(float(value)) if kind in ("rate", "number") else str(value)]
+    if kind == "links":
+        return [", ".join(link.text for link in value)]
+    return [repr(float(value)) if kind in ("rate", "number", "points") else str(value)]
+
+
+def _markdown(cell: Cell) -> str:
+    """A cell's text with its links."""
+    def lead(text: str, href: str) -> str:
+        return f"[{_escape(text)}](<{href}>)" if href else _escape(text)
+
+    links = ", ".join(lead(link.text, link.href) for link in cell.links)
+    shown = links or lead(cell.text, cell.href)
+    return " ".join(filter(None, (shown + _escape(cell.mark), cell.spread)))
 
 
 def _pipe(cells: Any) -> str:

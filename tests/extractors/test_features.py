@@ -88,6 +88,53 @@ def test_batch_size_does_not_matter(
     assert told[-1] == (18, 18) and len(told) == -(-18 // batch_size)
 
 
+@pytest.mark.parametrize(("batch_size", "per_pass"), [(1, 1), (5, 1), (6, 2), (11, 3)])
+def test_a_pass_has_no_more_sampled_clips_than_it_may(
+    model: Any, make_spec: Callable[..., Any], store: SequenceStore, every_row: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch, batch_size: int, per_pass: int,
+) -> None:
+    from extractors import features
+
+    spec = make_spec()
+    sample, *rest = spec.test_pipeline
+    spec = make_spec(test_pipeline=[{**sample, "num_clips": 3}, *rest])
+    sizes: list[tuple[int, ...]] = []
+    make = features.recognizer
+
+    def noted(*arguments: Any) -> Any:
+        run = make(*arguments)
+
+        def noting(inputs: Any) -> Any:
+            sizes.append(tuple(inputs.shape[:2]))
+            return run(inputs)
+
+        return noting
+
+    monkeypatch.setattr(features, "recognizer", noted)
+    f_x, _ = features.extract_features(model, spec, store, every_row[:8], batch_size)
+    assert max(clips for clips, _ in sizes) == per_pass and {crops for _, crops in sizes} == {3}
+    assert sum(clips for clips, _ in sizes) == 8 and len(sizes) == -(-8 // per_pass)
+    monkeypatch.setattr(features, "recognizer", make)
+    together, _ = features.extract_features(model, spec, store, every_row[:8], 100)
+    assert f_x == pytest.approx(together, abs=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "near"), [("bfloat16", 0.1), ("float16", 0.02)])
+def test_a_lower_precision_is_used_where_it_is_asked_for(
+    model: Any, make_spec: Callable[..., Any], store: SequenceStore, every_row: np.ndarray,
+    extracted: tuple[np.ndarray, np.ndarray], precision: str, near: float,
+) -> None:
+    from extractors.features import extract_features
+
+    spec = make_spec(extract_autocast=precision)
+    f_x, logits = extract_features(model, spec, store, every_row)
+    scale = np.abs(extracted[0]).max()
+    assert f_x.dtype == logits.dtype == np.float32
+    assert 1e-6 < np.abs(f_x - extracted[0]).max() / scale < near
+    # The weights are the same, so they keep their name.
+    assert spec.digest(store, every_row, (0, 1)) == make_spec().digest(store, every_row, (0, 1))
+
+
 def test_weights_of_another_shape_are_refused(make_spec: Callable[..., Any], trained: Any) -> None:
     from extractors.features import load_model
 

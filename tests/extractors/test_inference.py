@@ -160,7 +160,7 @@ def test_several_clips_of_a_recording(build: Callable[..., nn.Module]) -> None:
 
 
 def test_folded_units_equal_their_own_forward(model: nn.Module) -> None:
-    from extractors.inference import fold
+    from extractors.folding import fold
 
     backbone = copy.deepcopy(model.backbone)
     backbone.data_bn = nn.Identity()
@@ -181,7 +181,7 @@ def test_folded_units_equal_their_own_forward(model: nn.Module) -> None:
 
 def test_shift_gcn_without_its_cpu_kernel(build: Callable[..., nn.Module]) -> None:
     """As on another device or in another precision; autocast to float32 does nothing else."""
-    from extractors.backbones.shift_gcn_folded import FoldedShiftGCN, _FoldedBlock
+    from extractors.backbones.shift_gcn_folded import FoldedShiftGCN
 
     backbone = build({**SHIFT, "strides": [1, 2, 1]}).backbone
     backbone.data_bn = nn.Identity()
@@ -189,10 +189,52 @@ def test_shift_gcn_without_its_cpu_kernel(build: Callable[..., nn.Module]) -> No
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         theirs, kernel = backbone(inputs), folded(inputs)
         patch.setattr(torch, "is_autocast_enabled", lambda device: True)
-        patch.setattr(_FoldedBlock, "_on_cpu", None)
+        patch.setattr(FoldedShiftGCN, "_on_cpu", None)
         plain = folded(inputs)
     for ours in (kernel, plain):
         assert float((ours - theirs).abs().max() / theirs.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0, -1.0, 5.5, -6.25, 8.0, -9.0, 40.0, -400.0])
+def test_shift_gcn_far_from_the_clip(build: Callable[..., nn.Module], offset: float) -> None:
+    """Whole offsets, and ones that leave a part of a clip of nine frames, or nothing."""
+    model = build({**SHIFT, "strides": [1, 2, 1]})
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("ypos"):
+                parameter[::2] = offset
+    inputs = clips([2, 1, 1, 2], frames=9)
+    for mine, theirs in zip(quick(model)(inputs), own(model, inputs), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("columns", "groups"), [(0, 1), (7, 1), (15_000, 2), (150_000, 1)])
+def test_products_a_few_rows_at_a_time(columns: int, groups: int) -> None:
+    """All at once, in groups of which the last is smaller, and too large for any group."""
+    from extractors.backbones import shift_gcn_kernel
+
+    random = np.random.default_rng(columns)
+    weight = random.normal(size=(10, 8)).astype(np.float32)
+    x = random.normal(size=(8, columns)).astype(np.float32)
+    seen: list[int] = []
+    out = np.full((10, columns), np.nan, np.float32)
+    shift_gcn_kernel._product(weight, x, out)
+    np.testing.assert_allclose(out, weight.astype(float) @ x, rtol=1e-4, atol=1e-5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "dot", lambda some, x, out: seen.append(len(some)))
+        shift_gcn_kernel._product.py_func(weight, x, out)
+    assert len(seen) == groups and sum(seen) == 10
+
+
+def test_the_convolution_along_time_takes_fewer_products(
+    build: Callable[..., nn.Module]
+) -> None:
+    """In ST-GCN, where nothing but the stage of stride 2 needs PyTorch's own."""
+    stages = quick(build(STGCN))._backbone.gcn
+    assert [stage.minimal is not None for stage in stages] == [True, True, False, True]
+    for name in ("aagcn", "stgcn++"):
+        others = quick(build(BACKBONES[name]))._backbone.gcn
+        assert all(stage.minimal is None for stage in others)
 
 
 def test_shift_gcn_keeps_what_is_not_finite(build: Callable[..., nn.Module]) -> None:

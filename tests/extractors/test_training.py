@@ -94,6 +94,68 @@ def test_a_stopped_training_ends_bit_for_bit_like_an_undisturbed_one(
     assert not checkpoints(tmp_path)
 
 
+def heatmap_steps(**sampling: Any) -> list[dict[str, Any]]:
+    return [
+        {"type": "OrthographicView"}, {"type": "UniformSampleFrames", "clip_len": 4, **sampling},
+        {"type": "PoseDecode"}, {"type": "PoseCompact", "hw_ratio": 1.0},
+        {"type": "Resize", "scale": (12, 12), "keep_ratio": False}, {"type": "GeneratePoseTarget"},
+        {"type": "FormatShape", "input_format": "NCTHW_Heatmap"}, {"type": "PackActionInputs"},
+    ]
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "shift-gcn": {
+        "model": {
+            "type": "RecognizerGCN",
+            "backbone": {"type": "ShiftGCN", "channels": [6, 8], "strides": [1, 2],
+                         "num_person": 1},
+            "cls_head": {"type": "GCNHead", "in_channels": 8, "dropout": 0.2},
+        },
+    },
+    "aagcn": {
+        "model": {
+            "type": "RecognizerGCN",
+            "backbone": {"type": "AAGCN", "graph_cfg": {"layout": "nturgb+d", "mode": "spatial"},
+                         "base_channels": 4, "num_stages": 2, "inflate_stages": [2],
+                         "down_stages": [2], "num_person": 1},
+            "cls_head": {"type": "GCNHead", "in_channels": 8},
+        },
+    },
+    "posec3d": {
+        "model": {
+            "type": "Recognizer3D",
+            "backbone": {"type": "ResNet3dSlowOnly", "depth": 50, "pretrained": None,
+                         "in_channels": 25, "base_channels": 2, "num_stages": 2,
+                         "out_indices": (1,), "stage_blocks": (1, 1), "conv1_stride_s": 1,
+                         "pool1_stride_s": 1, "inflate": (0, 1), "spatial_strides": (2, 2),
+                         "temporal_strides": (1, 1), "dilations": (1, 1)},
+            "cls_head": {"type": "I3DHead", "in_channels": 16, "dropout_ratio": 0.5},
+        },
+        "prepare": [],
+        "train_pipeline": [{"type": "RandomRotation3D"}, *heatmap_steps()],
+        "test_pipeline": heatmap_steps(num_clips=2, test_mode=True),
+    },
+}
+
+
+@pytest.mark.parametrize("backbone", sorted(OTHERS))
+def test_so_do_the_other_backbones(
+    make_spec: Callable[..., Any], train: Callable[..., Any], store: SequenceStore,
+    rows: np.ndarray, tmp_path: Path, backbone: str,
+) -> None:
+    from extractors.training import train_backbone
+
+    options = {**OTHERS[backbone], "epochs": 2, "learning_rate": 0.02}
+    undisturbed = train_backbone(
+        make_spec(**options), store, rows, SEEN, tmp_path / "undisturbed")
+    with pytest.raises(Stopped):
+        train(1, **options)
+    again, epochs = train(**options)
+    assert epochs == [2]
+    assert same(again, undisturbed)
+    assert again.history == undisturbed.history
+
+
 def test_the_seed_decides_the_weights(train: Callable[..., Any], trained: Any) -> None:
     again, _ = train(seed=1)
     assert not same(again, trained)
@@ -203,7 +265,80 @@ def test_digest_depends_on_spec_clips_and_classes(
     assert make_spec().digest(store, rows, SEEN) in digests
 
 
+def test_clipped_gradients_move_the_weights_no_further_than_they_may(
+    make_spec: Callable[..., Any], store: SequenceStore, rows: np.ndarray, tmp_path: Path
+) -> None:
+    from extractors.training import train_backbone
+
+    def moved(**clipping: Any) -> float:
+        states = []
+        for rate in (0.0, 0.5):  # without a step, and with one
+            wrapper = {"optimizer": {"type": "SGD", "lr": rate}, **clipping}
+            spec = make_spec(optim_wrapper=wrapper, epochs=1, batch_size=64, param_scheduler=[])
+            state = weights(train_backbone(spec, store, rows, SEEN, tmp_path / f"{rate}{clipping}"))
+            states.append({n: v for n, v in state.items() if "running" not in n})
+        return float(np.sqrt(sum(
+            np.square(states[1][name].astype(np.float64) - value).sum()
+            for name, value in states[0].items())))
+
+    # One step of plain SGD goes learning rate times the norm of the gradient.
+    assert moved() > 2 * 0.5 * 0.01
+    assert moved(clip_grad={"max_norm": 0.01}) == pytest.approx(0.5 * 0.01, rel=1e-3)
+
+
+def test_mixed_precision_without_a_gpu_says_so_and_runs_in_float32(
+    make_spec: Callable[..., Any], train: Callable[..., Any], trained: Any, tmp_path: Path
+) -> None:
+    from extractors.training import where
+
+    amp = {**make_spec().optim_wrapper, "type": "AmpOptimWrapper", "dtype": "bfloat16",
+           "loss_scale": "dynamic"}
+    with pytest.warns(RuntimeWarning, match="AmpOptimWrapper needs a GPU.* CPU in float32"):
+        again, _ = train(optim_wrapper=amp)
+    assert same(again, trained)
+    assert where(make_spec(optim_wrapper=amp)) == "runs on the CPU in float32: no GPU was found"
+    summary = json.loads((tmp_path / "backbone.json").read_text())
+    assert summary["ran_on"] == "runs on the CPU in float32: no GPU was found"
+
+
+def test_how_clips_are_loaded_and_logged_changes_neither_weights_nor_digest(
+    make_spec: Callable[..., Any], train: Callable[..., Any], trained: Any, store: SequenceStore,
+    rows: np.ndarray, tmp_path: Path,
+) -> None:
+    backend = {"type": "LocalVisBackend", "scalar_save_file": "own.json"}
+    options = {"num_workers": 1, "vis_backends": [backend]}
+    again, _ = train(**options)
+    assert same(again, trained)
+    assert make_spec(**options).digest(store, rows, SEEN) == make_spec().digest(store, rows, SEEN)
+    assert list((tmp_path / "logs").rglob("own.json"))
+
+
+def test_tensorboard_that_is_not_installed_is_one_line(
+    train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BadConfig, match="needs the package tensorboard") as caught:
+        train(vis_backends=[{"type": "TensorboardVisBackend"}])
+    assert "\n" not in str(caught.value)
+
+
+def test_tensorboard_gets_the_losses(train: Callable[..., Any], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="the extra 'tensorboard' is not installed")
+    train(vis_backends=[{"type": "TensorboardVisBackend"}], epochs=1)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (events,) = (tmp_path / "logs").rglob("events.out.tfevents*")
+    told = EventAccumulator(str(events.parent))
+    told.Reload()
+    assert any("loss" in tag for tag in told.Tags()["scalars"]), told.Tags()
+
+
 @pytest.mark.parametrize("changes", [
+    {"model": {"type": "RecognizerGCN", "backbone": {"type": "STGCN"}}},
+    {"model": {"type": "RecognizerGCN",
+               "backbone": {"type": "STGCN",
+                            "graph_cfg": {"layout": "nturgb+d", "mode": "stgcn_spatial"}},
+               "cls_head": {"type": "FeatureHead"}}},
     {"model": {"type": "NoSuchModel", "cls_head": {"type": "GCNHead", "in_channels": 8}}},
     {"model": {"type": "RecognizerGCN", "backbone": {"type": "STGCN", "channels": 3},
                "cls_head": {"type": "GCNHead", "in_channels": 8}}},

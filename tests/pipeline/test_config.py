@@ -76,13 +76,29 @@ def test_utd_mhad_22_5_is_purls_split_over_odd_subjects() -> None:
     ("backbone.epoch", "'epochs'"),
     ("class_text.sources", "'source'"),
     ("class_text.encoder.option", "'options'"),
-    ("fit.gates", "'gate'"),
+    ("class_text_part", "'class_text_parts'"),
+    ("fit.gat", "'gate'"),
     ("fit.method.nmae", "'name'"),
 ])
 def test_an_unknown_key_names_the_nearest(key: str, suggestion: str) -> None:
     message = refused(changed(key, 1))
     assert f"unknown key {key!r}" in message
     assert f"did you mean {suggestion}" in message
+
+
+@pytest.mark.parametrize(("option", "message"), [
+    ("class_text.concat_with=[{'sorce': 1}]",
+     "unknown key 'class_text.concat_with.0.sorce'; did you mean 'source'"),
+    ("class_text.concat_with=[{'encoder': {'name': 'clip', 'option': {}}}]",
+     "unknown key 'class_text.concat_with.0.encoder.option'; did you mean 'options'"),
+    ("class_text_parts={'verb': {'encoder': {'name': 'clip'}, 'sorce': 1}}",
+     "unknown key 'class_text_parts.verb.sorce'; did you mean 'source'"),
+    ("class_text_parts={'verb': {}}", "key 'class_text_parts.verb.encoder' is missing"),
+])
+def test_a_wrong_key_below_a_list_or_a_mapping_is_named(option: str, message: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        load_experiment("demo", [option])
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["dataset", "dataset.reader", "backbone.epochs", "fit.method.name"])

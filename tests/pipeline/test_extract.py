@@ -124,7 +124,7 @@ def test_a_work_directory_holds_what_it_should(tiny_work: Path) -> None:
     assert {path.name for path in (tiny_work / "features").iterdir()} == {
         "skeleton_test.h5", "skeleton_calibration.h5", "text.h5"}
     assert {path.name for path in tiny_work.iterdir()} == {
-        "store", "backbones", "features", "results", "report"}
+        "store", "backbones", "features", "results", "models", "report"}
     parsed = json.loads((tiny_work / "store" / "skeletons.h5.report.json").read_text())
     assert (parsed["found"], parsed["stored"], parsed["skipped"]) == (160, 160, [])
 

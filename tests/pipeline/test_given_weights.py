@@ -76,6 +76,24 @@ def test_evaluate_backbone_counts_what_its_own_head_gets_right(
     assert len(best) == 5
     assert [b["probability"] for b in best] == sorted((b["probability"] for b in best), reverse=True)
 
+    own = tmp_path / "own.py"
+    base = f"_base_ = [{str(section)!r}]\n"
+    own.write_text(f"{base}backbone = dict(name='mine')\n")
+    common = ("--dataset", "synthetic", "--weights", tmp_path / "w.pth",
+              "--work-dir", tmp_path / "work")
+    by_path = commands.run("evaluate-backbone", "--backbone", own, *common, "--json")
+    assert by_path.code == 0, by_path.err
+    assert json.loads(by_path.out) == {**found, "backbone": "mine"}
+    for text, message in (("dataset = dict()\n", "key 'backbone' is missing"),
+                          (f"{base}backbone = dict(nmae='x')\n", "did you mean 'name'")):
+        own.write_text(text)
+        bad = commands.run("evaluate-backbone", "--backbone", own, *common)
+        assert bad.code == 2 and message in bad.err and len(bad.err.splitlines()) == 1
+    for name, message in (("stgcn_tny", "did you mean 'stgcn_tiny'"),
+                          (tmp_path / "none.py", "none.py: no such config file")):
+        bad = commands.run("evaluate-backbone", "--backbone", name, *common)
+        assert bad.code == 2 and message in bad.err and len(bad.err.splitlines()) == 1
+
     wrong = commands.run("evaluate-backbone", "--backbone", "stgcn_tiny", "--dataset", "ntu60",
                          "--weights", tmp_path / "w.pth", "--raw", tiny_raw)
     assert wrong.code == 2 and "its head has 40 classes, ntu60 has 60" in wrong.err

@@ -97,6 +97,35 @@ def test_extract_survives_kills_from_outside(
     assert_same_caches(work, tiny_work)
 
 
+def test_extract_survives_kills_in_a_bank(
+    tiny_work: Path, tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path
+) -> None:
+    # Store and backbones are the bank's, and clips are extracted whole and masked. Two
+    # renames of each run only tell who holds a lock; it dies before the fourth of others.
+    work, bank, deaths = tmp_path / "work", tmp_path / "bank", 0
+    masked = ("--cfg-options", "masked_features=true")
+    arguments = ("extract", tiny_config, "--raw", tiny_raw, "--work-dir", work, "--bank", bank,
+                 *masked)
+    left = set()
+    while (ended := commands.run(*arguments, die_before_rename=6)).code == -signal.SIGKILL:
+        deaths += 1
+        assert deaths < 20, "no progress between kills"
+        assert_whole_or_absent(work, tiny_work)
+        left |= {path.parent.parent.name for path in bank.glob("backbones/*/checkpoints-*/*.pth")}
+    assert ended.code == 0, ended.err
+    assert deaths >= 4 and left, "no kill fell into a training"
+    assert_same_caches(work, tiny_work)
+    assert not list(bank.glob("*/*.holder.json")) and not list(bank.rglob("checkpoints-*"))
+    # Nobody has disturbed these.
+    fresh = tmp_path / "fresh"
+    for part in ("store", "backbones", "features"):
+        shutil.copytree(tiny_work / part, fresh / part)
+    assert commands.run("extract", tiny_config, "--work-dir", fresh, *masked).code == 0
+    for phase in ("test", "calibration"):
+        name = f"features/skeleton_{phase}_masked.h5"
+        assert_same_cache(work / name, fresh / name)
+
+
 def test_fit_survives_a_kill_at_every_rename(
     tiny_work: Path, tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
 ) -> None:
@@ -131,7 +160,7 @@ def test_a_report_is_not_misled_by_what_a_killed_fit_left(
 ) -> None:
     work = copy_of(tiny_work, ("features",))
     assert commands.run("fit", tiny_config, "--work-dir", work,
-                        die_before_rename=4).code == -signal.SIGKILL
+                        die_before_rename=5).code == -signal.SIGKILL
     assert list((work / "results").glob(".*.tmp/*.json")), "the kill missed the write"
     ended = commands.run("report", "--work-dir", work)
     assert ended.code == 0, ended.err
@@ -139,20 +168,22 @@ def test_a_report_is_not_misled_by_what_a_killed_fit_left(
     assert len(runs) == 2  # a heading and the one seed that is whole
 
 
-@pytest.mark.parametrize(("command", "moment"), [
-    ("extract", "backbones/test/checkpoints-*/epoch_1.pth"),
-    ("fit", "results"),
+@pytest.mark.parametrize(("command", "moment", "long"), [
+    ("extract", "backbones/test/checkpoints-*/epoch_1.pth",
+     ("--cfg-options", "backbone.epochs=500")),
+    ("fit", "results", ("--seeds", "500")),
 ])
 def test_an_interrupt_is_one_line_and_exit_code_130(
     tiny_work: Path, tiny_config: Path, commands: Any, tmp_path: Path,
-    wait_for: Callable[..., None], command: str, moment: str,
+    wait_for: Callable[..., None], command: str, moment: str, long: tuple[str, ...],
 ) -> None:
     work = tmp_path / "work"
     shutil.copytree(tiny_work / "store", work / "store")
     shutil.copytree(tiny_work / "features", work / "features")
     if command == "extract":
         (work / "features" / "skeleton_test.h5").unlink()
-    process = commands.start(command, tiny_config, "--work-dir", work)
+    # So much to do that it cannot be done before the signal comes.
+    process = commands.start(command, tiny_config, "--work-dir", work, *long)
     wait_for(lambda: any(work.glob(moment)))
     os.kill(process, signal.SIGINT)
     ended = commands.wait()

@@ -83,6 +83,28 @@ def test_linear_softmax_first_step_by_hand():
     np.testing.assert_allclose(layer.bias.detach(), 0, atol=1e-6)
 
 
+def test_linear_softmax_trains_the_layer_it_is_given():
+    # softmax of (1, 0): the gradient of the first weight is p_0 - 1 < 0 for z > 0.
+    layer = torch.nn.Linear(1, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0], [0.0]])), layer.bias.zero_()
+    z, columns = torch.tensor([[1.0]]), torch.tensor([0])
+    trained = fit_linear_softmax(z, columns, epochs=1, learning_rate=0.01, initial=layer)
+    assert trained is layer
+    np.testing.assert_allclose(trained.weight.detach(), [[1.01], [-0.01]], rtol=1e-4)
+
+
+def test_linear_softmax_with_relu_does_not_move_what_is_below_zero():
+    layer = torch.nn.Linear(1, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0], [-1.0]])), layer.bias.zero_()
+    z, columns = torch.tensor([[1.0]]), torch.tensor([0])
+    fit_linear_softmax(z, columns, epochs=3, learning_rate=0.01, initial=layer, relu=True)
+    np.testing.assert_allclose(layer.weight[:, 0].detach(), [1.03, -1.0], rtol=1e-3)
+    zero = fit_linear_softmax(z, columns, epochs=3, learning_rate=0.01, relu=True)
+    assert not zero.weight.any()
+
+
 def test_linear_softmax_separates_blobs():
     f_x, y = blobs()
     z, columns = torch.from_numpy(f_x), torch.from_numpy(np.searchsorted([1, 4, 6], y))

@@ -132,3 +132,24 @@ def test_refusals():
         DomainClassifier(temperatures=(0.0,))
     with pytest.raises(BadInput, match="folds"):
         DomainClassifier(folds=1)
+
+
+@given(st.integers(0, 50))
+def test_margin_is_positive_where_the_mixture_says_seen(seed):
+    gate = DomainClassifier(temperatures=(2.0,)).fit(*calibration(60))
+    inputs, _ = calibration(60, seed=seed)
+    assert np.array_equal(gate.margins(inputs) > 0, gate.probabilities(inputs).argmax(axis=1) < 6)
+    p_d = gate.predict_proba(inputs)
+    by_hand = decide(p_d, softmax(inputs.seen_logits, axis=1), inputs.unseen_proba,
+                     np.arange(6), np.arange(6, 9))
+    assert np.array_equal(gate.probabilities(inputs).argmax(axis=1), by_hand)
+
+
+def test_input_must_have_as_many_rows_everywhere():
+    inputs, _ = calibration(20)
+    with pytest.raises(BadInput, match="f_x has 19 rows, the gate's input 20"):
+        GateInput(inputs.seen_logits, inputs.unseen_proba, f_x=np.zeros((19, 4)))
+    with pytest.raises(BadInput, match="error has 3 rows, the gate's input 20"):
+        GateInput(inputs.seen_logits, inputs.unseen_proba, evidence={"error": np.zeros(3)})
+    with pytest.raises(BadInput, match="gate mine needs evidence, which its input lacks"):
+        inputs.require(frozenset({"evidence"}), "mine")

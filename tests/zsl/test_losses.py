@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zsl.losses import cross_alignment, gaussian_kl, squared_error, total_correlation
-from zsl.schedules import cross_alignment_weight, cyclical_annealing
+from zsl.schedules import (
+    LATE_BETA_X,
+    LATE_BETA_Y,
+    cross_alignment_weight,
+    cyclical_annealing,
+    late_annealing_x,
+    late_annealing_y,
+    late_cross_alignment_weight,
+)
 
 
 def arrays(*shapes, seed=0):
@@ -100,3 +108,21 @@ def test_annealing_never_decreases_and_ends_at_one():
 
 def test_lambda_1_is_zero_in_the_first_epoch_only():
     assert [cross_alignment_weight(epoch) for epoch in (0, 1, 9)] == [0.0, 1.0, 1.0]
+
+
+@given(
+    batches=st.integers(1, 2000), share=st.floats(0, 1, exclude_max=True), epoch=st.integers(0, 9)
+)
+def test_late_schedules_are_the_released_formulas(batches, share, epoch):
+    i, scale = int(share * batches), batches / 1700
+    k1 = max(0.0, 0.1 * (i - 1000 * scale) / (3000 * scale))
+    k2 = max(0.0, 0.1 * (i - 0.8 * batches) / (3000 * scale)) if epoch > 1 else 0.0
+    assert LATE_BETA_X * late_annealing_x(i, batches) == pytest.approx(k1, abs=1e-12)
+    assert LATE_BETA_Y * late_annealing_y(epoch, i, batches) == pytest.approx(k2, abs=1e-12)
+    assert late_cross_alignment_weight(i, batches) == float(i > 0.8 * batches)
+
+
+def test_late_schedules_end_at_one_and_at_the_published_weights():
+    assert late_annealing_x(1149, 1149) == late_annealing_y(2, 1149, 1149) == 1.0
+    assert (round(LATE_BETA_X, 3), round(LATE_BETA_Y, 3)) == (0.023, 0.011)
+    assert [late_annealing_y(epoch, 1149, 1149) for epoch in (0, 1)] == [0.0, 0.0]

@@ -43,3 +43,18 @@ def test_gzsl_without_one_side_is_refused(label):
 def test_lengths_must_agree():
     with pytest.raises(BadInput, match="as many"):
         class_averaged_accuracy(np.array([0, 1]), np.array([0]))
+
+
+def test_confusion_matrix_against_scikit_learn():
+    from sklearn.metrics import confusion_matrix
+
+    generator = np.random.default_rng(0)
+    classes = [7, 2, 9, 4]
+    label, prediction = generator.choice(classes, 80), generator.choice(classes, 80)
+    found = zsl.metrics.confusion_matrix(label, prediction, classes)
+    assert np.array_equal(found, confusion_matrix(label, prediction, labels=classes))
+
+
+def test_confusion_matrix_hides_no_class():
+    with pytest.raises(BadInput, match="class 3 occurs"):
+        zsl.metrics.confusion_matrix(np.array([1, 2]), np.array([1, 3]), [1, 2])

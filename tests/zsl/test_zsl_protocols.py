@@ -47,11 +47,15 @@ def world(seed=0, per_subject=4):
     return f_x.astype(np.float32), label, subject, sample_id
 
 
+def drawn_logits(rows, classes):
+    return np.random.default_rng(rows).normal(size=(rows, classes)).astype(np.float32)
+
+
 def cache(phase, keep, subset, seen, unseen, clips):
     f_x, label, subject, sample_id = (array[keep] for array in clips)
     unknown = np.full(len(label), -1, np.int16)
     return SkeletonFeatures(
-        f_x=f_x, logits=np.zeros((len(label), len(seen)), np.float32), label=label,
+        f_x=f_x, logits=drawn_logits(len(label), len(seen)), label=label,
         sample_id=sample_id, subset=subset[keep], subject=subject.astype(np.int16),
         camera=unknown, setup=unknown, replication=unknown, dataset="generated",
         sample_protocol="cross-subject", phase=phase, class_names=NAMES, seen_classes=seen,
@@ -151,7 +155,7 @@ class RecordingGate(Gate):
 
     name = "recording"
 
-    def fit(self, inputs, is_seen):
+    def fit(self, inputs, is_seen, columns=None):
         self.fitted, self.is_seen = inputs, is_seen
         return self
 
@@ -212,7 +216,7 @@ def unseen_class_in_calibration(t, c, y):
 
 def fewer_validation_classes(t, c, y):
     seen, unseen = tuple(sorted({*c.seen_classes, 2})), (7, 12, 17)
-    logits = np.zeros((len(c.label), len(seen)), np.float32)
+    logits = drawn_logits(len(c.label), len(seen))
     return t, replace(c, seen_classes=seen, unseen_classes=unseen, logits=logits), y
 
 

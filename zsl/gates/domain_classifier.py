@@ -13,7 +13,9 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.class_weight import compute_sample_weight
 
 from data.errors import BadInput
-from zsl.gates.base import Gate, GateInput
+from zsl.gates.base import Gate, GateInput, check_calibration_rows
+from zsl.linear import linear_arrays, linear_model
+from zsl.methods.base import State
 
 TEMPERATURES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
 
@@ -55,24 +57,18 @@ class DomainClassifier(Gate):
         inverse_penalty: float = 1.0,
         seed: int = 0,
     ) -> None:
-        if not temperatures or not all(0 < t < np.inf for t in temperatures):
-            raise BadInput(f"temperatures are {list(temperatures)}, expected positive numbers")
         if folds < 2:
             raise BadInput(f"folds is {folds}, expected at least 2")
-        self.temperatures = tuple(float(t) for t in temperatures)
+        self.temperatures = check_temperatures(temperatures)
         self.folds, self.class_weight = folds, class_weight
         self.inverse_penalty, self.seed = inverse_penalty, seed
 
-    def fit(self, inputs: GateInput, is_seen: np.ndarray) -> DomainClassifier:
+    def fit(
+        self, inputs: GateInput, is_seen: np.ndarray, columns: np.ndarray | None = None
+    ) -> DomainClassifier:
         """Chooses T and fits C_d on calibration rows. See :meth:`Gate.fit`."""
-        is_seen = np.asarray(is_seen, dtype=bool)
-        if is_seen.shape != (len(inputs),):
-            raise BadInput(f"is_seen has shape {list(is_seen.shape)}, "
-                           f"the gate's input {len(inputs)} rows")
+        is_seen = check_calibration_rows(inputs, is_seen, "C_d")
         fewest = int(min(is_seen.sum(), (~is_seen).sum()))
-        if fewest < 2:
-            raise BadInput("C_d needs at least 2 calibration rows of seen and 2 of unseen classes; "
-                           f"there are {int(is_seen.sum())} and {int((~is_seen).sum())}")
         splitter = StratifiedKFold(min(self.folds, fewest), shuffle=True, random_state=self.seed)
         divisions = list(splitter.split(np.zeros(len(inputs)), is_seen))
         self.log_losses = {
@@ -112,6 +108,19 @@ class DomainClassifier(Gate):
             "unseen_rows": self._rows[1],
         }
 
+    def state(self) -> State:
+        """See :meth:`Gate.state`."""
+        return State(linear_arrays(self._model), {
+            "temperature": self.temperature, "log_losses": list(self.log_losses.items()),
+            "columns": self._columns, "rows": list(self._rows),
+        })
+
+    def restore(self, state: State) -> None:
+        """See :meth:`Gate.restore`."""
+        self._model, values = linear_model(state.arrays), state.values
+        self.temperature, self.log_losses = values["temperature"], dict(values["log_losses"])
+        self._columns, self._rows = values["columns"], tuple(values["rows"])
+
     def _new_model(self) -> LogisticRegression:
         return LogisticRegression(
             C=self.inverse_penalty, class_weight=self.class_weight, solver="lbfgs", max_iter=10_000
@@ -124,6 +133,17 @@ class DomainClassifier(Gate):
             p_d[held_out] = model.predict_proba(features[held_out])[:, 1]
         weight = compute_sample_weight(self.class_weight, is_seen)
         return float(log_loss(is_seen, p_d, sample_weight=weight))
+
+
+def check_temperatures(temperatures: Sequence[float]) -> tuple[float, ...]:
+    """The temperatures as floats.
+
+    Raises:
+        BadInput: There are none, or one is not positive.
+    """
+    if not temperatures or not all(0 < t < np.inf for t in temperatures):
+        raise BadInput(f"temperatures are {list(temperatures)}, expected positive numbers")
+    return tuple(float(t) for t in temperatures)
 
 
 def gate_features(inputs: GateInput, temperature: float) -> np.ndarray:

@@ -1,84 +1,49 @@
 """SA-DVAE: semantic alignment via disentangled variational autoencoders.
 
-Li et al., ECCV 2024, as the paper writes it: eq. 1-9 and 13. The classifier of
-seen classes and the mixture of both (eq. 10-12) belong to every method alike
-and live in :mod:`zsl.classifiers` and :mod:`zsl.gates`.
+Li et al., ECCV 2024: eq. 1-9 and 13 as the paper writes them, or as the released
+code executes them (``recipe``). The classifier of seen classes and the mixture
+of both (eq. 10-12) belong to every method alike and live in
+:mod:`zsl.classifiers` and :mod:`zsl.gates`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
-from data.errors import BadConfig, BadInput
+from data.errors import BadInput
 from zsl.classifiers import fit_linear_softmax
-from zsl.losses import Reduction
 from zsl.methods.base import (
+    EpochHook,
     Latents,
     Progress,
+    State,
     ZeroShotMethod,
-    check_classes,
     check_features,
+    check_params,
     check_training_data,
+    check_unseen,
+    unit_rows,
 )
-from zsl.methods.sa_dvae_training import Trainer, Weights
-from zsl.schedules import cross_alignment_weight, cyclical_annealing
+from zsl.methods.sa_dvae_engine_fit import fit_many
+from zsl.methods.sa_dvae_evidence import JointClassifier, draw_seen, evidence
+from zsl.methods.sa_dvae_params import SADVAEParams
+from zsl.methods.sa_dvae_training import Game, Trainer, mean_lambda_1, weights_at
+from zsl.methods.saving import module_arrays, restore_module
+from zsl.methods.training import run_epochs, steps_of
 from zsl.threads import single_threaded
-from zsl.vae import AlignedVAE, Discriminator, sample_gaussian
+from zsl.vae import AlignedVAE, Discriminator, activate, initialize, sample_gaussian
 
-_PROGRESS_EVERY = 20
-# Added to the seed for C_u's draws, so that they do not depend on how much was
-# drawn before: the same classes give the same C_u, whatever was called first.
-_CLASSIFIER_STREAM = 1 << 32
+__all__ = ["SADVAE", "SADVAEParams"]
 
-
-class SADVAEParams(BaseModel):
-    """All parameters of SA-DVAE.
-
-    The loss weights, n_d and the widths default to the paper's for NTU-60
-    (Table 2). Epochs and learning rate do not: the paper's 10 epochs at about
-    3e-5 hardly move the weights on a few hundred clips, so the defaults are for
-    sets of that size, chosen by the ZSL accuracy of validation-unseen classes
-    on held-out training subjects.
-
-    Attributes:
-        variant: "fd+tc" is the whole method; "fd" has no D_T; "naive" has
-            neither D_T nor z_v (the ablation of Tables 6 and 7).
-        z_r_dim: Width of z_r and z_y.
-        z_v_dim: Width of z_v.
-        beta_x, beta_y: Final weights of the KL terms of eq. 2 and 3.
-        lambda_2: Final weight of L_T in eq. 7.
-        n_d: VAE steps before each step of D_T.
-        epochs, batch_size, learning_rate: Of the VAEs; D_T shares the last two.
-        squared_error: "sum" takes the L2 norm of eq. 5 for all reconstructions,
-            "mean" divides it by the dimensions.
-        classifier_samples: Draws of z_y per unseen class to train C_u on.
-        classifier_epochs, classifier_learning_rate: Of C_u, full batch.
-        seed: Of every draw: initial weights, order of samples, noise.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    variant: Literal["fd+tc", "fd", "naive"] = "fd+tc"
-    z_r_dim: int = Field(160, ge=1)
-    z_v_dim: int = Field(8, ge=1)
-    beta_x: float = Field(0.023, ge=0)
-    beta_y: float = Field(0.011, ge=0)
-    lambda_2: float = Field(0.011, ge=0)
-    n_d: int = Field(5, ge=1)
-    epochs: int = Field(25, ge=1)
-    batch_size: int = Field(32, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    squared_error: Reduction = "sum"
-    classifier_samples: int = Field(500, ge=1)
-    classifier_epochs: int = Field(300, ge=1)
-    classifier_learning_rate: float = Field(1e-3, gt=0)
-    seed: int = Field(0, ge=0, lt=1 << 32)
+# Added to the seed for draws after training, so that they do not depend on how
+# much was drawn before: the same classes give the same C_u, whatever was called
+# first.
+_CLASSIFIER_STREAM, _SEEN_STREAM, _JOINT_STREAM = 1 << 32, 2 << 32, 3 << 32
 
 
 class SADVAE(ZeroShotMethod):
@@ -102,16 +67,23 @@ class SADVAE(ZeroShotMethod):
     name: ClassVar[str] = "sa_dvae"
 
     def __init__(self, **params: Any) -> None:
-        try:
-            self.params = SADVAEParams(**params)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise BadConfig(f"sa_dvae: {field} = {first['input']!r}: {first['msg']}") from None
+        self.params = check_params(SADVAEParams, self.name, params)
+
+    @property
+    def variant(self) -> str:
+        """Its variant, the recipe unless "paper", and the switches set otherwise.
+
+        >>> SADVAE().variant, SADVAE(recipe="released", noise="dimension").variant
+        ('fd+tc', 'fd+tc released noise=dimension')
+        """
+        parts = [self.params.variant]
+        if self.params.recipe != "paper":
+            parts.append(self.params.recipe)
+        return " ".join([*parts, *(f"{k}={v}" for k, v in self.params.changed.items())])
 
     def steps(self, samples: int) -> int:
         """Training steps that ``fit`` takes on so many samples."""
-        return self.params.epochs * -(-samples // self.params.batch_size)
+        return steps_of(samples, self.params.epochs, self.params.batch_size)
 
     @single_threaded()
     def fit(
@@ -122,62 +94,50 @@ class SADVAE(ZeroShotMethod):
         *,
         seen_classes: Sequence[int],
         on_progress: Progress | None = None,
+        on_epoch: EpochHook | None = None,
     ) -> SADVAE:
         """Trains the VAEs and D_T. See :meth:`ZeroShotMethod.fit`."""
-        f_x, y, f_y, self._seen = check_training_data(f_x, y, f_y, seen_classes)
-        self._f_y = _unit_rows(f_y)
-        params = self.params
-        generator = torch.Generator().manual_seed(params.seed)
-        z_v_dim = 0 if params.variant == "naive" else params.z_v_dim
-        self._vae = AlignedVAE(f_x.shape[1], f_y.shape[1], params.z_r_dim, z_v_dim, generator)
-        adversarial = params.variant == "fd+tc"
-        trainer = Trainer(
-            self._vae,
-            Discriminator(params.z_r_dim + z_v_dim, generator) if adversarial else None,
-            n_d=params.n_d,
-            learning_rate=params.learning_rate,
-            generator=generator,
-            reduction=params.squared_error,
-        )
-        self.history = {}
-        total = self.steps(len(f_x))
-        features, labels = torch.from_numpy(f_x), torch.from_numpy(y)
-
-        def report() -> None:
-            done = trainer.vae_steps
-            if on_progress is not None and (done % _PROGRESS_EVERY == 0 or done == total):
-                on_progress(done, total)
-
-        for epoch in range(params.epochs):
-            self._train_epoch(trainer, features, labels, epoch, report)
-        self.discriminator_steps = trainer.discriminator_steps
-        return self
-
-    def _train_epoch(
-        self, trainer: Trainer, f_x: Tensor, y: Tensor, epoch: int, report: Any
-    ) -> None:
+        if self.params.engine == "fast":
+            fit_many([self], f_x, y, f_y, seen_classes=seen_classes,
+                     on_progress=on_progress, on_epoch=on_epoch)
+            return self
+        f_x, y, f_y, seen = check_training_data(f_x, y, f_y, seen_classes)
+        self._forget()
+        self.seen_classes = seen
+        self._f_y = torch.from_numpy(unit_rows(f_y))
         params, n = self.params, len(f_x)
-        lambda_1 = cross_alignment_weight(epoch)
-        names = (*trainer.names, "loss")
-        sums = torch.zeros(len(names), dtype=torch.float64)
-        order = torch.randperm(n, generator=trainer.generator)
-        for k, batch in zip(range(0, n, params.batch_size), order.split(params.batch_size)):
-            annealing = cyclical_annealing(k, n)
-            terms = trainer.step(f_x[batch], self._f_y[y[batch]], Weights(
-                beta_x=annealing * params.beta_x,
-                beta_y=annealing * params.beta_y,
-                lambda_1=lambda_1,
-                lambda_2=annealing * params.lambda_2,
-            ))
-            sums.add_(terms, alpha=len(batch))
-            report()
-        for name, mean in zip(names, (sums / n).tolist()):
-            # A non-finite step spoils the sum, so one look an epoch finds it.
-            if not np.isfinite(mean):
-                raise BadInput(f"sa_dvae: {name} became non-finite in epoch {epoch + 1}; "
-                               "lower learning_rate or check the scale of f_x")
-            self.history.setdefault(name, []).append(mean)
-        self.history.setdefault("lambda_1", []).append(lambda_1)
+        generator = torch.Generator().manual_seed(params.seed)
+        self._vae = self._new_vae(f_x.shape[1], generator)
+        trainer = self._new_trainer(self._vae, generator)
+        features, labels = torch.from_numpy(f_x), torch.from_numpy(y)
+        self.history, self.discriminator_steps = {}, 0
+
+        def step(rows: Tensor, epoch: int, k: int) -> Tensor:
+            if k == 0:
+                trainer.start_epoch()
+            weights = weights_at(params, epoch, k, n)
+            return trainer.step(features[rows], self._f_y[labels[rows]], weights)
+
+        def after_epoch(epoch: int) -> None:
+            self.history.setdefault("lambda_1", []).append(mean_lambda_1(params, epoch, n))
+            self.discriminator_steps = trainer.discriminator_steps
+            if on_epoch is not None:
+                self._keep_seen(features, labels)
+                on_epoch(epoch)
+                # What the hook has fitted belongs to weights that change again.
+                self._forget_classifiers()
+
+        try:
+            run_epochs(
+                step, (*trainer.names, "loss"), method=self.name, samples=n,
+                epochs=params.epochs, batch_size=params.batch_size, generator=generator,
+                on_progress=on_progress, on_epoch=after_epoch, history=self.history,
+            )
+            self._keep_seen(features, labels)
+        except BaseException:
+            self._forget()
+            raise
+        return self
 
     @torch.no_grad()
     def transform(self, f_x: np.ndarray) -> Latents:
@@ -198,19 +158,21 @@ class SADVAE(ZeroShotMethod):
             BadInput: Not fitted, a class was seen in training, or it has no
                 row in ``f_y``.
         """
-        vae, params = self._fitted(), self.params
-        unseen = check_classes(unseen_classes, len(self._f_y), "unseen_classes")
-        seen = np.intersect1d(unseen, self._seen)
-        if len(seen):
-            raise BadInput(f"unseen_classes holds class {seen[0]}, which was seen in training")
+        self._fitted()
+        params = self.params
+        unseen = check_unseen(unseen_classes, len(self._f_y), self.seen_classes)
+        self._forget_classifiers()
         generator = torch.Generator().manual_seed(params.seed + _CLASSIFIER_STREAM)
+        relu = params.classifier_activation == "relu"
+        initial = None
+        if relu or params.initialization != "uniform":
+            initial = nn.utils.skip_init(nn.Linear, params.z_r_dim, len(unseen))
+            initialize(initial, generator, params.initialization)
         columns = torch.arange(len(unseen)).repeat_interleave(params.classifier_samples)
-        with torch.no_grad():
-            mean, log_variance = vae.encoder_y(self._f_y[torch.from_numpy(unseen)])
-            z_y = sample_gaussian(mean[columns], log_variance[columns], generator)
         self._unseen_classifier = fit_linear_softmax(
-            z_y, columns,
+            self._draw_text(unseen, params.classifier_samples, generator), columns,
             epochs=params.classifier_epochs, learning_rate=params.classifier_learning_rate,
+            initial=initial, relu=relu,
         )
         self.unseen_classes = unseen
         return self
@@ -222,23 +184,129 @@ class SADVAE(ZeroShotMethod):
         Raises:
             BadInput: No unseen classifier yet, wrong width, or non-finite values.
         """
-        if not hasattr(self, "_unseen_classifier"):
-            raise BadInput("sa_dvae: call fit_unseen_classifier before predict_proba")
+        self._require_classifier("predict_proba")
         z_r = torch.from_numpy(self.transform(f_x).z_r)
-        return self._unseen_classifier(z_r).double().softmax(dim=-1).numpy()
+        logits = activate(self._unseen_classifier(z_r), self.params.classifier_activation)
+        return logits.double().softmax(dim=-1).numpy()
+
+    @single_threaded()
+    def predict_joint_proba(self, f_x: np.ndarray) -> np.ndarray:
+        """Probabilities ``[N, S + U]`` of one softmax over latents of all classes.
+
+        CADA-VAE's way (Schoenfeld et al., CVPR 2019), see
+        :class:`~zsl.methods.sa_dvae_evidence.JointClassifier`. Fitted when
+        first asked for: on many classes that takes seconds.
+
+        Raises:
+            BadInput: As :meth:`predict_proba`.
+        """
+        self._require_classifier("predict_joint_proba")
+        z_r = self.transform(f_x).z_r
+        if not hasattr(self, "_joint"):
+            generator = torch.Generator().manual_seed(self.params.seed + _JOINT_STREAM)
+            count = self.params.joint_samples
+            z_u = self._draw_text(self.unseen_classes, count, generator).numpy()
+            self._joint = JointClassifier(self._z_seen, z_u, count)
+        return self._joint.predict_proba(z_r)
+
+    @torch.no_grad()
+    def evidence(self, f_x: np.ndarray) -> dict[str, np.ndarray]:
+        """See :func:`zsl.methods.sa_dvae_evidence.evidence`.
+
+        Raises:
+            BadInput: As :meth:`predict_proba`.
+        """
+        self._require_classifier("evidence")
+        seen, unseen = (torch.from_numpy(c) for c in (self.seen_classes, self.unseen_classes))
+        return evidence(self._vae, self._checked(f_x), self._f_y[seen], self._f_y[unseen])
+
+    def state(self) -> State:
+        """Weights, text features and classes; the joint classifier is fitted anew."""
+        arrays = {
+            **module_arrays(self._fitted(), "vae"),
+            "f_y": self._f_y.numpy(), "seen_classes": self.seen_classes, "z_seen": self._z_seen,
+        }
+        if hasattr(self, "_unseen_classifier"):
+            arrays |= module_arrays(self._unseen_classifier, "unseen_classifier")
+            arrays["unseen_classes"] = self.unseen_classes
+        return State(arrays, {
+            "history": {name: list(values) for name, values in self.history.items()},
+            "discriminator_steps": self.discriminator_steps,
+        })
+
+    def restore(self, state: State) -> None:
+        """Takes over the state of another SADVAE with the same parameters."""
+        arrays = state.arrays
+        self._forget()
+        f_y, classes, z_seen = (arrays[name] for name in ("f_y", "seen_classes", "z_seen"))
+        if z_seen.shape != (len(classes) * self.params.joint_samples, self.params.z_r_dim):
+            raise ValueError(f"z_seen has shape {list(z_seen.shape)}")
+        self._f_y = torch.from_numpy(f_y.copy())
+        vae = self._new_vae(arrays["vae.encoder_x.linear.weight"].shape[1], torch.Generator())
+        restore_module(vae, "vae", arrays)
+        if "unseen_classes" in arrays:
+            layer = nn.Linear(self.params.z_r_dim, len(arrays["unseen_classes"]))
+            restore_module(layer, "unseen_classifier", arrays)
+            self._unseen_classifier, self.unseen_classes = layer, arrays["unseen_classes"].copy()
+        self.history = state.values["history"]
+        self.discriminator_steps = state.values["discriminator_steps"]
+        self._vae, self.seen_classes, self._z_seen = vae, classes.copy(), z_seen.copy()
+
+    def _new_vae(self, f_x_dim: int, generator: torch.Generator) -> AlignedVAE:
+        params = self.params
+        return AlignedVAE(
+            f_x_dim, self._f_y.shape[1], params.z_r_dim,
+            0 if params.variant == "naive" else params.z_v_dim, generator,
+            initialization=params.initialization, output=params.output_activation,
+        )
+
+    def _new_trainer(self, vae: AlignedVAE, generator: torch.Generator) -> Trainer:
+        params = self.params
+        discriminator = Discriminator(
+            vae.z_r_dim + vae.z_v_dim, generator, params.initialization
+        ) if params.variant == "fd+tc" else None
+        return Trainer(
+            vae, discriminator, n_d=params.n_d, learning_rate=params.learning_rate,
+            generator=generator, reduction=params.squared_error, noise=params.noise,
+            game=Game(
+                branches=params.discriminator_branches, permute=params.permute,
+                scale=params.discriminator_scale, adversarial_loss=params.adversarial_loss,
+                turn=params.discriminator_turn,
+            ),
+        )
+
+    def _keep_seen(self, f_x: Tensor, y: Tensor) -> None:
+        generator = torch.Generator().manual_seed(self.params.seed + _SEEN_STREAM)
+        self._z_seen = draw_seen(
+            self._vae, f_x, y, self.seen_classes, self.params.joint_samples, generator,
+            self.params.noise,
+        )
+
+    @torch.no_grad()
+    def _draw_text(self, classes: np.ndarray, count: int, generator: torch.Generator) -> Tensor:
+        mean, log_variance = self._vae.encoder_y(self._f_y[torch.from_numpy(classes)])
+        rows = torch.arange(len(classes)).repeat_interleave(count)
+        return sample_gaussian(mean[rows], log_variance[rows], generator, self.params.noise)
+
+    def _forget(self) -> None:
+        for name in ("_vae", "_z_seen", "history", "seen_classes", "discriminator_steps"):
+            self.__dict__.pop(name, None)
+        self._forget_classifiers()
+
+    def _forget_classifiers(self) -> None:
+        for name in ("_unseen_classifier", "_joint", "unseen_classes"):
+            self.__dict__.pop(name, None)
 
     def _fitted(self) -> AlignedVAE:
         if not hasattr(self, "_vae"):
             raise BadInput("sa_dvae: call fit first")
         return self._vae
 
+    def _require_classifier(self, caller: str) -> None:
+        self._fitted()
+        if not hasattr(self, "_unseen_classifier"):
+            raise BadInput(f"sa_dvae: call fit_unseen_classifier before {caller}")
+
     def _checked(self, f_x: np.ndarray) -> Tensor:
         columns = self._fitted().encoder_x.linear.in_features
         return torch.from_numpy(check_features(f_x, "f_x", columns))
-
-
-def _unit_rows(f_y: np.ndarray) -> Tensor:
-    norms = np.linalg.norm(f_y, axis=1, keepdims=True)
-    if not norms.all():
-        raise BadInput(f"f_y row {int(np.argmin(norms))} is all zeros")
-    return torch.from_numpy(f_y / norms)

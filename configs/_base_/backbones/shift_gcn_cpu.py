@@ -1,5 +1,7 @@
 # Shift-GCN with six blocks, one body and 32 frames, so that two cores can train
 # it in minutes. f_x has 256 dimensions all the same.
+_base_ = ["../recipes/sgd_cpu.py"]
+
 _clip_len = 32
 _bodies = 1
 _epochs = 60
@@ -35,13 +37,8 @@ backbone = dict(
         *_to_input,
     ],
     epochs=_epochs,
-    batch_size=16,
-    optim_wrapper=dict(
-        optimizer=dict(type="SGD", lr=0.05, momentum=0.9, weight_decay=1e-3, nesterov=True)
-    ),
     param_scheduler=[
         dict(type="CosineAnnealingLR", T_max=_epochs, eta_min=0, by_epoch=True,
              convert_to_iter_based=True)
     ],
-    seed=0,
 )

@@ -1,7 +1,14 @@
 # mmaction2's ST-GCN, six blocks deep and half as wide as the published one, so
 # that two cores can train it in minutes. f_x has 256 dimensions all the same.
+_base_ = ["../recipes/sgd_cpu.py"]
+
 _clip_len = 32
 _bodies = 1
+_to_input = [
+    dict(type="PoseDecode"),
+    dict(type="FormatGCNInput", num_person=_bodies),
+    dict(type="PackActionInputs"),
+]
 
 backbone = dict(
     name="stgcn-cpu",
@@ -25,24 +32,12 @@ backbone = dict(
         dict(type="RandomScale3D", ratio=0.2),
         dict(type="GenSkeFeat", dataset="nturgb+d", feats=["j"]),
         dict(type="UniformSampleFrames", clip_len=_clip_len),
-        dict(type="PoseDecode"),
-        dict(type="FormatGCNInput", num_person=_bodies),
-        dict(type="PackActionInputs"),
+        *_to_input,
     ],
     test_pipeline=[
         dict(type="GenSkeFeat", dataset="nturgb+d", feats=["j"]),
         dict(type="UniformSampleFrames", clip_len=_clip_len, num_clips=1, test_mode=True),
-        dict(type="PoseDecode"),
-        dict(type="FormatGCNInput", num_person=_bodies),
-        dict(type="PackActionInputs"),
+        *_to_input,
     ],
     epochs=40,
-    batch_size=16,
-    optim_wrapper=dict(
-        optimizer=dict(type="SGD", lr=0.05, momentum=0.9, weight_decay=1e-3, nesterov=True)
-    ),
-    param_scheduler=[
-        dict(type="CosineAnnealingLR", eta_min=0, by_epoch=True, convert_to_iter_based=True)
-    ],
-    seed=0,
 )

@@ -1,5 +1,7 @@
 # mmaction2's ST-GCN with few channels and early temporal strides, one body and
 # 24 frames: the demo trains it twice in about three minutes on two cores.
+_base_ = ["../recipes/sgd_cpu.py"]
+
 _clip_len = 24
 
 _to_input = [
@@ -36,12 +38,5 @@ backbone = dict(
         *_to_input,
     ],
     epochs=16,
-    batch_size=16,
-    optim_wrapper=dict(
-        optimizer=dict(type="SGD", lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)
-    ),
-    param_scheduler=[
-        dict(type="CosineAnnealingLR", eta_min=0, by_epoch=True, convert_to_iter_based=True)
-    ],
-    seed=0,
+    optim_wrapper=dict(optimizer=dict(weight_decay=5e-4)),
 )

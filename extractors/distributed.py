@@ -1,0 +1,158 @@
+"""Several processes that train one backbone together, as mmengine's launchers start them.
+
+    torchrun --nproc_per_node=4 -m pipeline extract ... --launcher pytorch
+    srun --ntasks=4 --gres=gpu:4 --kill-on-bad-exit=1 pipeline extract ... --launcher slurm
+
+Process 0 alone reads recordings, extracts features and writes files; the others
+help with the training and wait otherwise. They must see the same files.
+
+Nothing here imports torch where a process works alone: that takes seconds.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from data.errors import BadConfig, PipelineError
+from data.registry import nearest
+
+T = TypeVar("T")
+
+LAUNCHERS = {
+    "none": (),
+    "pytorch": ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"),
+    "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NODELIST"),
+    "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+}
+"""What may start the processes, and the environment variables that it sets."""
+
+# The others wait while process 0 parses recordings or extracts features.
+_PATIENCE = datetime.timedelta(days=2)
+
+
+def launch(launcher: str = "none") -> None:
+    """Joins this process to the others; nothing for "none" or if that is done already.
+
+    With GPUs through mmengine's own launchers and NCCL, one GPU a process. Without
+    them through gloo on the CPU, by torchrun only.
+
+    Args:
+        launcher: One of ``LAUNCHERS``.
+
+    Raises:
+        BadConfig: Unknown launcher, or this process was not started by it.
+    """
+    if launcher not in LAUNCHERS:
+        raise BadConfig(f"--launcher {launcher!r}: {nearest(launcher, LAUNCHERS)}")
+    if launcher == "none" or joined():
+        return
+    import torch
+
+    missing = [name for name in LAUNCHERS[launcher] if name not in os.environ]
+    if missing:
+        starter = {"pytorch": "torchrun", "slurm": "srun", "mpi": "mpirun"}[launcher]
+        raise BadConfig(f"--launcher {launcher}: {missing[0]} is not set in the environment; "
+                        f"start the command with {starter}")
+    for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")  # mmengine does so too, with a warning from each
+    if torch.cuda.is_available():
+        from mmengine.dist import init_dist
+
+        init_dist(launcher, backend="nccl", timeout=int(_PATIENCE.total_seconds()))
+    elif launcher == "pytorch":
+        torch.distributed.init_process_group("gloo", timeout=_PATIENCE)
+    else:
+        raise BadConfig(f"--launcher {launcher}: works with GPUs only, this machine has none; "
+                        "on CPUs start the command with torchrun and --launcher pytorch")
+
+
+def joined() -> bool:
+    """Whether this process works with others."""
+    # Who has not imported it has not joined.
+    module = sys.modules.get("torch.distributed")
+    return module is not None and module.is_available() and module.is_initialized()
+
+
+def rank() -> int:
+    """The number of this process; 0 if it works alone."""
+    return _torch().get_rank() if joined() else 0
+
+
+def world_size() -> int:
+    """How many processes work together; 1 if this one works alone."""
+    return _torch().get_world_size() if joined() else 1
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Waits until all processes are here."""
+    if joined():
+        _torch().barrier()
+
+
+def agreed(value: T) -> T:
+    """What process 0 says, in each of them; ``value`` itself where one works alone.
+
+    Args:
+        value: That of this process; anything that can be pickled.
+    """
+    if not joined():
+        return value
+    said = [value]
+    _torch().broadcast_object_list(said, src=0)
+    return said[0]
+
+
+def leave() -> None:
+    """Ends the work together, once all processes are here."""
+    if joined():
+        barrier()
+        _torch().destroy_process_group()
+
+
+@contextmanager
+def together(launcher: str = "none") -> Iterator[None]:
+    """Work that this process does with others: ``launch`` before, ``leave`` after.
+
+    If one of them fails the others cannot go on. The error of the one that failed
+    first is raised as it is; the others, whose own would only say that somebody is
+    gone, end without a word.
+
+    Raises:
+        BadConfig: As ``launch``.
+        SystemExit: Another process has failed.
+    """
+    launch(launcher)
+    try:
+        yield
+        leave()
+    except BaseException as error:
+        if not joined() or _fails_first():
+            raise
+        codes = {KeyboardInterrupt: 130}
+        raise SystemExit(
+            error.exit_code if isinstance(error, PipelineError) else codes.get(type(error), 1)
+        ) from None
+
+
+def _torch() -> Any:
+    """torch.distributed, which is loaded where there are others."""
+    return sys.modules["torch.distributed"]
+
+
+def _fails_first() -> bool:
+    from torch.distributed.distributed_c10d import _get_default_store
+
+    try:
+        return bool(_get_default_store().add("failed", 1) == 1)
+    except RuntimeError:
+        return False  # its keeper is gone, so this is not the first

@@ -1,0 +1,46 @@
+"""Work on bodies, a share in each of as many threads as torch would use.
+
+Python's own threads do it, each with one thread of torch's inside: large steps that
+need not wait for one another use a processor better than the small ones of single
+operations, and compiled loops take part. Afterwards torch has as many threads as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+
+def in_shares(count: int, work: Callable[[int, int], None], threads: int) -> None:
+    """Calls ``work(begin, end)`` for consecutive shares of ``range(count)``.
+
+    Args:
+        count: Of the bodies; 0 does nothing.
+        work: Must not depend on the other shares. Runs without gradients.
+        threads: How many shares there are, at most.
+
+    >>> found = [0, 0, 0]
+    >>> in_shares(3, lambda begin, end: found.__setitem__(slice(begin, end), [1] * (end - begin)), 2)
+    >>> found
+    [1, 1, 1]
+    """
+    shares = min(threads, count)
+    if shares <= 1:
+        if count:
+            work(0, count)
+        return
+    cuts = [count * share // shares for share in range(shares + 1)]
+
+    def run(begin: int, end: int) -> None:
+        torch.set_num_threads(1)  # of this thread
+        with torch.inference_mode():  # which holds for one thread only
+            work(begin, end)
+
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(shares) as pool:
+            list(pool.map(run, cuts, cuts[1:]))
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,76 @@
+"""What decides a backbone's weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from data.errors import BadConfig
+from data.files import digest_json
+from data.store import SequenceStore
+
+# Of no influence on the weights, so of none on their name either.
+_ASIDE = ("num_workers", "vis_backends", "extract_autocast")
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Everything that decides a backbone's weights, except the clips.
+
+    Attributes:
+        name: "stgcn", ...: goes into the caches.
+        model: mmaction2 recognizer config; its head's ``num_classes`` is set to
+            the number of seen classes.
+        prepare, train_pipeline, test_pipeline: mmaction2 transforms:
+            deterministic ones applied once, then those of each phase.
+        epochs, batch_size: Of the training; a batch is shared by all processes.
+        optim_wrapper, param_scheduler: mmengine configs. ``clip_grad`` in the first
+            clips gradients; ``type="AmpOptimWrapper"`` computes in mixed precision
+            on a GPU, and in float32 where there is none.
+        seed: Of the initial weights, shuffling and augmentation.
+        num_workers: Processes that load training clips beside the one that trains;
+            they change no number.
+        vis_backends: mmengine's, beside the log file that is always written:
+            ``[dict(type="TensorboardVisBackend")]``.
+        extract_autocast: "bfloat16" or "float16": extract features in that
+            precision where an operation allows it, which changes f_x, not the weights.
+    """
+
+    name: str
+    model: Mapping[str, Any]
+    prepare: list[dict[str, Any]]
+    train_pipeline: list[dict[str, Any]]
+    test_pipeline: list[dict[str, Any]]
+    epochs: int
+    batch_size: int
+    optim_wrapper: Mapping[str, Any]
+    param_scheduler: list[dict[str, Any]]
+    seed: int = 0
+    num_workers: int = 0
+    vis_backends: list[dict[str, Any]] = field(default_factory=list)
+    extract_autocast: str = "float32"
+
+    def model_config(self, num_classes: int) -> dict[str, Any]:
+        """The recognizer's config for a number of classes.
+
+        Raises:
+            BadConfig: It has no head.
+        """
+        model = copy.deepcopy(dict(self.model))
+        if not isinstance(model.get("cls_head"), Mapping):
+            raise BadConfig("backbone: model has no cls_head; a recognizer with a head that has "
+                            "num_classes is needed, f_x is what its last linear layer reads")
+        model["cls_head"] = {**model["cls_head"], "num_classes": num_classes}
+        return model
+
+    def digest(self, store: SequenceStore, rows: np.ndarray, classes: tuple[int, ...]) -> str:
+        """Names the weights that training on these rows of this store gives."""
+        spec = {name: value for name, value in asdict(self).items() if name not in _ASIDE}
+        return digest_json({
+            "spec": spec, "store": store.digest,
+            "samples": store.sample_id[rows].tolist(), "classes": list(classes),
+        })

@@ -1,0 +1,1 @@
+"""What ``pipeline predict`` is made of: kept models, clips, features, typed labels."""

@@ -1,0 +1,67 @@
+"""The feature caches behind a result, where they still lie beside it."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from data.files import digest_file
+from pipeline.report.summary import Run
+from pipeline.workdir import WorkDir
+
+
+def skeleton_cache(run: Run) -> Path | None:
+    """The test phase's features in the run's own work directory.
+
+    Returns:
+        None unless the file is there and is, byte for byte, the one that was read.
+    """
+    path = WorkDir(run.path.parent.parent).skeleton("test")
+    if not path.is_file():
+        return None
+    stat = path.stat()
+    same = _digest(path, stat.st_size, stat.st_mtime_ns) == run.record.cache_digests.skeleton_test
+    return path if same else None
+
+
+def is_canonicalized(run: Run) -> bool | None:
+    """Whether the clips were canonicalized before f_x (Appendix C.1); None if not known."""
+    steps = run.record.backbone.preprocessing
+    path = skeleton_cache(run)
+    if not steps and path is not None:
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            steps = json.loads(file.attrs["preprocessing"])
+    return "canonicalize" in json.dumps(steps) if steps else None
+
+
+def skeleton_features(run: Run, sample_id: np.ndarray) -> np.ndarray | None:
+    """f_x of test clips.
+
+    Args:
+        run: Whose cache.
+        sample_id: ``[N]`` names of the clips.
+
+    Returns:
+        ``[N, D]``, or None if the cache is not there or lacks a clip.
+    """
+    path = skeleton_cache(run)
+    if path is None:
+        return None
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        row = {name: at for at, name in enumerate(file["sample_id"].asstr()[:])}
+        if not all(name in row for name in sample_id.tolist()):
+            return None
+        return file["f_x"][:][[row[name] for name in sample_id.tolist()]]
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file, computed anew once its size or time changes."""
+    return digest_file(path)

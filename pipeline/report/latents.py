@@ -1,0 +1,81 @@
+"""Drawings of where clips lie: the paper's Figures 4 and 6."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.report import svg
+from pipeline.report.contents import CONTEXT, METHOD, names
+from pipeline.report.embedding import Embeddings
+from pipeline.report.figures import span
+from pipeline.report.summary import Setting
+from pipeline.report.tables import Column, Table
+from pipeline.results import slugify
+
+#: A class gets its number drawn if half its clips lie within this share of the width.
+GATHERED = 0.15
+
+
+@dataclass(frozen=True)
+class LatentPanel:
+    """One picture.
+
+    Attributes:
+        space: "z_r", "z_v" or "f_x".
+        of: Whose it is.
+        svg: The drawing.
+    """
+
+    space: str
+    of: str
+    svg: str
+
+
+def latent_panels(setting: Setting, embeddings: Embeddings) -> list[LatentPanel]:
+    """A drawing of each picture: unseen classes in colour, seen ones grey."""
+    panels = []
+    for at, picture in enumerate(embeddings.pictures):
+        points = picture.points
+        frame = svg.Frame(420, 400, span(points[:, 0]), span(points[:, 1]), 10, 10, 10, 10)
+        place = np.array([(frame.x(x), frame.y(y)) for x, y in points])
+        parts = [svg.dots(place[embeddings.number == 0].tolist(), "seen")]
+        labels = []
+        for number in range(1, len(setting.unseen) + 1):
+            own = place[embeddings.number == number]
+            if not len(own):
+                continue
+            colour, outline = svg.mark_of(number - 1)
+            parts.append(svg.marks(own.tolist(), outline, f"mark {colour}"))
+            x, y = np.median(own, axis=0)
+            # A number in the middle of a scattered class would name a spot, not the class.
+            if np.median(np.hypot(*(own - (x, y)).T)) < GATHERED * frame.width:
+                labels.append(svg.text(x, y + 5, str(number), "tag middle"))
+        of = picture.group.label
+        title = (f"t-SNE of {picture.space} of {len(points)} test clips, {of}, seed "
+                 f"{picture.seed}: unseen classes in colour with their numbers, seen ones grey.")
+        panels.append(LatentPanel(picture.space, of, frame.drawing(
+            slugify(f"{setting.key}-latent-{at}-{picture.space}"), title, [*parts, *labels],
+            "square")))
+    return panels
+
+
+def latents_table(found: list[tuple[Setting, Embeddings]]) -> Table:
+    """Coordinates of every picture, in long form; units mean nothing."""
+    columns = (*CONTEXT, *METHOD, Column("seed", "Seed", "count"), Column("space", "Space"),
+               Column("sample_id", "Clip"), Column("class", "Class"),
+               Column("x", "x", "number"), Column("y", "y", "number"))
+    rows: list[dict[str, Any]] = []
+    for setting, embeddings in found:
+        classes = ["(seen)", *(entry.name for entry in setting.unseen)]
+        for picture in embeddings.pictures:
+            rows += [
+                {**names(setting, picture.group), "seed": picture.seed, "space": picture.space,
+                 "sample_id": clip, "class": classes[number],
+                 "x": round(float(x), 2), "y": round(float(y), 2)}
+                for clip, number, (x, y) in zip(
+                    embeddings.sample_id.tolist(), embeddings.number.tolist(), picture.points)
+            ]
+    return Table("latents", "t-SNE coordinates.", columns, rows, data=True)

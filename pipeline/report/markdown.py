@@ -1,0 +1,54 @@
+"""The report as Markdown: all tables; figures are in the page only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.report.labels import protocol_label
+from pipeline.report.published import literature
+from pipeline.report.summary import Setting, remarks
+from pipeline.report.view import of_setting, title_of
+
+if TYPE_CHECKING:
+    from pipeline.report.page import Tables
+
+
+def render_markdown(settings: Sequence[Setting], tables: Tables) -> str:
+    """One file; numbers lead to their records."""
+    parts = [f"# {title_of(settings)}", "", "Figures are in [report.html](report.html), "
+             "numbers in full precision in [tables/](tables/), LaTeX in [latex/](latex/).", ""]
+    for setting in settings:
+        parts += _setting(setting, tables)
+    paper, later = literature("sa_dvae"), literature("later")
+    parts += ["## The paper's tables", "", f"{paper['source']}. {paper['setting']}.", ""]
+    parts += [table.to_markdown() for table in tables.paper]
+    parts += ["## Later methods", "", later["marks"], ""]
+    parts += [table.to_markdown() for table in tables.later]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _setting(setting: Setting, tables: Tables) -> list[str]:
+    keep = of_setting(setting)
+
+    def unseen(row: dict[str, Any]) -> bool:
+        return keep(row) and row["part"] == "unseen"
+
+    parts = [f"## {setting.dataset_label}, split {setting.split}", "",
+             f"Experiment {setting.experiment}, {setting.sample_protocol} test clips, "
+             f"protocol {protocol_label(setting.protocol)}, {len(setting.seen)} seen and "
+             f"{len(setting.unseen)} unseen classes.", ""]
+    warning = [f"**{setting.protocol} protocol: {setting.warning}.**"] if setting.warning else []
+    parts += [line for remark in (*warning, *remarks(setting)) for line in (f"> {remark}", "")]
+    parts += [tables.results.narrow(keep).to_markdown(),
+              tables.class_averaged.narrow(keep).to_markdown()]
+    for title, table in (("Gates", tables.gates), ("Paired comparison", tables.paired),
+                         ("Sensitivity", tables.sensitivity)):
+        own = table.narrow(keep)
+        if own.rows:
+            parts += [f"### {title}", "", own.to_markdown()]
+    parts += ["### Unseen classes", "",
+              tables.per_class.narrow(unseen).without("part", "index").to_markdown(),
+              "### Provenance", "", tables.provenance.narrow(keep).to_markdown(),
+              "### Runs", "", tables.runs.narrow(keep).to_markdown()]
+    return parts

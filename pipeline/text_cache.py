@@ -1,0 +1,104 @@
+"""The text caches of an experiment: made, or kept where they are current."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data.caches import read_text_features, write_text_features
+from data.classes import class_names
+from data.errors import BadCache
+from pipeline.config import Experiment, NamedConfig, TextConfig
+from pipeline.progress import say
+from pipeline.workdir import WorkDir
+
+
+def text_caches(experiment: Experiment, work: WorkDir) -> tuple[Path, dict[str, Path]]:
+    """Writes or keeps ``text.h5`` and the caches of the parts of speech.
+
+    Returns:
+        The text cache, and part -> cache.
+
+    Raises:
+        PipelineError: A source or an encoder is not what the config says.
+    """
+    names = class_names(experiment.dataset.name)
+    parts = {name: text_cache(names, config, work.text_part(name))
+             for name, config in experiment.class_text_parts.items()}
+    return text_cache(names, experiment.class_text, work.text), parts
+
+
+def current_texts(experiment: Experiment, work: WorkDir) -> dict[str, bool]:
+    """Which text caches an experiment needs, by file name, and whether each is current."""
+    from extractors.text.sources import class_texts
+
+    names = class_names(experiment.dataset.name)
+    wanted = {work.text: experiment.class_text,
+              **{work.text_part(name): own for name, own in experiment.class_text_parts.items()}}
+    return {path.name: _current(path, _pairs(config), _provenance(config), [
+        class_texts(source.name, names, **source.options) for _, source in _pairs(config)])
+        for path, config in wanted.items() if config is not None}
+
+
+def text_cache(names: Sequence[str], config: TextConfig, path: Path) -> Path:
+    """Writes or keeps one text cache.
+
+    It is current if it was made by the same config from the same strings and,
+    as far as can be told without loading a model, by the same weights.
+    """
+    # Imports of stage one are inside functions: sentence-transformers, open_clip
+    # and mmaction2 take seconds each, also when everything is there already.
+    from extractors.text.sources import class_texts, source_name
+
+    pairs = _pairs(config)
+    texts = [class_texts(source.name, names, **source.options) for _, source in pairs]
+    provenance = _provenance(config)
+    if _current(path, pairs, provenance, texts):
+        say(f"kept {path}")
+        return path
+    from extractors.text import ENCODERS, concatenate, embed_classes
+
+    made: dict[str, Any] = {}
+    features = []
+    for (encoder, source), own in zip(pairs, texts, strict=True):
+        key = encoder.model_dump_json()
+        if key not in made:
+            made[key] = ENCODERS.build(encoder.name, **encoder.options)
+        features.append(embed_classes(made[key], names, own,
+                                      source_name(source.name, source.options), provenance))
+    whole = features[0] if len(features) == 1 else concatenate(features, provenance)
+    write_text_features(path, whole)
+    say(f"wrote {path}: {whole.f_y.shape[0]} x {whole.f_y.shape[1]}, {whole.encoder}")
+    return path
+
+
+def _pairs(config: TextConfig) -> list[tuple[NamedConfig, NamedConfig]]:
+    """Encoder and source of each part of f_y."""
+    return [(config.encoder, config.source),
+            *((part.encoder or config.encoder, part.source) for part in config.concat_with)]
+
+
+def _provenance(config: TextConfig) -> dict[str, Any]:
+    content = config.model_dump(mode="json")
+    if not content["concat_with"]:
+        del content["concat_with"]  # so that caches from before it are current
+    return content
+
+
+def _current(
+    path: Path, pairs: Sequence[tuple[NamedConfig, NamedConfig]], provenance: dict[str, Any],
+    texts: Sequence[list[list[str]]],
+) -> bool:
+    try:
+        found = read_text_features(path)
+    except BadCache:
+        return False
+    flat = [[text for part in own for text in part] for own in zip(*texts, strict=True)]
+    if found.config != provenance or found.text.reshape(len(found.text), -1).tolist() != flat:
+        return False
+    from extractors.text import JOIN, known_revision
+
+    now = [known_revision(encoder.name, encoder.options) for encoder, _ in pairs]
+    then = found.encoder_revision.split(JOIN)
+    return len(now) == len(then) and all(n is None or n == t for n, t in zip(now, then))

@@ -1,0 +1,136 @@
+"""Which caches may be used together, and which parts of them a method takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from data.caches import (
+    CALIBRATION,
+    TEST,
+    TRAIN,
+    SkeletonFeatures,
+    TextFeatures,
+    check_same_classes,
+    check_skeleton_features,
+    check_text_features,
+)
+from data.errors import BadCache, BadInput
+
+Text = TextFeatures | Mapping[str, TextFeatures]
+"""Text features, or for methods with ``text_parts`` those of each part by name."""
+
+Extra = Mapping[str, Sequence[SkeletonFeatures]]
+"""Further skeleton features by the name that ``method.fit`` gives them, for each the
+test-phase and the calibration-phase ones, with the same rows as the main ones."""
+
+
+def check_caches(
+    test: SkeletonFeatures, calibration: SkeletonFeatures, text: Text
+) -> None:
+    """Checks that caches can be used together without a leak.
+
+    Raises:
+        BadCache: With the first reason why not, in one line.
+    """
+    for features, phase in ((test, TEST), (calibration, CALIBRATION)):
+        where = f"{phase}-phase skeleton features"
+        _require(features.phase == phase,
+                 f"{where}: phase is {features.phase!r}; are the files swapped?")
+        check_skeleton_features(features, where)
+    texts = text if isinstance(text, Mapping) else {"": text}
+    for part, features_y in texts.items():
+        check_text_features(features_y, f"{part} text features".strip())
+    check_same_classes(test, calibration, "calibration-phase skeleton features")
+    for part, features_y in texts.items():
+        check_same_classes(test, features_y, f"{part} text features".strip())
+    for name in ("dataset", "sample_protocol"):
+        ours, theirs = getattr(test, name), getattr(calibration, name)
+        _require(ours == theirs,
+                 f"{name} is {ours!r} in the test phase and {theirs!r} in calibration")
+    names = test.class_names
+
+    test_seen, test_unseen = set(test.seen_classes), set(test.unseen_classes)
+    leaked = (set(calibration.seen_classes) | set(calibration.unseen_classes)) - test_seen
+    _require(not leaked, lambda: (
+        f"calibration-phase skeleton features: class {min(leaked)} ({names[min(leaked)]!r}) "
+        "is not a seen class of the test phase"))
+    _require(len(calibration.unseen_classes) == len(test_unseen), lambda: (
+        f"calibration phase: {len(calibration.unseen_classes)} validation-unseen classes, "
+        f"but the test phase has {len(test_unseen)} unseen ones; the gate needs as many"))
+
+    for features, phase in ((test, TEST), (calibration, CALIBRATION)):
+        missing = set(features.seen_classes) - set(features.label[features.rows(TRAIN)].tolist())
+        _require(not missing, lambda: (
+            f"{phase} phase: seen class {min(missing)} ({names[min(missing)]!r}) "
+            "has no train rows"))
+        label = features.label[features.rows(phase)]
+        unseen = np.isin(label, features.unseen_classes)
+        _require(unseen.any() and not unseen.all(), lambda: (
+            f"{phase} phase: subset {phase!r} has {int((~unseen).sum())} rows of seen and "
+            f"{int(unseen.sum())} of unseen classes, both are needed"))
+    strange = set(test.label[test.rows(TEST)].tolist()) - test_seen - test_unseen
+    _require(not strange, lambda: (
+        f"test phase: subset 'test' holds class {min(strange)} ({names[min(strange)]!r}), "
+        "which is neither seen nor unseen"))
+    shared = set(test.sample_id[test.rows(TEST)].tolist()) & set(calibration.sample_id.tolist())
+    _require(not shared, lambda: (
+        f"calibration-phase skeleton features: sample {min(shared)!r} is also a test row"))
+
+
+def text_of(method: Any, text: Text) -> np.ndarray | dict[str, np.ndarray]:
+    """f_y in the form that a method takes.
+
+    Args:
+        method: A ``ZeroShotMethod``.
+        text: Checked already.
+
+    Raises:
+        BadInput: The method takes parts and there are none, or the reverse.
+    """
+    parts = method.text_parts
+    if not parts:
+        if isinstance(text, Mapping):
+            raise BadInput(f"{method.name} takes one set of text features, "
+                           f"not parts ({', '.join(text)})")
+        return text.f_y
+    missing = [part for part in parts if not isinstance(text, Mapping) or part not in text]
+    if missing:
+        raise BadInput(f"{method.name} takes text features of each of {', '.join(parts)}; "
+                       f"those of {missing[0]} are missing")
+    return {part: text[part].f_y for part in parts}
+
+
+def extra_of(method: Any, extra: Extra, features: SkeletonFeatures) -> dict[str, np.ndarray]:
+    """The further skeleton features that a method takes, ``[N, D]`` for all rows of a phase.
+
+    Args:
+        method: A ``ZeroShotMethod``.
+        extra: May hold more than the method takes.
+        features: The main ones of the phase.
+
+    Raises:
+        BadInput: The method takes features that are not there.
+        BadCache: Their rows are not those of ``features``.
+    """
+    arrays = {}
+    for name in method.extra_features:
+        found = [other for other in extra.get(name, ()) if other.phase == features.phase]
+        if not found:
+            continue  # the method says itself what it cannot do without
+        if len(found) != 1:
+            raise BadInput(f"{method.name} takes {name}: there must be one cache of it for the "
+                           f"{features.phase} phase, there are {len(found)}")
+        where = f"{name} of the {features.phase} phase"
+        check_skeleton_features(found[0], where)
+        _require(np.array_equal(found[0].sample_id, features.sample_id),
+                 f"{where}: its sample_id are not those of the skeleton features, row for row")
+        arrays[name] = found[0].f_x
+    return arrays
+
+
+def _require(condition: bool, problem: Any) -> None:
+    if not condition:
+        raise BadCache(problem() if callable(problem) else problem)

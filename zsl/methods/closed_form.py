@@ -1,0 +1,275 @@
+"""What ridge, ESZSL and ConSE share: no training by steps, scores from linear algebra.
+
+Their scores are no probabilities, and they have a penalty or the like. Both
+are settled inside the training data, on left-out seen classes: see
+:mod:`zsl.methods.class_folds`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import softmax
+from typing_extensions import Self
+
+from data.errors import BadInput
+from zsl.methods.base import (
+    EpochHook,
+    Latents,
+    Progress,
+    State,
+    ZeroShotMethod,
+    check_features,
+    check_params,
+    check_training_data,
+    check_unseen,
+    unit_rows,
+)
+from zsl.methods.class_folds import Arrays, Fold, Problem, best_temperature, class_folds
+from zsl.threads import single_threaded
+
+Setting = tuple[float, ...]
+
+
+class ClosedFormParams(BaseModel):
+    """Parameters that all of them have.
+
+    Attributes:
+        folds: Of the seen classes; fewer where there are fewer than two
+            classes a fold.
+        temperature: Of the softmax over scores; None chooses it.
+        seed: Of the division into folds. Nothing else is drawn.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    folds: int = Field(5, ge=2)
+    temperature: float | None = Field(None, gt=0)
+    seed: int = Field(0, ge=0, lt=1 << 32)
+
+
+class ClosedFormMethod(ZeroShotMethod):
+    """A method whose scores have a closed form.
+
+    Text features are scaled to unit length; skeleton features are centred and
+    divided by one number, the root of their mean squared norm, so that a
+    penalty means the same whatever their scale. All algebra is in float64, and
+    the result does not depend on the order of the rows beyond rounding.
+
+    Args:
+        **params: See ``params_model``.
+
+    Attributes:
+        params: The checked parameters.
+        setting: The penalties in use; after ``fit``.
+        temperature: The one in use; after ``fit``.
+
+    Raises:
+        BadConfig: A parameter is unknown or impossible.
+    """
+
+    params_model: ClassVar[type[ClosedFormParams]] = ClosedFormParams
+    params: Any
+    setting: Setting
+    temperature: float
+
+    def __init__(self, **params: Any) -> None:
+        self.params = check_params(self.params_model, self.name, params)
+
+    def _settings(self) -> list[Setting]:
+        """The penalties to choose from."""
+        return [()]
+
+    @abstractmethod
+    def _summarize(self, problem: Problem) -> Arrays:
+        """What ``_solve`` needs of the training data, whatever the penalties."""
+
+    @abstractmethod
+    def _solve(self, summary: Arrays, setting: Setting) -> Arrays:
+        """What ``_embed`` and ``_scores`` need."""
+
+    @abstractmethod
+    def _embed(self, model: Arrays, x: np.ndarray) -> np.ndarray:
+        """Standardized skeletons ``[N, D]`` in the space of the texts, ``[N, Dt]``."""
+
+    @abstractmethod
+    def _scores(self, model: Arrays, x: np.ndarray, text: np.ndarray) -> np.ndarray:
+        """``[N, C]``: how well each class's text ``[C, Dt]`` fits ``[N, D]``."""
+
+    def steps(self, samples: int) -> int:
+        """1: there are no steps."""
+        return 1
+
+    @single_threaded()
+    def fit(
+        self,
+        f_x: np.ndarray,
+        y: np.ndarray,
+        f_y: np.ndarray,
+        *,
+        seen_classes: Sequence[int],
+        on_progress: Progress | None = None,
+        on_epoch: EpochHook | None = None,
+    ) -> Self:
+        """Chooses penalties and temperature and solves. See :meth:`ZeroShotMethod.fit`."""
+        f_x, y, f_y, seen = check_training_data(f_x, y, f_y, seen_classes)
+        self._forget()
+        raw = f_x.astype(np.float64)
+        mean = raw.mean(axis=0)
+        scale = float(np.sqrt(np.mean(np.sum((raw - mean) ** 2, axis=1))))
+        if not np.isfinite(scale):
+            raise BadInput(f"{self.name}: f_x is too large to be squared; check its scale")
+        text = unit_rows(f_y.astype(np.float64))
+        problem = Problem((raw - mean) / (scale or 1.0), np.searchsorted(seen, y), text[seen])
+        self.setting, self.temperature, loss = self._choose(problem)
+        self.seen_classes, self._text = seen, text
+        self._model = {"mean": mean, "scale": np.array(scale or 1.0),
+                       **self._solve(self._summarize(problem), self.setting)}
+        self.history = {"loss": [loss]}
+        if on_progress is not None:
+            on_progress(1, 1)
+        if on_epoch is not None:
+            on_epoch(0)
+            self.__dict__.pop("unseen_classes", None)
+        return self
+
+    def fit_unseen_classifier(self, unseen_classes: Sequence[int]) -> Self:
+        """Remembers the classes; their text is all that is needed.
+
+        Raises:
+            BadInput: Not fitted, a class was seen in training, or it has no
+                row in ``f_y``.
+        """
+        self._fitted()
+        self.unseen_classes = check_unseen(unseen_classes, len(self._text), self.seen_classes)
+        return self
+
+    def predict_proba(self, f_x: np.ndarray) -> np.ndarray:
+        """``[N, U]``: softmax of the scores of the unseen classes over the temperature.
+
+        Raises:
+            BadInput: No unseen classes yet, wrong width, or non-finite values.
+        """
+        self._require_classes("predict_proba")
+        return self._proba(f_x, self.unseen_classes)
+
+    def predict_joint_proba(self, f_x: np.ndarray) -> np.ndarray:
+        """``[N, S + U]``: the same with all classes as candidates.
+
+        Raises:
+            BadInput: As :meth:`predict_proba`.
+        """
+        self._require_classes("predict_joint_proba")
+        return self._proba(f_x, np.concatenate([self.seen_classes, self.unseen_classes]))
+
+    def transform(self, f_x: np.ndarray) -> Latents:
+        """Skeletons in the space of the texts as z_r; z_v has no columns.
+
+        Raises:
+            BadInput: Not fitted, wrong width, or non-finite values.
+        """
+        z_r = self._embed(self._fitted(), self._standardized(f_x)).astype(np.float32)
+        return Latents(z_r=z_r, z_v=np.zeros((len(z_r), 0), np.float32))
+
+    def evidence(self, f_x: np.ndarray) -> dict[str, np.ndarray]:
+        """``score_seen`` and ``score_unseen`` ``[N]``: the best score of either side.
+
+        Raises:
+            BadInput: As :meth:`predict_proba`.
+        """
+        self._require_classes("evidence")
+        x = self._standardized(f_x)
+        return {
+            f"score_{side}": self._scores(self._model, x, self._text[classes]).max(axis=1)
+            for side, classes in (("seen", self.seen_classes), ("unseen", self.unseen_classes))
+        }
+
+    def _text_arrays(self) -> dict[str, str]:
+        return {"": "text"}
+
+    def state(self) -> State:
+        """Solution, texts and classes."""
+        arrays = {f"model.{name}": array for name, array in self._fitted().items()}
+        arrays |= {"text": self._text, "seen_classes": self.seen_classes}
+        if hasattr(self, "unseen_classes"):
+            arrays["unseen_classes"] = self.unseen_classes
+        return State(arrays, {"setting": list(self.setting), "temperature": self.temperature,
+                              "history": self.history})
+
+    def restore(self, state: State) -> None:
+        """Takes over the state of another method with the same parameters."""
+        arrays = {name: array.copy() for name, array in state.arrays.items()}
+        self._forget()
+        text, seen = arrays.pop("text"), arrays.pop("seen_classes")
+        unseen = arrays.pop("unseen_classes", None)
+        model = {name.removeprefix("model."): array for name, array in arrays.items()}
+        if not {"mean", "scale"} <= set(model) or len(seen) > len(text):
+            raise ValueError(f"arrays are {sorted(arrays)}")
+        self.setting, self.temperature = tuple(state.values["setting"]), state.values["temperature"]
+        self.history = state.values["history"]
+        self._model, self._text, self.seen_classes = model, text, seen
+        if unseen is not None:
+            self.unseen_classes = unseen
+
+    def _choose(self, problem: Problem) -> tuple[Setting, float, float]:
+        """Setting, temperature and their log loss over all folds."""
+        folds = [
+            Fold.of(self._summarize, problem, classes)
+            for classes in class_folds(len(problem.text), self.params.folds, self.params.seed)
+        ]
+        if not folds:
+            # Nothing can play the unseen classes.
+            return self._settings()[0], self.params.temperature or 1.0, 0.0
+        best: tuple[Setting, float, float] | None = None
+        for setting in self._settings():
+            held_out = [
+                (self._scores(self._solve(fold.summary, setting), fold.x, fold.text), fold.columns)
+                for fold in folds
+            ]
+            temperature, loss = best_temperature(held_out, self.params.temperature)
+            if best is None or loss < best[2]:
+                best = setting, temperature, loss
+        assert best is not None
+        return best
+
+    def _standardized(self, f_x: np.ndarray) -> np.ndarray:
+        model = self._fitted()
+        f_x = check_features(f_x, "f_x", len(model["mean"]))
+        return (f_x.astype(np.float64) - model["mean"]) / model["scale"]
+
+    @single_threaded()
+    def _proba(self, f_x: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        scores = self._scores(self._fitted(), self._standardized(f_x), self._text[classes])
+        return softmax(scores / self.temperature, axis=1)
+
+    def _forget(self) -> None:
+        for name in ("_model", "_text", "seen_classes", "unseen_classes", "history", "setting",
+                     "temperature"):
+            self.__dict__.pop(name, None)
+
+    def _fitted(self) -> Arrays:
+        if not hasattr(self, "_model"):
+            raise BadInput(f"{self.name}: call fit first")
+        return self._model
+
+    def _require_classes(self, caller: str) -> None:
+        self._fitted()
+        if not hasattr(self, "unseen_classes"):
+            raise BadInput(f"{self.name}: call fit_unseen_classifier before {caller}")
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``[N, C]`` cosines of rows; 0 where a row is all zeros.
+
+    >>> cosines(np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([[1.0, 0.0]])).tolist()
+    [[0.6], [0.0]]
+    """
+    def unit(rows: np.ndarray) -> np.ndarray:
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows / np.where(norms > 0, norms, 1.0)
+
+    return unit(a) @ unit(b).T

@@ -1,0 +1,239 @@
+"""Methods that score how well a clip and the text of a class go together."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from data.errors import BadInput
+from zsl.methods.base import (
+    EpochHook,
+    Latents,
+    Progress,
+    State,
+    TextFeatures,
+    ZeroShotMethod,
+    check_features,
+    check_params,
+    check_training_data,
+    check_unseen,
+    unit_rows,
+)
+from zsl.methods.saving import module_arrays, restore_module
+from zsl.methods.text_parts import check_training_parts
+from zsl.methods.training import Step, run_epochs, steps_of
+
+_WHOLE = "f_y"  # the name of the only part, where a method takes one text a class
+
+Text = Mapping[str, Tensor]
+"""Unit rows ``[K, Dt]`` for each part of the text; "f_y" where it has no parts."""
+
+
+class TrainingParams(BaseModel):
+    """What every method here is trained with.
+
+    Attributes:
+        epochs, batch_size, learning_rate: Of the optimizer.
+        seed: Of every draw.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    seed: int = Field(0, ge=0, lt=1 << 32)
+
+
+class CompatibilityMethod(ZeroShotMethod):
+    """A learned score of (skeleton, class text); its softmax over classes names a clip.
+
+    Nothing is trained for new classes: their text is enough. The same score over
+    seen and unseen classes together is ``predict_joint_proba``. Text features
+    are scaled to unit length.
+
+    A subclass builds a network, trains it in ``fit`` between ``_begin`` and
+    ``_train``, and scores. All that ``save`` keeps is that network's parameters,
+    the texts and the class ids.
+
+    Args:
+        **params: Of ``params_model``.
+
+    Attributes:
+        params_model: The class of the parameters.
+        params: The checked parameters.
+
+    Raises:
+        BadConfig: A parameter is unknown or impossible.
+    """
+
+    params_model: ClassVar[type[TrainingParams]]
+    params: Any
+
+    def __init__(self, **params: Any) -> None:
+        self.params = check_params(self.params_model, self.name, params)
+
+    def steps(self, samples: int) -> int:
+        """Training steps that ``fit`` takes on so many samples."""
+        return steps_of(samples, self.params.epochs, self.params.batch_size)
+
+    @abstractmethod
+    def _build(
+        self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator
+    ) -> nn.Module:
+        """A network with drawn weights."""
+
+    @abstractmethod
+    def _score(self, f_x: Tensor, text: Text) -> Tensor:
+        """Compatibility ``[N, K]`` of f_x ``[N, D]`` with K class texts, as logits."""
+
+    @abstractmethod
+    def _embed(self, f_x: Tensor) -> Tensor:
+        """Where the network puts ``[N, D]`` skeletons to compare them with texts."""
+
+    def _input(self, f_x: np.ndarray) -> np.ndarray:
+        """What the network reads of checked features; as they are, unless overridden."""
+        return f_x
+
+    def _begin(
+        self, f_x: Any, y: Any, f_y: TextFeatures, seen_classes: Sequence[int],
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Checks the training data, builds the network.
+
+        Returns:
+            The network's input ``[N, D]`` and y ``[N]`` as columns of ``seen_classes``.
+
+        Raises:
+            BadInput: See :meth:`ZeroShotMethod.fit`.
+        """
+        if self.text_parts:
+            f_x, y, parts, seen = check_training_parts(f_x, y, f_y, seen_classes, self.text_parts)
+        else:
+            f_x, y, text, seen = check_training_data(f_x, y, f_y, seen_classes)
+            parts = {_WHOLE: unit_rows(text)}
+        self.seen_classes = seen
+        self._text = {name: torch.from_numpy(part) for name, part in parts.items()}
+        self.__dict__.pop("unseen_classes", None)
+        self._f_x_dim = f_x.shape[1]
+        self._net = self._build(self._f_x_dim, self._text_dims(), generator)
+        columns = np.searchsorted(self.seen_classes, y)
+        return torch.from_numpy(self._input(f_x)), torch.from_numpy(columns)
+
+    def _train(
+        self, step: Step, terms: Sequence[str], samples: int, generator: torch.Generator,
+        on_progress: Progress | None, on_epoch: EpochHook | None,
+    ) -> Self:
+        """:func:`zsl.methods.training.run_epochs` with the parameters' epochs and batches."""
+        self.history = run_epochs(
+            step, terms, method=self.name, samples=samples, epochs=self.params.epochs,
+            batch_size=self.params.batch_size, generator=generator,
+            on_progress=on_progress, on_epoch=on_epoch,
+        )
+        return self
+
+    def _text_of(self, classes: np.ndarray) -> dict[str, Tensor]:
+        rows = torch.from_numpy(np.asarray(classes))
+        return {name: part[rows] for name, part in self._text.items()}
+
+    def fit_unseen_classifier(self, unseen_classes: Sequence[int]) -> Self:
+        """Takes note of the classes; their text is all that the score needs.
+
+        Raises:
+            BadInput: Not fitted, a class was seen in training, or it has no text.
+        """
+        self._fitted()
+        count = len(next(iter(self._text.values())))
+        self.unseen_classes = check_unseen(unseen_classes, count, self.seen_classes)
+        return self
+
+    def predict_proba(self, f_x: np.ndarray) -> np.ndarray:
+        """p_u ``[N, U]``: the softmax of the scores over the unseen classes.
+
+        Raises:
+            BadInput: No unseen classes yet, wrong width, or non-finite values.
+        """
+        return self._proba(f_x, self._unseen("predict_proba"))
+
+    def predict_joint_proba(self, f_x: np.ndarray) -> np.ndarray:
+        """The softmax of the scores over seen, then unseen classes, ``[N, S + U]``.
+
+        Raises:
+            BadInput: As :meth:`predict_proba`.
+        """
+        unseen = self._unseen("predict_joint_proba")
+        return self._proba(f_x, np.concatenate([self.seen_classes, unseen]))
+
+    def evidence(self, f_x: np.ndarray) -> dict[str, np.ndarray]:
+        """``seen_margin``: the best score of a seen class less that of an unseen one."""
+        unseen = self._unseen("evidence")
+        scores = self._scores(f_x, np.concatenate([self.seen_classes, unseen])).numpy()
+        count = len(self.seen_classes)
+        return {"seen_margin": scores[:, :count].max(axis=1) - scores[:, count:].max(axis=1)}
+
+    @torch.no_grad()
+    def transform(self, f_x: np.ndarray) -> Latents:
+        """z_r, the embedding that is compared with the text's; z_v has no columns.
+
+        Raises:
+            BadInput: Not fitted, wrong width, or non-finite values.
+        """
+        z_r = self._embed(self._checked(f_x)).numpy().copy()
+        return Latents(z_r=z_r, z_v=np.zeros((len(z_r), 0), np.float32))
+
+    def _text_arrays(self) -> dict[str, str]:
+        return {part: f"text.{part}" for part in self.text_parts} or {"": f"text.{_WHOLE}"}
+
+    def state(self) -> State:
+        """See :meth:`ZeroShotMethod.state`."""
+        self._fitted()
+        arrays = module_arrays(self._net, "net")
+        arrays.update({f"text.{name}": part.numpy() for name, part in self._text.items()})
+        arrays["seen_classes"] = self.seen_classes
+        if hasattr(self, "unseen_classes"):
+            arrays["unseen_classes"] = self.unseen_classes
+        return State(arrays, {"f_x_dim": self._f_x_dim, "history": self.history})
+
+    def restore(self, state: State) -> None:
+        """See :meth:`ZeroShotMethod.restore`."""
+        arrays = state.arrays
+        self._text = {name: torch.from_numpy(arrays[f"text.{name}"].copy())
+                      for name in self.text_parts or (_WHOLE,)}
+        self._f_x_dim, self.history = state.values["f_x_dim"], state.values["history"]
+        self._net = self._build(self._f_x_dim, self._text_dims(), torch.Generator())
+        restore_module(self._net, "net", arrays)
+        self.seen_classes = arrays["seen_classes"]
+        self.__dict__.pop("unseen_classes", None)
+        if "unseen_classes" in arrays:
+            self.unseen_classes = arrays["unseen_classes"]
+
+    def _text_dims(self) -> dict[str, int]:
+        return {name: part.shape[1] for name, part in self._text.items()}
+
+    def _proba(self, f_x: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        return self._scores(f_x, classes).double().softmax(dim=-1).numpy()
+
+    @torch.no_grad()
+    def _scores(self, f_x: np.ndarray, classes: np.ndarray) -> Tensor:
+        return self._score(self._checked(f_x), self._text_of(classes))
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "_net"):
+            raise BadInput(f"{self.name}: call fit first")
+
+    def _unseen(self, caller: str) -> np.ndarray:
+        self._fitted()
+        if not hasattr(self, "unseen_classes"):
+            raise BadInput(f"{self.name}: call fit_unseen_classifier before {caller}")
+        return self.unseen_classes
+
+    def _checked(self, f_x: np.ndarray) -> Tensor:
+        self._fitted()
+        return torch.from_numpy(self._input(check_features(f_x, "f_x", self._f_x_dim)))

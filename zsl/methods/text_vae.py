@@ -1,0 +1,177 @@
+"""Variational autoencoders of skeletons and of one or several texts, aligned.
+
+CADA-VAE has one text whose latents take the whole of the skeleton's latent
+space; SynSE has a noun and a verb, each of which takes half of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from zsl.losses import gaussian_kl, squared_error
+from zsl.vae import GaussianEncoder, Noise, Output, activate, initialize, sample_gaussian
+
+Reconstruction = Literal["l1", "sum", "mean"]
+
+#: The loss terms in the order of every vector of them. A term of the text is
+#: the sum over its parts.
+TERMS = (
+    "reconstruction_x", "reconstruction_y", "kl_x", "kl_y", "cross_alignment",
+    "distribution_alignment",
+)
+
+
+class VAE(nn.Module):
+    """An encoder and a decoder, each with ReLU hidden layers or none.
+
+    Args:
+        features: Width of what is encoded.
+        latent: Width of the latents.
+        encoder_hidden, decoder_hidden: Widths of the hidden layers, in order.
+        output: What follows the decoder's last layer.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        latent: int,
+        encoder_hidden: Sequence[int] = (),
+        decoder_hidden: Sequence[int] = (),
+        output: Output = "linear",
+    ) -> None:
+        super().__init__()
+        self.features, self.latent, self.output = features, latent, output
+        self.before = _hidden([features, *encoder_hidden])
+        self.head = GaussianEncoder([features, *encoder_hidden][-1], latent)
+        self.after = _hidden([latent, *decoder_hidden])
+        self.last = skip_init(nn.Linear, [latent, *decoder_hidden][-1], features)
+
+    def encode(self, f: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps ``[B, D]`` to mean and log variance, each ``[B, latent]``."""
+        return self.head(self.before(f))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Maps ``[B, latent]`` to ``[B, D]``."""
+        return activate(self.last(self.after(z)), self.output)
+
+
+class TextVAEs(nn.Module):
+    """A VAE of skeletons, and one of each text part.
+
+    The latents of the parts side by side, in the order of ``texts``, correspond
+    to the columns of the skeleton's latents.
+
+    Args:
+        skeleton: Of f_x; its latents are as wide as those of all texts together.
+        texts: Part -> VAE.
+        generator: Draws the initial weights.
+    """
+
+    def __init__(
+        self, skeleton: VAE, texts: Mapping[str, VAE], generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.skeleton, self.texts = skeleton, nn.ModuleDict(texts)
+        initialize(self, generator)
+
+    def encode_text(self, f_y: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean and log variance ``[B, latent]`` of all parts, side by side."""
+        pairs = [vae.encode(f_y[name]) for name, vae in self.texts.items()]
+        return (torch.cat([mean for mean, _ in pairs], dim=-1),
+                torch.cat([log_variance for _, log_variance in pairs], dim=-1))
+
+    def sample_text(
+        self, mean: Tensor, log_variance: Tensor, generator: torch.Generator, noise: Noise
+    ) -> Tensor:
+        """A draw of each part's latents, side by side; noise "sample" is one number a part."""
+        return torch.cat([
+            sample_gaussian(m, v, generator, noise)
+            for m, v in zip(self.split(mean), self.split(log_variance), strict=True)
+        ], dim=-1)
+
+    def split(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Cuts ``[B, latent]`` into the columns of each part."""
+        return z.split([vae.latent for vae in self.texts.values()], dim=-1)
+
+    def terms(
+        self,
+        f_x: Tensor,
+        f_y: Mapping[str, Tensor],
+        generator: torch.Generator,
+        *,
+        noise: Noise,
+        reconstruction: Reconstruction,
+    ) -> Tensor:
+        """The unweighted ``TERMS`` of one batch, each a mean over its rows.
+
+        Args:
+            f_x: ``[B, D]``.
+            f_y: Part -> ``[B, Dt]``, the text of each row's class.
+            generator: Draws the noise.
+            noise: See :func:`zsl.vae.sample_gaussian`.
+            reconstruction: Distance of a reconstruction: "l1", or the squared
+                L2 norm, its "sum" or "mean" over the dimensions.
+        """
+        mean_x, log_variance_x = self.skeleton.encode(f_x)
+        mean_y, log_variance_y = self.encode_text(f_y)
+        z_x = sample_gaussian(mean_x, log_variance_x, generator, noise)
+        z_y = self.sample_text(mean_y, log_variance_y, generator, noise)
+
+        def text_distance(z: Tensor) -> Tensor:
+            return sum((
+                distance(vae.decode(part), f_y[name], reconstruction)
+                for (name, vae), part in zip(self.texts.items(), self.split(z), strict=True)
+            ), start=torch.zeros(()))
+
+        def skeleton_distance(z: Tensor) -> Tensor:
+            return distance(self.skeleton.decode(z), f_x, reconstruction)
+
+        return torch.stack([
+            skeleton_distance(z_x),
+            text_distance(z_y),
+            gaussian_kl(mean_x, log_variance_x),
+            gaussian_kl(mean_y, log_variance_y),
+            skeleton_distance(z_y) + text_distance(z_x),
+            wasserstein(mean_x, log_variance_x, mean_y, log_variance_y),
+        ])
+
+
+def distance(prediction: Tensor, target: Tensor, kind: Reconstruction) -> Tensor:
+    """How far a reconstruction is from its target, mean over the batch.
+
+    >>> float(distance(torch.tensor([[3.0, -4.0]]), torch.zeros(1, 2), "l1"))
+    7.0
+    """
+    if kind == "l1":
+        return (prediction - target).abs().sum() / len(target)
+    return squared_error(prediction, target, kind)
+
+
+def wasserstein(
+    mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor
+) -> Tensor:
+    """2-Wasserstein distance of diagonal Gaussians, mean over the batch.
+
+    Schoenfeld et al., eq. 4: the root of the squared distance of the means plus
+    that of the standard deviations. Its gradient at distance 0 is 0.
+
+    >>> zeros = torch.zeros(1, 2)
+    >>> float(wasserstein(torch.tensor([[3.0, 4.0]]), zeros, zeros, zeros))
+    5.0
+    """
+    spread = torch.exp(0.5 * log_variance) - torch.exp(0.5 * other_log_variance)
+    difference = torch.cat([mean - other_mean, spread], dim=-1)
+    return torch.linalg.vector_norm(difference, dim=-1).mean()
+
+
+def _hidden(widths: Sequence[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers += [skip_init(nn.Linear, inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers)

@@ -1,0 +1,80 @@
+"""The loop over epochs and batches that the trained methods share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.errors import BadInput
+from zsl.methods.base import EpochHook, Progress
+
+_PROGRESS_EVERY = 20
+
+Step = Callable[[Tensor, int, int], Tensor]
+"""Takes a batch's row numbers ``[B]``, the epoch and the rows used before in this
+epoch; returns the loss terms ``[K]`` without gradient."""
+
+
+def steps_of(samples: int, epochs: int, batch_size: int) -> int:
+    """Steps that :func:`run_epochs` takes.
+
+    >>> steps_of(samples=33, epochs=2, batch_size=32)
+    4
+    """
+    return epochs * -(-samples // batch_size)
+
+
+def run_epochs(
+    step: Step,
+    terms: Sequence[str],
+    *,
+    method: str,
+    samples: int,
+    epochs: int,
+    batch_size: int,
+    generator: torch.Generator,
+    on_progress: Progress | None = None,
+    on_epoch: EpochHook | None = None,
+    history: dict[str, list[float]] | None = None,
+) -> dict[str, list[float]]:
+    """Runs ``step`` over shuffled batches, epoch by epoch.
+
+    Args:
+        step: Does one optimizer step and tells the loss terms.
+        terms: Their names.
+        method: Named in errors.
+        samples: Training rows; the last batch of an epoch may be short.
+        epochs, batch_size: As they say.
+        generator: Draws the order of each epoch.
+        on_progress, on_epoch: See ``ZeroShotMethod.fit``.
+        history: Filled and returned, so that ``on_epoch`` finds the epochs so far.
+
+    Returns:
+        The mean of every term over the samples, one value an epoch.
+
+    Raises:
+        BadInput: A term became non-finite.
+    """
+    history = {} if history is None else history
+    history.update({name: [] for name in terms})
+    done, total = 0, steps_of(samples, epochs, batch_size)
+    for epoch in range(epochs):
+        sums = torch.zeros(len(terms), dtype=torch.float64)
+        order = torch.randperm(samples, generator=generator)
+        for k, rows in zip(range(0, samples, batch_size), order.split(batch_size)):
+            sums.add_(step(rows, epoch, k), alpha=len(rows))
+            done += 1
+            if on_progress is not None and (done % _PROGRESS_EVERY == 0 or done == total):
+                on_progress(done, total)
+        for name, mean in zip(terms, (sums / samples).tolist()):
+            # A non-finite step spoils the sum, so one look an epoch finds it.
+            if not np.isfinite(mean):
+                raise BadInput(f"{method}: {name} became non-finite in epoch {epoch + 1}; "
+                               "lower learning_rate or check the scale of f_x")
+            history[name].append(mean)
+        if on_epoch is not None:
+            on_epoch(epoch)
+    return history

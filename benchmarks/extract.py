@@ -8,7 +8,7 @@ both sides. ``own`` is mmaction2's ``RecognizerGCN`` as it is (for Shift-GCN wit
 backbone in it), under ``torch.inference_mode``. The last line is ``ratio N.N``: how
 many times more clips a second ours takes, for the backbone where that is least.
 
-    OMP_NUM_THREADS=1 python benchmarks/extract.py --clips 10 --repeat 4
+    python benchmarks/extract.py --clips 20 --repeat 5
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def compare(model: nn.Module, inputs: torch.Tensor, repeat: int) -> tuple[float,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--clips", type=int, default=10, help="how many; a fifth has two bodies")
+    parser.add_argument("--clips", type=int, default=20, help="how many; a fifth has two bodies")
     parser.add_argument("--repeat", type=int, default=4, help="rounds; the fastest counts")
     options = parser.parse_args()
     if options.clips < 5 or options.repeat < 1:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data.caches import read_skeleton_features
-from data.errors import BadCache, BadInput, PipelineError
+from data.errors import BadCache, BadInput, PipelineError, interrupt_behind
 from data.files import write_json
 from data.registry import nearest
 from data.store import SequenceStore
@@ -169,7 +169,7 @@ class Attempt:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or interrupt_behind(error):
             return False  # done, or an interrupt
         line = " ".join(str(error).split())
         if not isinstance(error, (PipelineError, OSError)):

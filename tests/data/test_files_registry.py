@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import pytest
 
@@ -41,6 +42,18 @@ def test_a_crash_inside_leaves_nothing(tmp_path, error):
         with atomic_path(tmp_path / "file") as temporary:
             temporary.write_bytes(b"half")
             raise error
+    assert everything_in(tmp_path) == []
+
+
+def test_an_interrupt_that_a_writer_turns_into_its_own_complaint_stays_an_interrupt(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        with atomic_path(tmp_path / "file") as temporary:
+            archive = zipfile.ZipFile(temporary, "w")
+            archive.open("member", "w")
+            try:
+                raise KeyboardInterrupt
+            finally:
+                archive.close()  # "... there is an open writing handle on it"
     assert everything_in(tmp_path) == []
 
 

@@ -168,14 +168,18 @@ def test_a_report_is_not_misled_by_what_a_killed_fit_left(
     assert len(runs) == 2  # a heading and the one seed that is whole
 
 
+@pytest.mark.parametrize(("sent", "code", "said"), [
+    (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"),
+])
 @pytest.mark.parametrize(("command", "moment", "long"), [
     ("extract", "backbones/test/checkpoints-*/epoch_1.pth",
      ("--cfg-options", "backbone.epochs=500")),
     ("fit", "results", ("--seeds", "500")),
 ])
-def test_an_interrupt_is_one_line_and_exit_code_130(
+def test_an_interrupt_is_one_line_and_an_exit_code(
     tiny_work: Path, tiny_config: Path, commands: Any, tmp_path: Path,
     wait_for: Callable[..., None], command: str, moment: str, long: tuple[str, ...],
+    sent: signal.Signals, code: int, said: str,
 ) -> None:
     work = tmp_path / "work"
     shutil.copytree(tiny_work / "store", work / "store")
@@ -185,10 +189,11 @@ def test_an_interrupt_is_one_line_and_exit_code_130(
     # So much to do that it cannot be done before the signal comes.
     process = commands.start(command, tiny_config, "--work-dir", work, *long)
     wait_for(lambda: any(work.glob(moment)))
-    os.kill(process, signal.SIGINT)
+    os.kill(process, sent)
     ended = commands.wait()
-    assert ended.code == 130
-    assert ended.err.splitlines()[-1] == "interrupted; the same command goes on from here"
+    assert ended.code == code, ended.err
+    assert ended.err.splitlines()[-1] == f"{said}; the same command goes on from here"
     assert "Traceback" not in ended.err and "Aborted" not in ended.err
+    assert not list(work.rglob("*.tmp")), "something half-written was left"
     assert commands.run(command, tiny_config, "--work-dir", work).code == 0
     assert_same_caches(work, tiny_work)

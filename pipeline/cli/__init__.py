@@ -1,0 +1,10 @@
+"""The commands. Each is a thin shell over an importable function.
+
+``app`` is the program, ``options`` what commands share; the others hold commands by
+topic, in the order in which the help shows them.
+"""
+
+from pipeline.cli import stages, tables, ask, exchange  # noqa: F401, I001  registers them
+from pipeline.cli.app import app, main
+
+__all__ = ["app", "main"]

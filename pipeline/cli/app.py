@@ -1,0 +1,99 @@
+"""The program that the commands belong to: how it starts, and how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from typer.core import TyperGroup
+
+from data.errors import interrupt_behind
+from pipeline.signals import Terminated
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: typer.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BaseException as error:
+            # Further up typer takes an interrupt for itself and says nothing.
+            interrupt = interrupt_behind(error)
+            if interrupt is None:
+                raise
+        terminated = isinstance(interrupt, Terminated)
+        _log_error("terminated" if terminated else "interrupted", interrupt_code(interrupt))
+        typer.echo(f"{'terminated' if terminated else 'interrupted'}; "
+                   "the same command goes on from here", err=True)
+        raise SystemExit(interrupt_code(interrupt))
+
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=True,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Zero-shot skeleton action recognition, from raw recordings to a report.",
+)
+
+
+@app.callback()
+def every_command(
+    context: typer.Context,
+    json_log: Annotated[Optional[Path], typer.Option(metavar="FILE", help=(
+        "Gets every message and progress too, one JSON object a line. Stands before the command."
+    ))] = None,
+) -> None:
+    """Zero-shot skeleton action recognition, from raw recordings to a report."""
+    if json_log is not None:
+        from pipeline.progress import event, log_to
+
+        log_to(json_log)
+        event("started", command=context.invoked_subcommand)
+        context.call_on_close(lambda: event("ended", command=context.invoked_subcommand))
+
+
+def interrupt_code(interrupt: KeyboardInterrupt) -> int:
+    """The exit code that shells and schedulers know: 128 and the signal's number."""
+    return 143 if isinstance(interrupt, Terminated) else 130
+
+
+def main() -> None:
+    """Runs the command line; known errors are one line and an exit code."""
+    import os
+    import sys
+
+    from data.errors import PipelineError
+    from pipeline.signals import terminate_like_an_interrupt
+
+    terminate_like_an_interrupt()
+    try:
+        app()
+    except PipelineError as error:
+        _fail(" ".join(str(error).split()), error.exit_code)
+    except BrokenPipeError:
+        # Whoever read the output (`head`, say) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        # Disk full, read-only, permission denied: nothing half-written is left.
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}", 1)
+
+
+def _fail(text: str, exit_code: int) -> None:
+    import sys
+
+    _log_error(text, exit_code)
+    print(f"error: {text}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+def _log_error(text: str, exit_code: int) -> None:
+    import contextlib
+
+    from pipeline.progress import event
+
+    with contextlib.suppress(OSError):  # the log may be on the disk that is full
+        event("error", "error", text=text, exit_code=exit_code)

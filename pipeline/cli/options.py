@@ -1,0 +1,83 @@
+"""Arguments and options that several commands have, and what completes them in a shell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+
+def beginning(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """For the shell: those names that begin with what has been typed."""
+    return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
+
+
+def experiment_names() -> Iterable[str]:
+    return _configs("")
+
+
+def table_names() -> Iterable[str]:
+    return _configs("tables")
+
+
+def method_names() -> Iterable[str]:
+    return ["all", *_configs("_base_/methods")]
+
+
+def gate_names() -> Iterable[str]:
+    from zsl.gates import GATES
+
+    return ["all", *GATES.names()]
+
+
+def _configs(folder: str) -> list[str]:
+    # Not pipeline.config: a shell that completes must not wait for its imports.
+    root = resources.files("configs").joinpath(*folder.split("/")) if folder else \
+        resources.files("configs")
+    return sorted(item.name[:-3] for item in root.iterdir()
+                  if item.name.endswith(".py") and not item.name.startswith("_"))
+
+
+ExperimentName = Annotated[str, typer.Argument(
+    metavar="EXPERIMENT", autocompletion=beginning(experiment_names),
+    help="Name of a config in configs/, or path to a config file.")]
+WorkDirOption = Annotated[Optional[Path], typer.Option(
+    help="Where everything is kept [default: work_dirs/EXPERIMENT].")]
+Options = Annotated[Optional[list[str]], typer.Option(
+    "--cfg-options", metavar="KEY=VALUE", help="Override a config value; may be repeated.")]
+TableName = Annotated[str, typer.Argument(
+    metavar="TABLE", autocompletion=beginning(table_names),
+    help="Name of a config in configs/tables/, or path to a config file.")]
+TableRaw = Annotated[Optional[list[str]], typer.Option(
+    "--raw", metavar="[DATASET=]PATH", help=(
+        "Raw recordings of a data set, which can be left out where the table has one; may be "
+        "repeated. Not needed once the sequence store is there."))]
+WorkDirsOption = Annotated[Path, typer.Option(help="Folder of the experiments' work directories.")]
+
+
+def by_phase(options: Sequence[str]) -> dict[str, str]:
+    """``FILE`` for both phases, ``test=FILE`` or ``calibration=FILE`` for one."""
+    weights: dict[str, str] = {}
+    for option in options:
+        phase, equals, file = option.partition("=")
+        if equals and phase in ("test", "calibration"):
+            weights[phase] = file
+        else:
+            weights = {"test": option, "calibration": option} | weights
+    return weights
+
+
+def by_dataset(options: Sequence[str]) -> dict[str, list[str]]:
+    """``DATASET=PATH``, several of one data set together."""
+    from data.errors import BadInput
+
+    raw: dict[str, list[str]] = {}
+    for option in options:
+        dataset, equals, path = option.partition("=")
+        if not (dataset and equals and path):
+            raise BadInput(f"--raw {option!r}: expected DATASET=PATH, such as ntu60=nturgbd.zip")
+        raw.setdefault(dataset, []).append(path)
+    return raw

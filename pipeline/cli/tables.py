@@ -1,0 +1,72 @@
+"""The tables of the paper: planned and run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from pipeline.cli.app import app
+from pipeline.cli.options import (
+    Options,
+    TableName,
+    TableRaw,
+    WorkDirsOption,
+)
+
+
+@app.command()
+def plan(
+    table: TableName,
+    raw: TableRaw = None,
+    work_dirs: WorkDirsOption = Path("work_dirs"),
+    bank: Annotated[Optional[Path], typer.Option(
+        help="Where stores and backbones are shared [default: bank in --work-dirs].")] = None,
+    seeds: Annotated[Optional[int], typer.Option(
+        min=1, help="How many seeds, from 0 [default: the table's].")] = None,
+    cfg_options: Options = None,
+    as_json: Annotated[bool, typer.Option("--json", help=(
+        "One JSON document on standard output."))] = False,
+) -> None:
+    """What a table of the paper needs, what is there, how long the rest takes, the commands."""
+    from pipeline.commands.plan import plan as run
+    from pipeline.commands.plan import raw_of, show
+    from pipeline.tables.definition import load_table
+
+    loaded = load_table(table, cfg_options or (), seeds)
+    content = run(loaded, raw_of(loaded, raw or ()), work_dirs, bank)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        show(content)
+
+
+@app.command("run")
+def run_table(
+    table: TableName,
+    raw: TableRaw = None,
+    work_dirs: WorkDirsOption = Path("work_dirs"),
+    bank: Annotated[Optional[Path], typer.Option(
+        help="Where stores and backbones are shared [default: bank in --work-dirs].")] = None,
+    seeds: Annotated[Optional[int], typer.Option(
+        min=1, help="How many seeds, from 0 [default: the table's].")] = None,
+    cfg_options: Options = None,
+    workers: Annotated[Optional[int], typer.Option(
+        min=1, help="Processes that parse [default: one for each core].")] = None,
+    as_json: Annotated[Optional[Path], typer.Option("--json", metavar="FILE", help=(
+        "Gets what became of each backbone, experiment and fit."))] = None,
+) -> None:
+    """All of a table: backbones, features, fits and report; what is there already is kept."""
+    from pipeline.commands.plan import raw_of
+    from pipeline.commands.run import require_done, summary
+    from pipeline.commands.run import run as run_all
+    from pipeline.progress import say
+    from pipeline.tables.definition import load_table
+
+    loaded = load_table(table, cfg_options or (), seeds)
+    content = run_all(loaded, raw_of(loaded, raw or ()), work_dirs, bank, workers, as_json)
+    say(summary(content))
+    require_done(content)

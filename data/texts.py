@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -83,7 +84,7 @@ def look_up(
     names; where none has all of them, each name is looked up everywhere.
 
     Args:
-        names: ``[C]`` class names, matched exactly.
+        names: ``[C]`` class names; case and punctuation are of no account.
         tables: Data set -> class name -> text.
         dataset: Look nowhere else.
 
@@ -96,9 +97,12 @@ def look_up(
     >>> tables = {"a": {"throw": "high", "sit": "low"}, "b": {"throw": "far"}}
     >>> look_up(["throw", "sit", "fly"], tables, "a")
     ['high', 'low', None]
-    >>> look_up(["throw", "sit"], tables)
+    >>> look_up(["Throw", "sit"], tables)
     ['high', 'low']
     """
+    names = [plain(name) for name in names]
+    tables = {key: {plain(name): text for name, text in table.items()}
+              for key, table in tables.items()}
     if dataset is not None:
         if dataset not in tables:
             raise BadConfig(f"no texts ship for data set {dataset!r}; {nearest(dataset, tables)}")
@@ -112,6 +116,15 @@ def look_up(
                             "say whose it is with the option dataset")
         found.append(next(iter(sources.values()), None))
     return found
+
+
+def plain(name: str) -> str:
+    """A class name without what data sets write differently.
+
+    >>> plain("Draw circle (counter-clockwise)")
+    'draw circle counter clockwise'
+    """
+    return " ".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
 def _datasets() -> list[str]:

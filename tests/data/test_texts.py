@@ -172,6 +172,7 @@ TABLES = {
     (["throw", "fall"], None, ["high", "flat"]),
     (["run", "throw"], None, ["fast", "far"]),
     (["sit"], None, ["low"]),  # two data sets, one text
+    (["Run!", "THROW", "Sit "], None, ["fast", "far", "low"]),  # however they are written
     (["throw"], "two", ["far"]),
     (["throw", "run"], "one", ["high", None]),
     (["run", "swim", "dance"], None, ["fast", "wet", None]),  # no one data set

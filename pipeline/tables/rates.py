@@ -15,8 +15,8 @@ MEASURED, DEFAULT = "measured", "default"
 
 #: Seconds a clip and epoch on one busy CPU core (``benchmarks/train.py --clips 32``, one
 #: thread); a GPU takes a small part of it. The last is taken for all other backbones.
-DEFAULT_TRAINING = {"stgcn-tiny": 0.02, "stgcn-cpu": 0.054, "stgcn": 2.0, "shift-gcn": 2.0,
-                    "": 2.0}
+DEFAULT_TRAINING = {"stgcn-tiny": 0.02, "stgcn-cpu": 0.054, "shift-gcn-cpu": 0.037,
+                    "stgcn": 2.0, "shift-gcn": 2.0, "": 2.0}
 
 #: Seconds a clip and epoch of one fit on one busy CPU core, in closed form a clip
 #: (``benchmarks/methods.py --steps 60``, mean of NTU-60 and NTU-120).

@@ -178,6 +178,7 @@ def together(launcher: str = "none") -> Iterator[None]:
 
     Raises:
         BadConfig: As ``launch``.
+        PipelineError: Another process has died.
         SystemExit: Another process has failed.
     """
     launch(launcher)
@@ -185,8 +186,15 @@ def together(launcher: str = "none") -> Iterator[None]:
         yield
         leave()
     except BaseException as error:
-        if not joined() or _fails_first():
+        if not joined():
             raise
+        if _fails_first():
+            if not _somebody_is_gone(error):
+                raise
+            # Killed, it could not say so itself.
+            raise PipelineError(
+                "another process of this work has died (killed, or out of memory?); what is "
+                "finished is kept, and the same command goes on from there") from None
         codes = {KeyboardInterrupt: 130}
         raise SystemExit(
             error.exit_code if isinstance(error, PipelineError) else codes.get(type(error), 1)
@@ -205,3 +213,10 @@ def _fails_first() -> bool:
         return bool(_get_default_store().add("failed", 1) == 1)
     except RuntimeError:
         return False  # its keeper is gone, so this is not the first
+
+
+def _somebody_is_gone(error: BaseException) -> bool:
+    """Whether an error is that of talking to a process that is not there any more."""
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and not isinstance(error, PipelineError) and (
+        isinstance(error, getattr(_torch(), "DistError", ())) or "gloo" in said or "nccl" in said)

@@ -12,8 +12,9 @@ from data.files import digest_file, digest_json
 from data.phases import Phase
 from extractors.distributed import agreed, barrier, is_main
 from extractors.shard_files import drop_shards
-from pipeline.bank import Bank, trained_digest
+from pipeline.bank import Bank, trained_digest, trained_with
 from pipeline.config import Experiment
+from pipeline.determinism import remark_on_kept
 from pipeline.extraction import Plan, of_given_weights, of_trained
 from pipeline.progress import bar, say
 from pipeline.workdir import WorkDir, write_pointer
@@ -61,7 +62,9 @@ def skeleton_cache(
                       if not is_current(work.skeleton(phase.name, kind), provenance)])
     for kind in wanted:
         if kind not in missing:
-            say(f"kept {work.skeleton(phase.name, kind)}")
+            path = work.skeleton(phase.name, kind)
+            say(f"kept {path}")
+            remark_on_kept(path, lambda path=path: read_skeleton_features(path).software)
     if missing and given is None:
         trained = train(experiment, plan, phase, work, bank)
     for kind in missing:
@@ -108,6 +111,8 @@ def train(
         barrier()
         if trained_digest(folder) != digest:
             say(f"training the {phase.name}-phase {spec.name}: {where(spec)}")
+        else:
+            remark_on_kept(folder, lambda: trained_with(folder))
         tell = held.enter_context(bar(f"training {phase.name}-phase {spec.name}"))
         trained = train_backbone(
             spec, plan.store, phase.train, phase.seen_classes, folder,

@@ -86,11 +86,25 @@ def test_caches_by_two_processes_are_those_of_one(
         assert_same_cache(work / "features" / f"skeleton_{phase}.h5",
                           tiny_work / "features" / f"skeleton_{phase}.h5")
     assert not list(work.rglob(".*"))
-    # A launcher may start one process; it finds what the bank has.
+    # What the bank has of it is found by both.
     shutil.rmtree(work / "features")
-    commands.start_together(1, *in_bank)
-    (again,) = commands.wait_together(1)
-    assert again.code == 0 and again.err.count("features shared") == 4, again.err
+    commands.start_together(2, *in_bank)
+    again, second = commands.wait_together(2)
+    assert (again.code, second.code) == (0, 0) and again.err.count("features shared") == 4
+    assert_same_cache(work / "features" / "skeleton_test.h5",
+                      tiny_work / "features" / "skeleton_test.h5")
+
+
+def test_a_launcher_that_starts_one_process_changes_nothing(
+    tiny_work: Path, tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
+) -> None:
+    work = copy_of(tiny_work, ("store", "features"))
+    (work / "features" / "skeleton_test.h5").unlink()
+    commands.start_together(1, "extract", tiny_config, "--work-dir", work)
+    (ended,) = commands.wait_together(1)
+    assert ended.code == 0 and "training the test-phase" in ended.err, ended.err
+    assert_same_cache(work / "features" / "skeleton_test.h5",  # weights_sha256 too
+                      tiny_work / "features" / "skeleton_test.h5")
 
 
 @pytest.mark.parametrize("victim", [0, 1])

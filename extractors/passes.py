@@ -118,8 +118,9 @@ class Halving:
         found = [outputs for half in halves for outputs in self._parts(half)]
         if recordings == 1 and sum(len(f_x) for f_x, _ in found) != sampled:
             raise PipelineError(
-                "extraction: the clips of one recording do not fit into memory together, and this "
-                "backbone's head takes no fewer; sample fewer (num_clips in backbone.test_pipeline)")
+                "extraction: the clips of one recording do not fit into memory together, and "
+                "this backbone's head takes no fewer; sample fewer (num_clips in "
+                "backbone.test_pipeline)")
         return found
 
     def _attempt(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -110,8 +110,8 @@ def test_a_batch_that_does_not_fit_is_one_line_and_the_training_goes_on_later(
 
     monkeypatch.setattr(GCNHead, "loss", runs_out)
     with pytest.raises(PipelineError, match=(
-            r"a batch of 4 clips does not fit into memory \(CUDA out of memory.*backbone.batch_size "
-            r"to 2 .*accumulative_counts to 2.*kept in .*checkpoints-")) as caught:
+            r"a batch of 4 clips does not fit into memory \(CUDA out of memory.*batch_size to 2 "
+            r".*accumulative_counts to 2.*kept in .*checkpoints-")) as caught:
         train()
     assert "\n" not in str(caught.value)
     assert [path.name for path in checkpoints(tmp_path)] == ["epoch_1.pth"]

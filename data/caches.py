@@ -91,6 +91,7 @@ class TextFeatures:
         encoder, encoder_revision: What computed f_y.
         text_source: "label", "description", ...
         config: JSON value: what the encoder and the source were made with.
+        software: Versions and machine, where they are known.
     """
 
     f_y: np.ndarray
@@ -100,6 +101,7 @@ class TextFeatures:
     encoder_revision: str
     text_source: str
     config: Any = field(default_factory=dict)
+    software: Mapping[str, str] = field(default_factory=dict)
 
 
 _TEXT = h5py.string_dtype("utf-8")
@@ -158,6 +160,8 @@ def write_text_features(path: str | os.PathLike[str], features: TextFeatures) ->
         for name in ("encoder", "encoder_revision", "text_source"):
             file.attrs[name] = getattr(features, name)
         file.attrs["config"] = json.dumps(features.config, sort_keys=True)
+        if features.software:
+            file.attrs["software"] = json.dumps(dict(features.software), sort_keys=True)
 
 
 def read_skeleton_features(path: str | os.PathLike[str]) -> SkeletonFeatures:
@@ -195,10 +199,11 @@ def read_text_features(path: str | os.PathLike[str]) -> TextFeatures:
         text = _dataset(path, file, "text", "s", None)
         strings = {name: _string(path, file, name) for name in _TEXT_STRINGS}
         strings.pop("format")
-        # Files of other makers need not say how they were configured.
-        config = _parse_json(path, "config", str(file.attrs.get("config", "{}")))
+        # Files of other makers need not say how they were configured, nor older ones with what.
+        config, software = (_parse_json(path, name, str(file.attrs.get(name, "{}")))
+                            for name in ("config", "software"))
         features = TextFeatures(f_y=f_y, text=text, class_names=_names(path, file), **strings,
-                                config=config)
+                                config=config, software=software)
     check_text_features(features, str(path))
     return features
 

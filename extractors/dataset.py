@@ -29,7 +29,7 @@ def build_transforms(transforms: Transforms) -> Compose:
 
 
 class StoreClips(Dataset):
-    """Rows of a store, prepared once and held in memory, then augmented.
+    """Rows of a store, prepared once and by default held in memory, then augmented.
 
     Every random draw depends on (seed, epoch, row) only, so an epoch is the
     same whether or not the run was stopped before it, and whatever the number
@@ -42,6 +42,7 @@ class StoreClips(Dataset):
         prepare: Deterministic transforms, applied once to each clip.
         pipeline: Transforms applied each time a clip is asked for.
         seed: Of the augmentation.
+        hold: Whether prepared clips stay in memory, for those who come back for them.
     """
 
     def __init__(
@@ -52,10 +53,11 @@ class StoreClips(Dataset):
         prepare: Transforms,
         pipeline: Transforms,
         seed: int = 0,
+        hold: bool = True,
     ) -> None:
         self._store, self._rows, self._labels = store, rows, labels
         self._prepare, self._pipeline = build_transforms(prepare), build_transforms(pipeline)
-        self._seed = seed
+        self._seed, self._hold = seed, hold
         self._prepared: dict[int, dict[str, Any]] = {}
 
     def __len__(self) -> int:
@@ -63,11 +65,14 @@ class StoreClips(Dataset):
 
     def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        if index not in self._prepared:
-            self._prepared[index] = self._prepare(self._load(index))
+        prepared = self._prepared.get(index)
+        if prepared is None:
+            prepared = self._prepare(self._load(index))
+            if self._hold:
+                self._prepared[index] = prepared
         state = np.random.SeedSequence((self._seed, epoch, int(self._rows[index]))).generate_state(1)
         np.random.seed(state[0])
-        return self._pipeline(dict(self._prepared[index]))
+        return self._pipeline(dict(prepared))
 
     def _load(self, index: int) -> dict[str, Any]:
         keypoint = self._store.keypoint(int(self._rows[index]))

@@ -3,8 +3,8 @@
     torchrun --nproc_per_node=4 -m pipeline extract ... --launcher pytorch
     srun --ntasks=4 --gres=gpu:4 --kill-on-bad-exit=1 pipeline extract ... --launcher slurm
 
-Process 0 alone reads recordings, extracts features and writes files; the others
-help with the training and wait otherwise. They must see the same files.
+Process 0 alone reads recordings and writes what is kept; the others help with the
+training and the extraction and wait otherwise. They must see the same files.
 
 Nothing here imports torch where a process works alone: that takes seconds.
 """
@@ -14,7 +14,8 @@ from __future__ import annotations
 import datetime
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ LAUNCHERS = {
 }
 """What may start the processes, and the environment variables that it sets."""
 
-# The others wait while process 0 parses recordings or extracts features.
+# The others wait while process 0 parses recordings.
 _PATIENCE = datetime.timedelta(days=2)
 
 
@@ -49,6 +50,8 @@ def launch(launcher: str = "none") -> None:
     """
     if launcher not in LAUNCHERS:
         raise BadConfig(f"--launcher {launcher!r}: {nearest(launcher, LAUNCHERS)}")
+    if launcher == "none":
+        require_alone("without --launcher pytorch this command")
     if launcher == "none" or joined():
         return
     import torch
@@ -69,6 +72,23 @@ def launch(launcher: str = "none") -> None:
     else:
         raise BadConfig(f"--launcher {launcher}: works with GPUs only, this machine has none; "
                         "on CPUs start the command with torchrun and --launcher pytorch")
+
+
+def require_alone(work: str) -> None:
+    """Checks that torchrun has not started several processes that would not know each other.
+
+    Slurm's and MPI's variables do not tell: whatever runs inside of a job has them.
+
+    Args:
+        work: What would be done by each of them, as the message begins.
+
+    Raises:
+        BadConfig: It has.
+    """
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if "TORCHELASTIC_RUN_ID" in os.environ and processes != "1" and not joined():
+        raise BadConfig(f"{work} would do everything in each of the {processes} processes that "
+                        "torchrun has started; only extract --launcher pytorch shares its work")
 
 
 def joined() -> bool:
@@ -97,6 +117,35 @@ def barrier() -> None:
     """Waits until all processes are here."""
     if joined():
         _torch().barrier()
+
+
+def wait_for_all(meanwhile: Callable[[], None], seconds: float = 0.2) -> None:
+    """A barrier that leaves this process time for something else.
+
+    Args:
+        meanwhile: Called again and again until all processes are here.
+        seconds: Between two calls.
+    """
+    if not joined():
+        return
+    arrival = _torch().barrier(async_op=True)
+    while not arrival.is_completed():
+        meanwhile()
+        time.sleep(seconds)
+    arrival.wait()
+
+
+def gathered(value: T) -> list[T]:
+    """What each process says, by its number, in each of them.
+
+    Args:
+        value: That of this process; anything that can be pickled.
+    """
+    if not joined():
+        return [value]
+    said: list[Any] = [None] * world_size()
+    _torch().all_gather_object(said, value)
+    return said
 
 
 def agreed(value: T) -> T:
@@ -129,6 +178,7 @@ def together(launcher: str = "none") -> Iterator[None]:
 
     Raises:
         BadConfig: As ``launch``.
+        PipelineError: Another process has died.
         SystemExit: Another process has failed.
     """
     launch(launcher)
@@ -136,8 +186,15 @@ def together(launcher: str = "none") -> Iterator[None]:
         yield
         leave()
     except BaseException as error:
-        if not joined() or _fails_first():
+        if not joined():
             raise
+        if _fails_first():
+            if not _somebody_is_gone(error):
+                raise
+            # Killed, it could not say so itself.
+            raise PipelineError(
+                "another process of this work has died (killed, or out of memory?); what is "
+                "finished is kept, and the same command goes on from there") from None
         codes = {KeyboardInterrupt: 130}
         raise SystemExit(
             error.exit_code if isinstance(error, PipelineError) else codes.get(type(error), 1)
@@ -156,3 +213,10 @@ def _fails_first() -> bool:
         return bool(_get_default_store().add("failed", 1) == 1)
     except RuntimeError:
         return False  # its keeper is gone, so this is not the first
+
+
+def _somebody_is_gone(error: BaseException) -> bool:
+    """Whether an error is that of talking to a process that is not there any more."""
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and not isinstance(error, PipelineError) and (
+        isinstance(error, getattr(_torch(), "DistError", ())) or "gloo" in said or "nccl" in said)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,12 @@ from torch import nn
 from data.errors import BadInput
 from data.store import SequenceStore
 from extractors.dataset import StoreClips
-from extractors.inference import Recognizer, exact, recognizer
+from extractors.inference import exact, recognizer
+from extractors.passes import Grouping, Halving
 from extractors.training import BackboneSpec
 from extractors.weights import load_into, read_state
+
+Clips = Sequence[dict[str, Any]]
 
 
 def load_model(spec: BackboneSpec, weights: str | os.PathLike[str], num_classes: int) -> nn.Module:
@@ -51,6 +55,10 @@ def extract_features(
     averaged over bodies, frames and joints, and over sampled clips where
     ``test_pipeline`` takes several of a recording.
 
+    A pass that does not fit into memory is run in halves, with a warning.
+    ``extractors.shards.extract_together`` gives the same to the bit, by several
+    processes, and keeps what is done.
+
     Args:
         model: From ``load_model``.
         spec: The model's spec; its ``test_pipeline`` samples the frames. If its
@@ -70,49 +78,100 @@ def extract_features(
 
     Raises:
         BadInput: A feature is not finite; the message names the clip.
+        PipelineError: A single clip does not fit into memory.
     """
-    dataset = StoreClips(store, rows, np.full(len(rows), -1), spec.prepare, spec.test_pipeline)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = model.to(device)
-    autocast = None if spec.extract_autocast == "float32" else getattr(
-        torch, spec.extract_autocast)
+    dataset, network = clips_of(spec, store, rows), Network(model, spec, fast)
     features: dict[int, np.ndarray] = {}
     logits: dict[int, np.ndarray] = {}
-    run: Recognizer | None = None
-    for positions, batch in _batches(dataset, batch_size):
-        inputs = model.data_preprocessor(pseudo_collate(batch), training=False)["inputs"]
-        inputs = inputs.to(device)
-        run = run or recognizer(model, tuple(inputs.shape[1:]), fast)
-        with exact(device, autocast):
-            outputs = [part.float().cpu() for part in run(inputs)]
-        for found, part in zip((features, logits), outputs):
-            by_row = part.view(len(positions), -1, part.shape[1]).mean(dim=1).numpy()
-            found.update(zip(positions, by_row))
+    for positions, clips in _passes(dataset, batch_size):
+        network.begin(clips[0])
+        for found, part in zip((features, logits), network(clips)):
+            found.update(zip(positions, part))
         if on_progress is not None:
             on_progress(len(features), len(rows))
     f_x, scores = (
         np.stack([found[position] for position in range(len(rows))])
         for found in (features, logits)
     )
+    require_finite(f_x, store, rows)
+    return f_x, scores
+
+
+class Network:
+    """A model as a function from clips to their features.
+
+    Args:
+        model, spec, fast: As for ``extract_features``.
+        on_notice: Gets a line where a pass does not fit into memory; default: warns.
+    """
+
+    def __init__(
+        self, model: nn.Module, spec: BackboneSpec, fast: bool = True,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model, self._fast = model.to(self._device), fast
+        self._autocast = None if spec.extract_autocast == "float32" else getattr(
+            torch, spec.extract_autocast)
+        self._notice = on_notice or _warn
+        self._run: Halving | None = None
+
+    @property
+    def cut(self) -> int:
+        """How many passes did not fit into memory and were run in parts."""
+        return self._run.cut if self._run is not None else 0
+
+    def begin(self, clip: dict[str, Any]) -> None:
+        """Decides how to run the model, by the shape of the first clip of an extraction."""
+        if self._run is None:
+            run = recognizer(self._model, tuple(self._inputs([clip]).shape[1:]), self._fast)
+            self._run = Halving(run, self._device, self._notice)
+
+    def __call__(self, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
+        """Float32 ``[N, D]`` and ``[N, S]`` of clips of one shape, in one pass."""
+        assert self._run is not None, "begin first"
+        with exact(self._device, self._autocast):
+            f_x, logits = (
+                part.view(len(clips), -1, part.shape[1]).mean(dim=1).numpy()
+                for part in self._run(self._inputs(clips))
+            )
+        return f_x, logits
+
+    def _inputs(self, clips: Clips) -> torch.Tensor:
+        return self._model.data_preprocessor(pseudo_collate(clips), training=False)["inputs"]
+
+
+def clips_of(spec: BackboneSpec, store: SequenceStore, rows: np.ndarray) -> StoreClips:
+    """The clips of an extraction; each is used once."""
+    return StoreClips(store, rows, np.full(len(rows), -1), spec.prepare, spec.test_pipeline,
+                      hold=False)
+
+
+def require_finite(f_x: np.ndarray, store: SequenceStore, rows: np.ndarray) -> None:
+    """Checks the features of all rows, ``[N, D]``.
+
+    Raises:
+        BadInput: One is not finite; the message names its clip.
+    """
     bad = np.flatnonzero(~np.isfinite(f_x).all(axis=1))
     if len(bad):
         raise BadInput(f"clip {store.sample_id[rows[bad[0]]]!r} gives non-finite features "
                        f"({len(bad)} clips in all); look at its coordinates in {store.path}")
-    return f_x, scores
 
 
-def _batches(
+def _passes(
     dataset: StoreClips, batch_size: int
 ) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
-    """Positions and clips of one shape, as soon as they fill ``batch_size`` sampled clips."""
-    waiting: dict[torch.Size, tuple[list[int], list[dict[str, Any]]]] = {}
+    """Positions and clips of each pass, as soon as it is full."""
+    grouping, waiting = Grouping(batch_size), {}
     for position in range(len(dataset)):
-        clip = dataset[position]
-        shape = clip["inputs"].shape
-        positions, clips = waiting.setdefault(shape, ([], []))
-        positions.append(position)
-        clips.append(clip)
-        # shape[0] counts what was sampled of a recording: twenty crops for PoseC3D.
-        if (len(clips) + 1) * shape[0] > batch_size:
-            yield waiting.pop(shape)
-    yield from waiting.values()
+        waiting[position] = dataset[position]
+        full = grouping.add(position, tuple(waiting[position]["inputs"].shape))
+        if full is not None:
+            yield full, [waiting.pop(each) for each in full]
+    for positions in grouping.rest():
+        yield positions, [waiting.pop(each) for each in positions]
+
+
+def _warn(notice: str) -> None:
+    warnings.warn(notice, RuntimeWarning, stacklevel=2)

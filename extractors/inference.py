@@ -23,6 +23,7 @@ from mmaction.models.heads import GCNHead
 from torch import nn
 
 from data.errors import BadInput
+from data.memory import out_of_memory
 from extractors.folding import fold, take_input_norm
 from extractors.sharing import in_shares
 
@@ -61,6 +62,8 @@ def recognizer(
         quick = BodyWise(model, chunk)
         difference = _difference(direct, quick, shape, next(model.parameters()).device)
     except (RuntimeError, ValueError, AttributeError, TypeError) as error:
+        if out_of_memory(error):
+            raise  # the direct way needs more still, and has other roundings
         reason = f"it cannot be taken apart ({str(error).splitlines()[0]})"
     else:
         if difference <= TOLERANCE:
@@ -91,7 +94,8 @@ def exact(device: torch.device, autocast: torch.dtype | None = None) -> Iterator
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
         # cuDNN would otherwise round float32 convolutions to TF32.
-        stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
+        stack.enter_context(torch.backends.cudnn.flags(
+            enabled=True, allow_tf32=False, deterministic=torch.backends.cudnn.deterministic))
         stack.enter_context(
             torch.autocast(device.type, autocast, enabled=autocast is not None))
         yield

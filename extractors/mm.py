@@ -12,6 +12,8 @@ from importlib.metadata import version
 
 import numpy as np
 
+from data.machine import machine
+
 
 @cache
 def register() -> None:
@@ -29,6 +31,11 @@ def register() -> None:
         np.Inf = np.inf
 
 
-def software() -> dict[str, str]:
-    """Versions of what f_x depends on."""
+def versions() -> dict[str, str]:
+    """Versions of what weights and f_x depend on."""
     return {name: version(name) for name in ("torch", "mmaction2", "mmengine", "numpy")}
+
+
+def software() -> dict[str, str]:
+    """Everything that weights and f_x depend on besides the config: versions and machine."""
+    return {**versions(), **machine()}

@@ -91,7 +91,8 @@ def build_runner(
         default_hooks={"checkpoint": None, "logger": {"type": "LoggerHook", "interval": 50}},
         custom_hooks=[EpochHook(spec.seed, checkpoints, on_epoch)],
         visualizer=_visualizer(spec.vis_backends),
-        randomness={"seed": spec.seed},
+        randomness={"seed": spec.seed,
+                    "deterministic": torch.are_deterministic_algorithms_enabled()},
         launcher="pytorch" if joined() else "none",  # whichever it was, it is done
         default_scope="mmaction",
         experiment_name=f"{spec.name}-{folder.name}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +15,10 @@ import torch
 
 from data.errors import BadConfig, PipelineError
 from data.files import atomic_path, digest_file, write_json
+from data.memory import memory_in_one_line
 from data.store import SequenceStore
 from extractors.distributed import barrier, is_main, world_size
+from extractors.mm import software
 from extractors.runner import (
     EpochProgress,
     QuietRunner,
@@ -75,7 +79,7 @@ def train_backbone(
 
     Raises:
         BadConfig: The model, a transform or the optimizer cannot be built.
-        PipelineError: A loss or a weight is not finite.
+        PipelineError: A loss or a weight is not finite, or a batch does not fit into memory.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +99,8 @@ def train_backbone(
     newest = newest_whole_checkpoint(checkpoints)
     if newest is not None:
         runner.load_or_resume = lambda: runner.resume(str(newest))  # type: ignore[method-assign]
-    runner.train()
+    with _what_to_set(spec, checkpoints):
+        runner.train()
     if is_main():
         _write(folder, runner, spec, digest, classes)
         _clear(folder, digest)
@@ -105,6 +110,30 @@ def train_backbone(
         raise PipelineError(f"{folder}: the trained weights cannot be read back; all processes "
                             "have to see the same files")
     return trained
+
+
+@contextmanager
+def _what_to_set(spec: BackboneSpec, checkpoints: Path) -> Iterator[None]:
+    """Says what to do about what a training cannot do here.
+
+    A batch in halves would be another training: each half is normalized by its own
+    statistics. So that is for the user to choose.
+    """
+    kept = f"checkpoints of good epochs are kept in {checkpoints}"
+    try:
+        with memory_in_one_line(
+            f"backbone training: a batch of {spec.batch_size} clips",
+            "free some and give the same command again, it goes on; or set backbone.batch_size "
+            f"to {max(1, spec.batch_size // 2)} and, for steps over as many clips, "
+            "backbone.optim_wrapper.accumulative_counts to 2, which is another training with a "
+            f"name of its own. For this one {kept}",
+        ):
+            yield
+    except RuntimeError as error:
+        if "does not have a deterministic implementation" not in str(error):
+            raise
+        raise PipelineError(f"--deterministic: {str(error).splitlines()[0]} Train without it, or "
+                            f"take another model; {kept}") from None
 
 
 def _write(
@@ -118,7 +147,7 @@ def _write(
     write_json(summary, {
         "digest": digest, "name": spec.name, "classes": list(classes),
         "weights_sha256": digest_file(weights), "history": runner.epoch_history,
-        "processes": world_size(), "ran_on": where(spec),
+        "processes": world_size(), "ran_on": where(spec), "software": software(),
     })
 
 

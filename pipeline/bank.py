@@ -167,6 +167,15 @@ def trained_digest(folder: Path) -> str | None:
         return None
 
 
+def trained_with(folder: Path) -> dict[str, str]:
+    """Versions and machine of a backbone, as far as it says."""
+    try:
+        content = json.loads((folder / "backbone.json").read_text(encoding="utf-8"))
+        return dict(content["software"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _source(dataset: DatasetConfig, raw: Sequence[str | Path]) -> dict[str, Any]:
     reading = {
         "dataset": dataset.name, "class_names": list(class_names(dataset.name)),

@@ -8,6 +8,7 @@ from typing import Any
 
 from data.caches import TEST, SkeletonFeatures
 from data.files import digest_json
+from data.machine import machine
 from pipeline.results import (
     Backbone,
     CacheDigests,
@@ -88,7 +89,8 @@ def make_record(
         config=config,
         config_digest=digest_json(config),
         cache_digests=digests,
-        software={name: version(name) for name in ("torch", "numpy", "scikit-learn", "h5py")},
+        software={**{name: version(name) for name in ("torch", "numpy", "scikit-learn", "h5py")},
+                  **machine()},
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         duration_seconds=round(seconds, 3),
     )

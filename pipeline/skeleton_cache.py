@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from data.caches import (
-    IDENTITY,
-    SkeletonFeatures,
-    read_skeleton_features,
-    write_skeleton_features,
-)
+from data.caches import read_skeleton_features, write_skeleton_features
 from data.errors import BadCache
 from data.files import digest_file, digest_json
 from data.phases import Phase
-from data.splits import ClassSplit
-from data.store import SequenceStore
 from extractors.distributed import agreed, barrier, is_main
-from pipeline.bank import Bank, trained_digest
+from extractors.shard_files import drop_shards
+from pipeline.bank import Bank, trained_digest, trained_with
 from pipeline.config import Experiment
+from pipeline.determinism import remark_on_kept
+from pipeline.extraction import Plan, of_given_weights, of_trained
 from pipeline.progress import bar, say
 from pipeline.workdir import WorkDir, write_pointer
 
 if TYPE_CHECKING:
-    from extractors.spec import BackboneSpec
     from extractors.training import TrainedBackbone
+
+__all__ = [
+    "F_X", "F_X_MASKED", "MASKING", "Plan", "backbone_digest", "has_current_cache", "is_current",
+    "skeleton_cache", "train",
+]
 
 F_X, F_X_MASKED = "f_x", "f_x_masked"
 
 #: What SMIE's code cuts out of a clip.
 MASKING = {"type": "MaskMotionFrames", "motion_share": 0.3, "random_share": 0.3, "seed": 0}
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What extraction works on, known once the store is there."""
-
-    store: SequenceStore
-    split: ClassSplit
-    phases: tuple[Phase, Phase]
-    calibration_group: str
-    calibration_subjects: tuple[int, ...]
 
 
 def skeleton_cache(
@@ -56,7 +40,7 @@ def skeleton_cache(
     """Writes or keeps the skeleton cache of a phase; trains its backbone if need be.
 
     Where the experiment asks for masked features their cache is written beside it.
-    Of processes that work together the first writes; the others help to train.
+    Of processes that work together the first writes; all train and extract.
 
     Args:
         experiment: Whose cache it is.
@@ -78,17 +62,24 @@ def skeleton_cache(
                       if not is_current(work.skeleton(phase.name, kind), provenance)])
     for kind in wanted:
         if kind not in missing:
-            say(f"kept {work.skeleton(phase.name, kind)}")
+            path = work.skeleton(phase.name, kind)
+            say(f"kept {path}")
+            remark_on_kept(path, lambda path=path: read_skeleton_features(path).software)
     if missing and given is None:
         trained = train(experiment, plan, phase, work, bank)
-    for kind in missing if is_main() else ():
+    for kind in missing:
         path, provenance = work.skeleton(phase.name, kind), wanted[kind]
         if given is not None:
-            features, note = _of_given_weights(experiment, plan, phase, provenance, given)
+            made = of_given_weights(experiment, plan, phase, provenance, path, given)
         else:
-            features, note = _of_trained(experiment, plan, phase, provenance, trained, bank)
-        write_skeleton_features(path, features)
-        say(f"wrote {path}: {features.f_x.shape[0]} x {features.f_x.shape[1]}, {note}")
+            made = of_trained(experiment, plan, phase, provenance, path, trained, bank)
+        if made is not None:
+            features, note = made
+            write_skeleton_features(path, features)
+            say(f"wrote {path}: {features.f_x.shape[0]} x {features.f_x.shape[1]}, {note}")
+    if is_main():
+        for kind in wanted:
+            drop_shards(work.skeleton(phase.name, kind))
     return work.skeleton(phase.name)
 
 
@@ -120,6 +111,8 @@ def train(
         barrier()
         if trained_digest(folder) != digest:
             say(f"training the {phase.name}-phase {spec.name}: {where(spec)}")
+        else:
+            remark_on_kept(folder, lambda: trained_with(folder))
         tell = held.enter_context(bar(f"training {phase.name}-phase {spec.name}"))
         trained = train_backbone(
             spec, plan.store, phase.train, phase.seen_classes, folder,
@@ -155,112 +148,6 @@ def is_current(path: Path, provenance: dict[str, Any]) -> bool:
         return False
 
 
-def _of_trained(
-    experiment: Experiment, plan: Plan, phase: Phase, provenance: dict[str, Any],
-    trained: TrainedBackbone, bank: Bank | None,
-) -> tuple[SkeletonFeatures, str]:
-    note = f"training accuracy {_last_accuracy(trained.history)}"
-    shared = trained.weights.parent / _shared_name(provenance)
-    if bank is not None:
-        found = _shared(shared, plan, phase, trained.weights_sha256)
-        if found is not None:
-            protocol = experiment.dataset.sample_protocol
-            return dataclasses.replace(
-                found, config=provenance, sample_protocol=protocol), f"{note}, features shared"
-    features = _extracted(experiment, plan, phase, provenance, trained.weights,
-                          trained.weights_sha256, len(trained.classes))
-    if bank is not None:
-        write_skeleton_features(shared, features)
-    return features, note
-
-
-def _shared_name(provenance: Mapping[str, Any]) -> str:
-    """Of the features that go with a backbone, by what its digest leaves open."""
-    digest = provenance["phase_digest"]
-    choices = [provenance.get("masking"), provenance["backbone"].get("extract_autocast")]
-    if any(choices):
-        digest = digest_json([digest, *choices])
-    return f"features-{digest[:16]}.h5"
-
-
-def _shared(
-    path: Path, plan: Plan, phase: Phase, weights_sha256: str
-) -> SkeletonFeatures | None:
-    """Features that another experiment had of the same clips from the same weights."""
-    try:
-        found = read_skeleton_features(path)
-    except BadCache:
-        return None
-    same = (
-        found.weights_sha256 == weights_sha256
-        and (found.phase, found.seen_classes) == (phase.name, phase.seen_classes)
-        and found.unseen_classes == phase.unseen_classes
-        and found.sample_id.tolist() == plan.store.sample_id[phase.rows].tolist()
-        and found.subset.tolist() == phase.subset.tolist()
-    )
-    return found if same else None
-
-
-def _of_given_weights(
-    experiment: Experiment, plan: Plan, phase: Phase, provenance: dict[str, Any], given: Path
-) -> tuple[SkeletonFeatures, str]:
-    from extractors.mm import register
-
-    register()
-    from extractors.probe import seen_logits
-    from extractors.weights import head_classes, read_state
-
-    features = _extracted(experiment, plan, phase, provenance, given,
-                          provenance["given_weights"]["sha256"],
-                          head_classes(read_state(given), given))
-    train_rows = np.flatnonzero(np.isin(phase.rows, phase.train))
-    logits, source = seen_logits(features.f_x, features.logits, features.label, train_rows,
-                                 phase.seen_classes, len(plan.store.class_names))
-    features = dataclasses.replace(
-        features, logits=logits, preprocessing={**features.preprocessing, "logits": source})
-    return features, f"given weights {given.name}, logits from the {source}"
-
-
-def _extracted(
-    experiment: Experiment, plan: Plan, phase: Phase, provenance: dict[str, Any],
-    weights: Path, weights_sha256: str, outputs: int,
-) -> SkeletonFeatures:
-    from extractors.features import extract_features, load_model
-    from extractors.mm import software
-
-    spec, rows, store = _spec(experiment, provenance), phase.rows, plan.store
-    model = load_model(spec, weights, outputs)
-    masked = "masked " if "masking" in provenance else ""
-    with bar(f"extracting {masked}{phase.name}-phase features") as tell:
-        f_x, logits = extract_features(model, spec, store, rows, on_progress=tell)
-    return SkeletonFeatures(
-        f_x=f_x, logits=logits, label=store.label[rows], sample_id=store.sample_id[rows],
-        subset=phase.subset,
-        **{name: getattr(store, name)[rows] for name in IDENTITY},
-        dataset=store.dataset, sample_protocol=experiment.dataset.sample_protocol,
-        phase=phase.name, class_names=store.class_names,
-        seen_classes=phase.seen_classes, unseen_classes=phase.unseen_classes,
-        backbone=spec.name, weights_sha256=weights_sha256,
-        preprocessing={"cleaning": store.cleaning, "prepare": spec.prepare,
-                       "test_pipeline": spec.test_pipeline, "logits": "head",
-                       **({"autocast": spec.extract_autocast}
-                          if spec.extract_autocast != "float32" else {})},
-        config=provenance, software=software(),
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    )
-
-
-def _spec(experiment: Experiment, provenance: Mapping[str, Any]) -> BackboneSpec:
-    """How features are extracted."""
-    from extractors.spec import BackboneSpec
-
-    spec = BackboneSpec(**experiment.backbone.model_dump())
-    if "masking" not in provenance:
-        return spec
-    return dataclasses.replace(
-        spec, test_pipeline=[dict(provenance["masking"]), *spec.test_pipeline])
-
-
 def _wanted(
     experiment: Experiment, plan: Plan, phase: Phase, given: Path | None = None
 ) -> dict[str, dict[str, Any]]:
@@ -287,8 +174,3 @@ def _provenance(experiment: Experiment, plan: Plan, phase: Phase) -> dict[str, A
             plan.store.sample_id[phase.rows].tolist(), phase.subset.tolist(),
         ]),
     }
-
-
-def _last_accuracy(history: Sequence[dict[str, float]]) -> str:
-    accuracy = history[-1].get("top1_acc") if history else None
-    return "unknown" if accuracy is None else f"{accuracy:.1%}"

@@ -66,7 +66,8 @@ def text_cache(names: Sequence[str], config: TextConfig, path: Path) -> Path:
         if key not in made:
             made[key] = ENCODERS.build(encoder.name, **encoder.options)
         features.append(embed_classes(made[key], names, own,
-                                      source_name(source.name, source.options), provenance))
+                                      source_name(source.name, source.options), provenance,
+                                      say))
     whole = features[0] if len(features) == 1 else concatenate(features, provenance)
     write_text_features(path, whole)
     say(f"wrote {path}: {whole.f_y.shape[0]} x {whole.f_y.shape[1]}, {whole.encoder}")

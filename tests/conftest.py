@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -83,14 +84,17 @@ def die_before_rename(number):
 gc.collect()
 gc.freeze()  # or each child's first collection copies all of it
 print("ready", flush=True)
-for line in sys.stdin:
-    job = json.loads(line)
+def run(job, number):
     child = os.fork()
     if child == 0:
-        for descriptor, path in enumerate((os.devnull, job["out"], job["err"])):
+        ends = (os.devnull, *(f"{job['to']}/{name}{number or ''}" for name in ("out", "err")))
+        for descriptor, path in enumerate(ends):
             mode = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             os.dup2(os.open(path, mode), descriptor)
-        os.chdir(job["cwd"])
+        os.chdir(job["to"])
+        if job["port"]:
+            os.environ.update(RANK=str(number), LOCAL_RANK=str(number), MASTER_ADDR="127.0.0.1",
+                              WORLD_SIZE=str(job["processes"]), MASTER_PORT=str(job["port"]))
         if job["rename"]:
             die_before_rename(job["rename"])
         sys.argv = ["pipeline", *job["argv"]]
@@ -105,7 +109,12 @@ for line in sys.stdin:
         sys.stdout.flush(), sys.stderr.flush()
         os._exit(code)  # an orderly exit takes torch seconds
     print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    return child
+
+for line in sys.stdin:
+    job = json.loads(line)
+    for child in [run(job, number) for number in range(job["processes"])]:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -131,23 +140,45 @@ class Commands:
 
     def start(self, *argv: Any, die_before_rename: int = 0) -> int:
         """Starts a command and returns its process id; ``wait`` must follow."""
+        return self._start(argv, die_before_rename)[0]
+
+    def start_together(self, processes: int, *argv: Any) -> list[int]:
+        """Starts a command as torchrun does, once for each process; ``wait_together`` follows.
+
+        Nobody ends the others when one has failed, as torchrun would.
+
+        Returns:
+            The process ids, by rank.
+        """
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        return self._start((*argv, "--launcher", "pytorch"), 0, processes, port)
+
+    def wait(self) -> Ended:
+        """Waits for the command started last."""
+        return self.wait_together(1)[0]
+
+    def wait_together(self, processes: int) -> list[Ended]:
+        """Waits for all processes of the command started last."""
+        codes = [int(self._read()) for _ in range(processes)]
+        return [Ended(code, *((self._folder / f"{name}{number or ''}").read_text()
+                              for name in ("out", "err"))) for number, code in enumerate(codes)]
+
+    def _start(
+        self, argv: Sequence[Any], rename: int, processes: int = 1, port: int = 0
+    ) -> list[int]:
         # Not before now: what else needs a while can be done in the meantime.
         self._ready = self._ready or self._read() == "ready"
         assert self._ready, "the command server did not start"
-        job = {"argv": [str(a) for a in argv], "cwd": str(self._folder),
-               "out": str(self._folder / "out"), "err": str(self._folder / "err"),
-               "rename": die_before_rename}
+        job = {"argv": [str(a) for a in argv], "to": str(self._folder), "rename": rename,
+               "processes": processes, "port": port}
         for name in ("out", "err"):
             (self._folder / name).write_text("")
         assert self._server.stdin is not None
         self._server.stdin.write(json.dumps(job) + "\n")
         self._server.stdin.flush()
-        return int(self._read())
-
-    def wait(self) -> Ended:
-        """Waits for the command started last."""
-        code = int(self._read())
-        return Ended(code, *((self._folder / name).read_text() for name in ("out", "err")))
+        return [int(self._read()) for _ in range(processes)]
 
     def run(self, *argv: Any, die_before_rename: int = 0) -> Ended:
         """Runs a command to its end."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from data.caches import TextFeatures
-from data.errors import BadInput
+from data.errors import BadInput, PipelineError
+from data.machine import machine
+from data.memory import out_of_memory
 from extractors.text.encoders import ENCODERS, TextEncoder, known_revision
 from extractors.text.sources import class_texts
 
@@ -27,8 +31,12 @@ def embed_classes(
     texts: list[list[str]],
     source: str,
     config: Any = None,
+    on_notice: Callable[[str], None] = warnings.warn,
 ) -> TextFeatures:
     """Embeds the texts of each class; several texts of a class are averaged.
+
+    Texts that do not fit into memory together are embedded in halves, which can change
+    f_y by rounding and is noted in ``software``.
 
     Args:
         encoder: From ``ENCODERS``.
@@ -36,12 +44,21 @@ def embed_classes(
         texts: ``[C][K]``, from ``class_texts``.
         source: The texts' source, for the cache.
         config: JSON value for the cache: what encoder and source were made with.
+        on_notice: Gets a line each time that fewer texts are tried.
 
     Returns:
         Features with ``f_y`` of shape ``[C, D]`` and the exact strings.
+
+    Raises:
+        PipelineError: A single text does not fit into memory.
     """
     flat = [text for own in texts for text in own]
-    vectors = encoder.encode(flat)
+    parts = _encoded(encoder, flat, on_notice)
+    software = {name: version(name) for name in (
+        "torch", "sentence-transformers", "open_clip_torch", "numpy")} | machine()
+    if len(parts) > 1:
+        software["out_of_memory"] = f"{len(flat)} texts were embedded in {len(parts)} parts"
+    vectors = np.concatenate(parts)
     vectors = vectors.reshape(len(texts), -1, vectors.shape[1])
     strings = np.asarray(texts)
     return TextFeatures(
@@ -52,7 +69,26 @@ def embed_classes(
         encoder_revision=encoder.revision,
         text_source=source,
         config=config or {},
+        software=software,
     )
+
+
+def _encoded(
+    encoder: TextEncoder, texts: Sequence[str], on_notice: Callable[[str], None]
+) -> list[np.ndarray]:
+    try:
+        return [encoder.encode(texts)]
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, PipelineError) or not out_of_memory(error):
+            raise
+    if len(texts) == 1:
+        raise PipelineError(f"{encoder.name}: the text {texts[0][:60]!r} alone does not fit into "
+                            "memory; free some, or take a smaller encoder (class_text.encoder)")
+    half = len(texts) // 2
+    on_notice(f"{encoder.name}: {len(texts)} texts do not fit into memory at once; they are "
+              "embedded in halves, which can change f_y by rounding and is noted in the cache")
+    return [part for own in (texts[:half], texts[half:])
+            for part in _encoded(encoder, own, on_notice)]
 
 
 def concatenate(parts: Sequence[TextFeatures], config: Any = None) -> TextFeatures:
@@ -88,4 +124,5 @@ def concatenate(parts: Sequence[TextFeatures], config: Any = None) -> TextFeatur
         encoder_revision=JOIN.join(part.encoder_revision for part in parts),
         text_source=JOIN.join(part.text_source for part in parts),
         config=config or {},
+        software={name: value for part in parts for name, value in part.software.items()},
     )

@@ -48,6 +48,8 @@ WorkDirOption = Annotated[Optional[Path], typer.Option(
     help="Where everything is kept [default: work_dirs/EXPERIMENT].")]
 Options = Annotated[Optional[list[str]], typer.Option(
     "--cfg-options", metavar="KEY=VALUE", help="Override a config value; may be repeated.")]
+Deterministic = Annotated[bool, typer.Option("--deterministic", help=(
+    "Compute on a GPU with algorithms that give the same bits each time; they can be slower."))]
 TableName = Annotated[str, typer.Argument(
     metavar="TABLE", autocompletion=beginning(table_names),
     help="Name of a config in configs/tables/, or path to a config file.")]

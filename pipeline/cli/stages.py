@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli.app import app
 from pipeline.cli.options import (
+    Deterministic,
     ExperimentName,
     Options,
     WorkDirOption,
@@ -37,15 +38,16 @@ def extract(
         "Where store and backbones are shared with other experiments [default: work_dirs/bank; "
         "a --work-dir keeps its own]."))] = None,
     launcher: Annotated[str, typer.Option(help=(
-        "What has started several processes of this command, which then train together: "
-        "pytorch (torchrun), slurm (srun) or mpi (mpirun)."))] = "none",
+        "What has started several processes of this command, which then train and extract "
+        "together: pytorch (torchrun), slurm (srun) or mpi (mpirun)."))] = "none",
+    deterministic: Deterministic = False,
 ) -> None:
     """Stage one: train the backbones, embed the texts, cache f_x and f_y."""
     from pipeline.commands.extract import extract as run
     from pipeline.config import load_experiment
 
     run(load_experiment(experiment, cfg_options or ()), raw or (), work_dir, workers,
-        by_phase(weights or ()), bank, launcher)
+        by_phase(weights or ()), bank, launcher, deterministic)
 
 
 @app.command()
@@ -98,13 +100,15 @@ def fit(
     no_models: Annotated[bool, typer.Option("--no-models", help=(
         "Keep results alone; predict needs what was fitted, a few MB a method and seed."))] = False,
     cfg_options: Options = None,
+    deterministic: Deterministic = False,
 ) -> None:
     """Stage two: fit methods and their gates on the caches, evaluate, write results."""
     from pipeline.commands.fit import fit as run
     from pipeline.config import load_experiment
 
     run(load_experiment(experiment, cfg_options or ()), work_dir,
-        None if seeds is None else range(seeds), method or (), gate or (), not no_models)
+        None if seeds is None else range(seeds), method or (), gate or (), not no_models,
+        deterministic)
 
 
 @app.command()

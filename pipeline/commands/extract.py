@@ -20,6 +20,7 @@ from data.store import ParseReport, SequenceStore, build_store
 from extractors.distributed import barrier, is_main, together
 from pipeline.bank import Bank, bank_of
 from pipeline.config import DatasetConfig, Experiment
+from pipeline.determinism import use_deterministic_algorithms
 from pipeline.progress import bar, quiet, say, table
 from pipeline.skeleton_cache import Plan, skeleton_cache
 from pipeline.text_cache import text_caches
@@ -52,6 +53,7 @@ def extract(
     weights: Mapping[str, str | Path] | None = None,
     bank: str | Path | None = None,
     launcher: str = "none",
+    deterministic: bool = False,
 ) -> Extracted | None:
     """Reads, trains both backbones, embeds the texts, writes the caches.
 
@@ -71,8 +73,9 @@ def extract(
             Default: ``work_dirs/bank``; a ``work_dir`` that is given keeps its
             own unless it was made with a bank.
         launcher: What has started several processes that all call this, of
-            ``extractors.distributed``. They train together; the first does
-            everything else, and it alone returns what there is.
+            ``extractors.distributed``. They train and extract together; the first
+            does everything else, and it alone returns what there is.
+        deterministic: Compute on a GPU so that it repeats itself to the bit.
 
     Raises:
         PipelineError: Something is wrong with the input; one clear line.
@@ -80,6 +83,8 @@ def extract(
     with together(launcher):
         if not is_main():
             quiet()
+        if deterministic:
+            use_deterministic_algorithms()
         return _extract(experiment, raw, work_dir, workers, weights, bank)
 
 

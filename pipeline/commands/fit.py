@@ -9,7 +9,10 @@ from typing import Any
 
 from data.errors import BadConfig, BadInput
 from data.files import digest_json
+from data.memory import memory_in_one_line
+from extractors.distributed import require_alone
 from pipeline.config import Experiment, FitConfig, NamedConfig, load_method, method_names
+from pipeline.determinism import use_deterministic_algorithms
 from pipeline.feature_files import FeatureFiles
 from pipeline.prediction.kept import keep, kept_path, not_kept
 from pipeline.progress import bar, say
@@ -27,6 +30,7 @@ def fit(
     methods: Sequence[str] = (),
     gates: Sequence[str] = (),
     keep_models: bool = True,
+    deterministic: bool = False,
 ) -> list[Path]:
     """Fits and evaluates methods and their gates for each seed.
 
@@ -43,6 +47,8 @@ def fit(
         gates: Registered gates to evaluate beside the experiment's own; "all"
             is every one that works with the method.
         keep_models: Whether to keep what was fitted; a few MB a method and seed.
+        deterministic: Compute on a GPU so that it repeats itself to the bit. The
+            methods of this package compute on the CPU; those of others may not.
 
     Returns:
         The result files.
@@ -50,6 +56,9 @@ def fit(
     Raises:
         PipelineError: Caches are missing or unfit, or a fit fails.
     """
+    require_alone("fit")
+    if deterministic:
+        use_deterministic_algorithms()
     work = WorkDir.of(experiment.name, work_dir)
     seeds = list(range(experiment.fit.seeds)) if seeds is None else list(seeds)
     chosen = [_Fit(config) for config in _configs(experiment, methods, gates)]
@@ -157,7 +166,11 @@ def _fit_seed(
         return list(paths.values())
     fitted: list[Any] = []
     started = time.perf_counter()
-    with bar(f"fitting {what.method_name}, seed {seed}") as tell:
+    work_now = f"fitting {what.method_name}, seed {seed}"
+    with bar(work_now) as tell, memory_in_one_line(
+        work_now, "free some and give the same command again, it goes on; or set a smaller "
+        "fit.method.options.batch_size or model, which is another fit",
+    ):
         evaluations = what.evaluate(files, wanted, seed, tell, fitted.append)
     seconds = time.perf_counter() - started
     for key in missing:

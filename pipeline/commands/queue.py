@@ -15,6 +15,7 @@ from data.errors import BadCache, BadInput, PipelineError, interrupt_behind
 from data.files import write_json
 from data.registry import nearest
 from data.store import SequenceStore
+from extractors.distributed import require_alone
 from pipeline.bank import Bank
 from pipeline.commands.extract import extract, make_plan, open_store, point_to_store, resolve_split
 from pipeline.config import Experiment
@@ -67,6 +68,7 @@ def queue(
     Raises:
         BadInput: Two experiments have one name, or nobody needs a data set of ``raw``.
     """
+    require_alone("queue")
     raw = dict(raw or {})
     _check(experiments, raw)
     shared = Bank(Path(bank) if bank is not None else Path(work_dirs) / "bank")

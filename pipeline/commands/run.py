@@ -9,6 +9,7 @@ from typing import Any
 
 from data.errors import PipelineError
 from data.files import write_json
+from extractors.distributed import require_alone
 from pipeline.commands.fit import fit
 from pipeline.commands.plan import Raw, check_raw
 from pipeline.commands.queue import Attempt, queue
@@ -68,6 +69,7 @@ def run(
     Raises:
         BadInput: Nobody needs a data set of ``raw``, or two fits would write one result.
     """
+    require_alone("run")
     root, raw = Path(work_dirs), dict(raw or {})
     check_raw(table, raw)
     works = {entry.experiment.name: WorkDir(root / entry.experiment.name)

@@ -87,6 +87,7 @@ def describe_text(path: Path) -> dict[str, Any]:
         "most_alike": _most_alike(found.f_y, found.class_names),
         "statistics": _statistics(found.f_y),
         "config": found.config,
+        **({"software": dict(found.software)} if found.software else {}),
         "checks": [{"check": check, "passed": True} for check in (
             "one row a class", "f_y is finite", "every class has a text")],
     }

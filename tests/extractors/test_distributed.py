@@ -1,4 +1,4 @@
-"""Processes that train together: launched by torchrun, over gloo on the CPU."""
+"""Processes that train and extract together, over gloo on the CPU, as torchrun starts them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,86 +16,222 @@ import pytest
 import torch
 
 from data.errors import BadConfig
-from data.store import SequenceStore
+from data.readers.base import Entry, Reader, Scan
+from data.skeleton import NTU_RGBD
+from data.store import SequenceStore, build_store
 from extractors import distributed
 from extractors.dataset import EpochBatches, EpochSampler
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What each of the processes runs; it notes which clips it trained on.
+# What each of the processes runs; it notes which clips it used. At last the second dies.
+# They are copies of one that has imported everything; a torchrun is in tests/pipeline.
 WORKER = """
-import json, sys
+import json, os, signal, socket, sys
 from pathlib import Path
-from extractors.distributed import launch, leave, rank
+from extractors.distributed import launch, rank
 from extractors.mm import register
-launch("pytorch")
 register()
 import numpy as np
 from data.store import SequenceStore
-import extractors.dataset
+import extractors.dataset, extractors.shards
+from extractors.features import load_model
 from extractors.training import BackboneSpec, train_backbone
 
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    os.environ.update(WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
+                      MASTER_PORT=str(free.getsockname()[1]))
+children = []
+for number in range(2):
+    os.environ.update(RANK=str(number), LOCAL_RANK=str(number))
+    children.append(os.fork())
+    if children[-1] == 0:
+        break
+else:
+    print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+    sys.exit()
+launch("pytorch")
 job = json.loads(Path(sys.argv[1]).read_text())
 used = []
 get = extractors.dataset.StoreClips.__getitem__
 def noted(self, key):
-    used.append([int(part) for part in key])
+    used.append([int(part) for part in key] if isinstance(key, tuple) else int(key))
     return get(self, key)
 extractors.dataset.StoreClips.__getitem__ = noted
-told = []
+told, report = [], {}
+spec, folder = BackboneSpec(**job["spec"]), Path(job["folder"])
 trained = train_backbone(
-    BackboneSpec(**job["spec"]), SequenceStore(job["store"]), np.array(job["rows"]), (0, 2),
-    job["folder"], lambda done, total, losses: told.append(done))
-Path(f"{sys.argv[1]}.{rank()}").write_text(json.dumps(
-    {"used": used, "told": told, "sha256": trained.weights_sha256, "history": trained.history}))
-leave()
+    spec, SequenceStore(job["store"]), np.array(job["rows"]), (0, 2),
+    folder, lambda done, total, losses: told.append(done))
+report["training"] = {"used": list(used), "told": list(told), "sha256": trained.weights_sha256,
+                      "history": trained.history}
+
+def extract(name, store, pipeline, prepare=spec.prepare):
+    used.clear(), told.clear()
+    own = BackboneSpec(**{**job["spec"], "test_pipeline": pipeline, "prepare": prepare})
+    store = SequenceStore(store)
+    found = extractors.shards.extract_together(
+        load_model(own, trained.weights, 2), own, store, np.arange(len(store)),
+        folder.parent / name, 2, lambda done, total: told.append([done, total]))
+    report[name] = {"used": list(used), "told": list(told), "none": found is None}
+    Path(f"{sys.argv[1]}.{rank()}").write_text(json.dumps(report))
+    if found is not None:
+        np.savez(folder.parent / f"{name}.npz", f_x=found.f_x, logits=found.logits)
+
+extract("sampled", job["store"], spec.test_pipeline)
+extract("whole", job["store"], job["pack"])
+extract("surprising", job["holey"], job["pack"], job["gapless"])
+write = extractors.shards.write_shard
+def die(path, shard):
+    write(path, shard)
+    if rank() == 1 and len(list(path.parent.glob("*.npz"))) >= 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+extractors.shards.write_shard = die
+extract("cut-short", job["store"], job["pack"])
 """
 
+PACK = [{"type": "PoseDecode"}, {"type": "FormatGCNInput", "num_person": 1},
+        {"type": "PackActionInputs"}]
+# So that clips with as many frames are not of one length any more.
+GAPLESS = [{"type": "PreNormalize3D"}]
 
-@pytest.fixture
+
+class Holey(Reader):
+    """Clips of 14 frames, up to 3 of which are empty."""
+
+    dataset, layout = "holey", NTU_RGBD
+
+    def scan(self) -> Scan:
+        return Scan([Entry(f"clip{i:02d}", i % 3, str(self.sources[0])) for i in range(17)])
+
+    def read(self, entry: Entry) -> np.ndarray:
+        number = int(entry.sample_id[4:])
+        clip = np.random.default_rng(number).normal(size=(1, 14, 25, 3)).astype(np.float32)
+        clip[:, 2:2 + (number * 7 + number // 5) % 4] = 0
+        return clip
+
+
+@dataclass(frozen=True)
+class Together:
+    """What two processes did and left in a folder."""
+
+    spec: Any
+    holey: SequenceStore
+    folder: Path
+    reports: list[dict[str, Any]]
+
+    def arrays(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        with np.load(self.folder / f"{name}.npz") as content:
+            return content["f_x"], content["logits"]
+
+
+@pytest.fixture(scope="module")
 def together(
-    make_spec: Callable[..., Any], store: SequenceStore, rows: np.ndarray, tmp_path: Path
-) -> Callable[..., Any]:
-    """Trains with two processes and returns what each has to say."""
-
-    def run(**changes: Any) -> list[dict[str, Any]]:
-        spec, job = make_spec(**changes), tmp_path / "job.json"
-        job.write_text(json.dumps({
-            "spec": asdict(spec), "store": str(store.path), "rows": rows.tolist(),
-            "folder": str(tmp_path / "backbone")}))
-        (tmp_path / "worker.py").write_text(WORKER)
-        ended = subprocess.run(
-            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-             str(tmp_path / "worker.py"), str(job)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True,
-            text=True, timeout=300,
-        )
-        assert ended.returncode == 0, ended.stderr[-3000:]
-        return [json.loads(Path(f"{job}.{rank}").read_text()) for rank in range(2)]
-
-    return run
-
-
-def test_two_processes_train_one_backbone(
-    together: Callable[..., Any], rows: np.ndarray, tmp_path: Path
-) -> None:
+    make_spec: Callable[..., Any], store: SequenceStore, rows: np.ndarray,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Together:
+    """Two processes, the second of which dies in the last of four extractions."""
+    folder = tmp_path_factory.mktemp("together")
+    (folder / "raw").touch()
+    build_store(Holey([folder / "raw"]), folder / "holey.h5", ("a", "b", "c"))
     # 12 clips in steps of 5: the processes have 3 and 2 of each, and of the last two 1 and 1.
-    first, second = together(epochs=2, batch_size=5)
+    spec, job = make_spec(epochs=2, batch_size=5), folder / "job.json"
+    job.write_text(json.dumps({
+        "spec": asdict(spec), "store": str(store.path), "holey": str(folder / "holey.h5"),
+        "rows": rows.tolist(), "folder": str(folder / "backbone"), "pack": PACK,
+        "gapless": GAPLESS}))
+    (folder / "worker.py").write_text(WORKER)
+    ended = subprocess.run(
+        [sys.executable, str(folder / "worker.py"), str(job)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=folder, capture_output=True,
+        text=True, timeout=300, check=False,
+    )
+    # The first ends too: it sees that it is alone.
+    assert ended.stdout.splitlines()[-1] == "[1, -9]", ended.stderr[-3000:]
+    reports = [json.loads(Path(f"{job}.{rank}").read_text()) for rank in range(2)]
+    return Together(spec, SequenceStore(folder / "holey.h5"), folder, reports)
+
+
+def test_two_processes_train_one_backbone(together: Together, rows: np.ndarray) -> None:
+    first, second = (report["training"] for report in together.reports)
     for epoch in range(2):
         parts = [[clip for e, clip in told["used"] if e == epoch] for told in (first, second)]
         assert [len(part) for part in parts] == [7, 5]
         assert sorted(parts[0] + parts[1]) == list(range(len(rows)))
     assert first["told"] == [1, 2] and second["told"] == []
     assert first["history"] == second["history"] and len(first["history"]) == 2
-    folder = tmp_path / "backbone"
+    folder = together.folder / "backbone"
     assert {path.name for path in folder.iterdir()} == {"weights.pth", "backbone.json", "logs"}
     assert len(list((folder / "logs").glob("*/*.log"))) == 1
     summary = json.loads((folder / "backbone.json").read_text())
     assert summary["processes"] == 2
+    assert {"torch", "mmaction2", "cpu", "threads"} <= set(summary["software"])
     assert first["sha256"] == second["sha256"] == summary["weights_sha256"]
     state = torch.load(folder / "weights.pth", weights_only=True)
     assert all(torch.isfinite(value).all() for value in state.values())
     assert not any(name.startswith("module.") for name in state)
+
+
+def extracted_alone(
+    together: Together, store: SequenceStore, **changes: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    from extractors.features import extract_features, load_model
+
+    spec = replace(together.spec, **changes)
+    model = load_model(spec, together.folder / "backbone" / "weights.pth", 2)
+    return extract_features(model, spec, store, np.arange(len(store)), 2)
+
+
+@pytest.mark.parametrize(("name", "changes"), [
+    ("sampled", {}), ("whole", {"test_pipeline": PACK}),
+    ("surprising", {"test_pipeline": PACK, "prepare": GAPLESS}),
+])
+def test_features_by_two_processes_are_those_of_one(
+    together: Together, store: SequenceStore, name: str, changes: dict[str, Any]
+) -> None:
+    own = together.holey if name == "surprising" else store
+    for ours, theirs in zip(together.arrays(name), extracted_alone(together, own, **changes)):
+        assert ours.dtype == theirs.dtype == np.float32 and np.array_equal(ours, theirs)
+    first, second = (report[name] for report in together.reports)
+    assert (first["none"], second["none"]) == (False, True)
+    assert set(first["used"]) | set(second["used"]) == set(range(len(own)))
+    done = [done for done, total in first["told"]]
+    assert done == sorted(done) and first["told"][-1] == [len(own)] * 2 and not second["told"]
+    # Both look at one clip of each size and the first of all; the others are transformed by one.
+    sizes = len(set(zip(own.num_bodies.tolist(), own.num_frames.tolist())))
+    transformed = len(first["used"]) + len(second["used"])
+    if name != "surprising":
+        assert transformed == len(own) + 2 * (sizes + 1)
+    else:  # lengths are not what they seemed: each clip is looked at once more
+        assert sizes == 1 and transformed > 2 * len(own) + 2 * (sizes + 2)
+
+
+def test_what_two_had_finished_when_one_died_is_used_by_the_next(
+    together: Together, store: SequenceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from extractors import dataset
+    from extractors.features import load_model
+    from extractors.shards import extract_together
+
+    folder = together.folder / "cut-short"
+    left = list(folder.glob("*.npz"))
+    assert len(left) >= 3 and not (together.folder / "cut-short.npz").exists()
+    left[0].write_bytes(left[0].read_bytes()[:100])  # damaged: it is made again
+    finished = {position for path in left[1:] for position in np.load(path)["positions"].tolist()}
+    used = []
+    get = dataset.StoreClips.__getitem__
+    monkeypatch.setattr(dataset.StoreClips, "__getitem__",
+                        lambda self, key: (used.append(key), get(self, key))[1])
+    spec = replace(together.spec, test_pipeline=PACK)
+    model = load_model(spec, together.folder / "backbone" / "weights.pth", 2)
+    found = extract_together(model, spec, store, np.arange(len(store)), folder, 2)
+    assert found is not None and found.cut == 0
+    looked_at = {store.num_frames.tolist().index(size) for size in store.num_frames}
+    assert set(used) >= set(range(len(store))) - finished
+    assert not (set(used) - looked_at) & finished
+    f_x, logits = extracted_alone(together, store, test_pipeline=PACK)
+    assert np.array_equal(found.f_x, f_x) and np.array_equal(found.logits, logits)
 
 
 @pytest.mark.parametrize("length", [2, 5, 12, 13, 16, 17])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.errors import BadConfig, MissingModel
+from data.errors import BadConfig, MissingModel, PipelineError
 from extractors.text import ENCODERS, class_texts, embed_classes
 from extractors.text.encoders import CLIP, SentenceBERT
 
@@ -186,3 +186,33 @@ def test_a_template_without_a_place_for_the_name_is_refused() -> None:
         class_texts("template", ["wave"], templates=["a person"])
     with pytest.raises(BadConfig, match="tempaltes"):
         class_texts("template", ["wave"], tempaltes=["{}"])
+
+
+@pytest.mark.parametrize(("most", "parts"), [(9, 1), (4, 2), (3, 2), (2, 3), (1, 5)])
+def test_texts_that_do_not_fit_together_are_embedded_in_halves(most: int, parts: int) -> None:
+    class Small:
+        name, revision = "small", "1"
+
+        def encode(self, texts: Any) -> np.ndarray:
+            if len(texts) > most:
+                raise RuntimeError("[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: "
+                                   "can't allocate memory: you tried to allocate 99 bytes.")
+            return np.array([[len(text), 1] for text in texts], np.float32)
+
+    names, said = ["a", "bb", "ccc", "dddd", "eeeee"], []
+    features = embed_classes(Small(), names, [[n] for n in names], "label", None, said.append)
+    assert features.f_y.tolist() == [[n, 1] for n in range(1, 6)]
+    noted = features.software.get("out_of_memory")
+    assert noted == (None if parts == 1 else f"5 texts were embedded in {parts} parts")
+    assert len(said) == parts - 1 and {"torch", "cpu"} <= set(features.software)
+
+
+def test_a_text_that_does_not_fit_at_all_is_one_line() -> None:
+    class None_:
+        name, revision = "none", "1"
+
+        def encode(self, texts: Any) -> np.ndarray:
+            raise MemoryError
+
+    with pytest.raises(PipelineError, match="none: the text 'wave' alone does not fit"):
+        embed_classes(None_(), ["wave", "sit"], [["wave"], ["sit"]], "label", None, str)

@@ -94,6 +94,45 @@ def test_a_stopped_training_ends_bit_for_bit_like_an_undisturbed_one(
     assert not checkpoints(tmp_path)
 
 
+def test_a_batch_that_does_not_fit_is_one_line_and_the_training_goes_on_later(
+    train: Callable[..., Any], trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from mmaction.models.heads import GCNHead
+
+    loss, calls = GCNHead.loss, []
+
+    def runs_out(self: Any, *arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 5:  # in the second of four epochs, of three batches each
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore")
+        return loss(self, *arguments, **options)
+
+    monkeypatch.setattr(GCNHead, "loss", runs_out)
+    with pytest.raises(PipelineError, match=(
+            r"a batch of 4 clips does not fit into memory \(CUDA out of memory.*batch_size to 2 "
+            r".*accumulative_counts to 2.*kept in .*checkpoints-")) as caught:
+        train()
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in checkpoints(tmp_path)] == ["epoch_1.pth"]
+    again, epochs = train()
+    assert epochs == [2, 3, 4] and same(again, trained)
+
+
+def test_an_operation_that_cannot_repeat_itself_is_one_line(
+    train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmaction.models.heads import GCNHead
+
+    def refused(self: Any, *arguments: Any, **options: Any) -> Any:
+        raise RuntimeError("grid_sampler_2d_backward_cuda does not have a deterministic "
+                           "implementation, but you set ...")
+
+    monkeypatch.setattr(GCNHead, "loss", refused)
+    with pytest.raises(PipelineError, match="^--deterministic: grid_sampler_2d_backward_cuda"):
+        train()
+
+
 def heatmap_steps(**sampling: Any) -> list[dict[str, Any]]:
     return [
         {"type": "OrthographicView"}, {"type": "UniformSampleFrames", "clip_len": 4, **sampling},

@@ -1,14 +1,16 @@
 """The public contract of f_x and f_y: HDF5 files that say what they are.
 
 ``format_version`` grows when a reader of the older version would misunderstand
-a file. See the README for the layout and a five-line h5py example.
+a file. See docs/caches.md for the layout and a five-line h5py example. Files are
+sealed (``data.seal``); those of other makers need not be.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ import numpy as np
 
 from data.errors import BadCache
 from data.files import atomic_path
+from data.limits import own_dataset, read_strings
+from data.seal import open_hdf5, sealed_file
 
 SKELETON_FORMAT = "zsl-skeleton-features"
 TEXT_FORMAT = "zsl-text-features"
@@ -124,7 +128,7 @@ def write_skeleton_features(path: str | os.PathLike[str], features: SkeletonFeat
         BadCache: They break the contract; nothing is written.
     """
     check_skeleton_features(features, "skeleton features to be written")
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, sealed_file(temporary) as file:
         file["f_x"] = features.f_x.astype(np.float32, copy=False)
         file["logits"] = features.logits.astype(np.float32, copy=False)
         file["label"] = features.label.astype(np.int64, copy=False)
@@ -151,7 +155,7 @@ def write_text_features(path: str | os.PathLike[str], features: TextFeatures) ->
         BadCache: They break the contract; nothing is written.
     """
     check_text_features(features, "text features to be written")
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, sealed_file(temporary) as file:
         file["f_y"] = features.f_y.astype(np.float32, copy=False)
         file.create_dataset("text", data=np.asarray(features.text, dtype=object), dtype=_TEXT)
         file.attrs["format"] = TEXT_FORMAT
@@ -311,35 +315,30 @@ def _require_finite(array: np.ndarray, where: str, name: str) -> None:
         f"{int(np.argwhere(~finite)[0][0])}"))
 
 
-def _open(path: str | os.PathLike[str], expected: str) -> h5py.File:
+@contextlib.contextmanager
+def _open(path: str | os.PathLike[str], expected: str) -> Iterator[h5py.File]:
     if not Path(path).is_file():
         raise BadCache(f"{path}: no such file; `pipeline extract` writes it")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise BadCache(f"{path}: not a readable HDF5 file ({error}); delete it and extract again") from None
-    try:
+    with open_hdf5(path) as file:
         found = _string(path, file, "format")
         _require(found == expected, str(path), f"format is {found!r}, expected {expected!r}")
         version = file.attrs.get("format_version")
         _require(version is not None and int(version) == FORMAT_VERSION, str(path),
                  f"format_version is {version}, this release reads {FORMAT_VERSION}")
-    except BaseException:
-        file.close()
-        raise
-    return file
+        yield file
 
 
 def _dataset(path: Any, file: h5py.File, name: str, kind: str, dims: int | None) -> np.ndarray:
-    item = file.get(name)
-    _require(isinstance(item, h5py.Dataset), str(path), f"dataset /{name} is missing")
+    item = own_dataset(file, name, path)
+    if item is None:
+        raise BadCache(f"{path}: dataset /{name} is missing")
     _require(dims is None or item.ndim == dims, str(path),
              f"/{name} has {item.ndim} dimensions, expected {dims}")
     try:
         if kind == "s":
             _require(h5py.check_string_dtype(item.dtype) is not None, str(path),
                      f"/{name} is {item.dtype}, expected UTF-8 strings")
-            return np.asarray(item.asstr()[()], dtype=object).astype(str)
+            return read_strings(item, name, path)
         _require(item.dtype.kind == kind, str(path),
                  f"/{name} is {item.dtype}, expected {'float' if kind == 'f' else 'integer'}")
         return item[()]

@@ -4,6 +4,12 @@ Layout: ``/keypoint`` float32 ``[R, V, 3]`` holds one row per body and frame,
 clip after clip, within a clip body after body; ``/offset`` int64 ``[N + 1]``
 bounds the clips' rows and ``/num_bodies`` int16 ``[N]`` shapes them back to
 ``[M, T, V, 3]``. Identity as in the feature caches.
+
+A store can be too large to be read whole each time it is opened, so it is not
+sealed as the caches are (``data.seal``): ``/crc32`` uint32 ``[N]`` holds a checksum
+of each clip's rows, compared whenever the clip is read, and the attribute
+``index_sha256`` one of everything else, compared when the store is opened. Stores
+from before that have neither.
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -25,8 +32,10 @@ from data.bodies import DEFAULT_CLEANING, clean
 from data.caches import IDENTITY
 from data.errors import BadCache, BadInput, ClipError
 from data.files import atomic_path, digest_json, write_json
+from data.limits import own_dataset, read_strings
 from data.readers.base import Entry, Reader, Scan
 from data.skeleton import Clip, layout_of, present
+from data.store_checksums import CLIPS, INDEX, clip_checksums, index_digest
 
 STORE_FORMAT = "zsl-skeleton-store"
 STORE_VERSION = 1
@@ -35,6 +44,8 @@ STORE_VERSION = 1
 SHARD_CLIPS = 512
 
 Progress = Callable[[int, int], None]
+# What damaged files make h5py raise.
+_DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
 
 
 @dataclass
@@ -145,7 +156,9 @@ class SequenceStore:
         try:
             with h5py.File(self.path, "r") as file:
                 self._load_index(file)
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except BadCache:
+            raise
+        except _DAMAGE as error:
             raise BadCache(f"{path}: not a whole sequence store ({error}); delete it and extract "
                            "again") from None
 
@@ -155,13 +168,16 @@ class SequenceStore:
         if int(file.attrs["format_version"]) != STORE_VERSION:
             raise ValueError(f"format_version is {file.attrs['format_version']}, "
                              f"this release reads {STORE_VERSION}")
+        for name in ("keypoint", "offset", "num_bodies", "label", *IDENTITY, "sample_id"):
+            if own_dataset(file, name, self.path) is None:
+                raise ValueError(f"/{name} is missing")
         self.dataset = str(file.attrs["dataset"])
         self.layout = layout_of(json.loads(file.attrs["layout"]))
         self.sample_protocol = str(file.attrs["sample_protocol"])
         self.digest = str(file.attrs["digest"])
         self.cleaning = json.loads(file.attrs["cleaning"])
         self.class_names = tuple(str(name) for name in file.attrs["class_names"])
-        self.sample_id = np.asarray(file["sample_id"].asstr()[()], dtype=object).astype(str)
+        self.sample_id = read_strings(file["sample_id"], "sample_id", self.path)
         self.label = file["label"][()]
         self.num_bodies = file["num_bodies"][()]
         self.offset = file["offset"][()]
@@ -173,6 +189,10 @@ class SequenceStore:
         if self.offset[-1] != len(file["keypoint"]):
             raise ValueError("/offset does not end where /keypoint does")
         self.num_frames = rows // self.num_bodies
+        self._crc32 = file[CLIPS][()] if CLIPS in file else None
+        # Either alone tells that the other is lost.
+        if (INDEX in file.attrs or CLIPS in file) and file.attrs.get(INDEX) != index_digest(file):
+            raise ValueError("its index is not the one that was written")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None, "_owner": -1}
@@ -181,13 +201,31 @@ class SequenceStore:
         return len(self.label)
 
     def keypoint(self, index: int) -> np.ndarray:
-        """Float32 ``[M, T, V, 3]`` of one clip."""
-        if self._owner != os.getpid():
-            # HDF5 handles must not be shared between processes.
-            self._file, self._owner = h5py.File(self.path, "r"), os.getpid()
-        assert self._file is not None
-        rows = self._file["keypoint"][self.offset[index] : self.offset[index + 1]]
+        """Float32 ``[M, T, V, 3]`` of one clip.
+
+        Raises:
+            BadCache: It cannot be read, or is not what was written.
+        """
+        try:
+            if self._owner != os.getpid():
+                # HDF5 handles must not be shared between processes.
+                self._file, self._owner = h5py.File(self.path, "r"), os.getpid()
+            assert self._file is not None
+            rows = self._file["keypoint"][self.offset[index] : self.offset[index + 1]]
+        except _DAMAGE as error:
+            raise self._damaged(index, str(error)) from None
+        if self._crc32 is not None and zlib.crc32(rows) != self._crc32[index]:
+            raise self._damaged(index, "its checksum does not hold")
         return rows.reshape(self.num_bodies[index], -1, *rows.shape[1:])
+
+    def _damaged(self, index: int, reason: str) -> BadCache:
+        return BadCache(f"{self.path}: clip {self.sample_id[index]!r} cannot be read ({reason}); "
+                        "delete the store and extract again")
+
+    @property
+    def has_checksums(self) -> bool:
+        """Whether damage is noticed; stores from before there were checksums have none."""
+        return self._crc32 is not None
 
     def clip(self, index: int) -> Clip:
         """One clip with its identity."""
@@ -305,7 +343,7 @@ def _merge(
     columns: dict[str, list[np.ndarray]] = {
         name: [] for name in ("rows", "num_bodies", "tracked", "sample_id", "label", *IDENTITY)
     }
-    extent = _Extent()
+    extent, checksums = _Extent(), []
     string = h5py.string_dtype("utf-8")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         keypoint: h5py.Dataset | None = None
@@ -317,6 +355,7 @@ def _merge(
                 report.skipped += json.loads(str(shard["skipped"]))
                 report.empty_frames += int(shard["empty_frames"])
             extent.add(block)
+            checksums += clip_checksums(block, columns["rows"][-1])
             if keypoint is None:
                 joints = block.shape[1]
                 keypoint = file.create_dataset(
@@ -337,6 +376,8 @@ def _merge(
         file.attrs.create("class_names", list(class_names), dtype=string)
         for name, value in attributes.items():
             file.attrs[name] = value
+        file[CLIPS] = np.asarray(checksums, np.uint32)
+        file.attrs[INDEX] = index_digest(file)
     frames = merged["rows"] // merged["num_bodies"]
     report.stored = len(frames)
     report.tracked_bodies = _counts(merged["tracked"])

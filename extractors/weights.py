@@ -7,6 +7,7 @@ refused.
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from data.errors import BadInput
+from data.limits import check_archive, room
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
@@ -28,8 +30,11 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
             values and mmengine's own log history.
     """
     try:
+        _check_size(path)
         with torch.serialization.safe_globals(_mmengine_parts()):
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except BadInput:
+        raise
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # damage can show in any layer of the unpickler
@@ -45,7 +50,20 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     strange = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
     if strange:
         raise BadInput(f"{path}: {strange[0]!r} is not a tensor; expected a state dict")
+    size = os.path.getsize(path)
+    for name, value in state.items():
+        # A view of one number can have any shape, and a model would be made to fit it.
+        if value.numel() * value.element_size() > room(size):
+            raise BadInput(f"{path}: {name!r} has the shape {list(value.shape)}, more than a file "
+                           f"of {size} bytes can hold")
     return state
+
+
+def _check_size(path: str | os.PathLike[str]) -> None:
+    """Refuses an archive that unpacks to more than it can hold; it would be made room for."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            check_archive(archive, path)
 
 
 def head_classes(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> int:

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import re
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from data.errors import BadInput
 from data.files import atomic_path, write_json
+from data.limits import ZIP_DAMAGE, check_npz
 
 FORMAT = "zsl-result"
 FORMAT_VERSION = 1
@@ -353,6 +353,7 @@ def read_arrays(path: str | os.PathLike[str], record: ResultRecord) -> ResultArr
     if npz is None or not npz.is_file():
         return None
     try:
+        check_npz(npz)
         with np.load(npz, allow_pickle=False) as file:
             missing = [name for name in _ARRAYS if name not in file.files]
             if missing:
@@ -360,7 +361,7 @@ def read_arrays(path: str | os.PathLike[str], record: ResultRecord) -> ResultArr
             arrays = ResultArrays(**{name: file[name] for name in _ARRAYS})
     except BadInput:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, *ZIP_DAMAGE) as error:
         raise BadInput(f"{npz}: not a readable .npz file ({error}); fit again") from None
     check_arrays(record, arrays, str(npz))
     return arrays

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from data.errors import BadInput
 from data.files import atomic_path
+from data.limits import ZIP_DAMAGE, check_npy, check_npz
 from data.registry import nearest
 
 
@@ -26,8 +26,13 @@ def load_npy(path: Path) -> np.ndarray:
         raise BadInput(f"{path}: no such file")
     try:
         with open(path, "rb") as handle:
+            size = os.fstat(handle.fileno()).st_size
+            check_npy(handle, size, f"{path}: the array")
+            handle.seek(0)
             array = np.lib.format.read_array(handle, allow_pickle=False)
-            left = os.fstat(handle.fileno()).st_size - handle.tell()
+            left = size - handle.tell()
+    except BadInput:
+        raise
     except (ValueError, EOFError, OSError, MemoryError, SyntaxError) as error:
         raise BadInput(f"{path}: {_why(error)}") from None
     if left:
@@ -44,6 +49,7 @@ def load_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, np.nda
     if not path.is_file():
         raise BadInput(f"{path}: no such file")
     try:
+        check_npz(path)
         with np.load(path, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise BadInput(f"{path}: not an .npz file")
@@ -57,7 +63,7 @@ def load_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, np.nda
         raise BadInput(f"{path}: not an .npz file") from None
     except BadInput:
         raise
-    except (ValueError, EOFError, OSError, MemoryError, SyntaxError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, OSError, MemoryError, SyntaxError, *ZIP_DAMAGE) as error:
         raise BadInput(f"{path}: {_why(error)}") from None
 
 

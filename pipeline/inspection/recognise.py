@@ -13,6 +13,7 @@ import h5py
 from data.caches import CALIBRATION, SKELETON_FORMAT, TEST, TEXT_FORMAT
 from data.errors import BadInput
 from data.readers import READERS
+from data.seal import open_hdf5
 from data.store import STORE_FORMAT
 from pipeline.inspection.features import describe_skeleton, describe_text
 from pipeline.inspection.opening import open_raw
@@ -65,11 +66,8 @@ def _known() -> str:
 
 
 def _hdf5(path: Path, options: Options) -> Recognised | None:
-    try:
-        with h5py.File(path, "r") as file:
-            found = file.attrs.get("format")
-    except OSError as error:
-        raise BadInput(f"{path}: a damaged HDF5 file ({error})") from None
+    with open_hdf5(path) as file:
+        found = file.attrs.get("format")
     if found == STORE_FORMAT:
         store = StoreSource(path)
         return Recognised(lambda: store.describe(options), store)

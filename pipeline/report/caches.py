@@ -32,9 +32,9 @@ def is_canonicalized(run: Run) -> bool | None:
     steps = run.record.backbone.preprocessing
     path = skeleton_cache(run)
     if not steps and path is not None:
-        import h5py
+        from data.seal import open_hdf5
 
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             steps = json.loads(file.attrs["preprocessing"])
     return "canonicalize" in json.dumps(steps) if steps else None
 
@@ -52,9 +52,9 @@ def skeleton_features(run: Run, sample_id: np.ndarray) -> np.ndarray | None:
     path = skeleton_cache(run)
     if path is None:
         return None
-    import h5py
+    from data.seal import open_hdf5
 
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         row = {name: at for at, name in enumerate(file["sample_id"].asstr()[:])}
         if not all(name in row for name in sample_id.tolist()):
             return None

@@ -13,6 +13,7 @@ from data.caches import (
     read_text_features, write_skeleton_features, write_text_features,
 )
 from data.errors import BadCache
+from data.seal import seal
 
 NAMES = ("wave", "clap", "throw a ball", "größe", "sit down")
 
@@ -93,7 +94,7 @@ def test_skeleton_layout_is_the_published_one(tmp_path):
         assert sorted(file.attrs) == sorted([
             "format", "format_version", "dataset", "sample_protocol", "phase", "class_names",
             "seen_classes", "unseen_classes", "backbone", "weights_sha256", "preprocessing",
-            "config", "software", "created",
+            "config", "software", "created", "sealed",
         ])
         assert file.attrs["class_names"].tolist() == list(NAMES)
 
@@ -178,6 +179,13 @@ def test_a_refused_write_leaves_the_old_cache(tmp_path):
 # -- rules, when read ----------------------------------------------------------
 
 
+def change(path, edit):
+    """Changes a cache and vouches for it, so that what is wrong with it is found out."""
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    seal(path)
+
+
 def drop(name):
     def damage(file):
         del (file.attrs if name in file.attrs else file)[name]
@@ -219,8 +227,7 @@ DAMAGES = [
 def test_a_damaged_skeleton_cache_is_refused_in_one_line(tmp_path, damage, message):
     path = tmp_path / "s.h5"
     write_skeleton_features(path, skeleton())
-    with h5py.File(path, "r+") as file:
-        damage(file)
+    change(path, damage)
     with pytest.raises(BadCache, match=message) as caught:
         read_skeleton_features(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
@@ -237,16 +244,14 @@ def test_a_damaged_skeleton_cache_is_refused_in_one_line(tmp_path, damage, messa
 def test_a_damaged_text_cache_is_refused_in_one_line(tmp_path, damage, message):
     path = tmp_path / "t.h5"
     write_text_features(path, text())
-    with h5py.File(path, "r+") as file:
-        damage(file)
+    change(path, damage)
     with pytest.raises(BadCache, match=message):
         read_text_features(path)
 
 
 def test_a_text_cache_of_another_maker_needs_no_config(tmp_path):
     write_text_features(tmp_path / "t.h5", text())
-    with h5py.File(tmp_path / "t.h5", "r+") as file:
-        del file.attrs["config"]
+    change(tmp_path / "t.h5", drop("config"))
     assert read_text_features(tmp_path / "t.h5").config == {}
 
 

@@ -325,7 +325,7 @@ def test_what_is_not_recognised(tmp_path, work):
         inspect(work / "features/text.h5", out=tmp_path / "x.png")
     broken = tmp_path / "broken.h5"
     broken.write_bytes((work / "features/text.h5").read_bytes()[:600])
-    with pytest.raises(BadInput, match="broken.h5: a damaged HDF5 file"):
+    with pytest.raises(BadInput, match="broken.h5: its checksum does not hold"):
         inspect(broken)
 
 
@@ -337,6 +337,10 @@ def test_store_with_damaged_coordinates_is_one_line(work, tmp_path):
     with h5py.File(copy, "r+") as file:
         # A value that no clip can have, in the shape that all clips need.
         file["label"][0] = 999
+    with pytest.raises(BadInput, match="its index is not the one that was written"):
+        inspect(copy)
+    with h5py.File(copy, "r+") as file:
+        del file["crc32"], file.attrs["index_sha256"]  # as an older release would write it
     found = inspect(copy, clip=str(SequenceStore(copy).sample_id[0]))
     assert found["clip"]["class"] == "?"
     assert {"check": "labels are within class_names", "passed": False} in found["checks"]

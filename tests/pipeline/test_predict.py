@@ -21,6 +21,7 @@ from data.caches import (
     read_text_features,
 )
 from data.errors import BadInput
+from data.seal import seal
 from pipeline.commands.predict import predict
 from pipeline.prediction.typed import resolve
 
@@ -379,6 +380,9 @@ def test_changed_caches_and_imported_features_are_refused(
     assert predict(work, clip)["clips"]
     with h5py.File(work / "features" / "text.h5", "r+") as file:
         file["f_y"][0, 0] += 1
+    with pytest.raises(BadInput, match="its checksum does not hold.*pipeline verify --seal"):
+        predict(work, clip)
+    seal(work / "features" / "text.h5")
     with pytest.raises(BadInput, match="was fitted on other caches"):
         predict(work, clip)
 

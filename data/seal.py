@@ -1,0 +1,130 @@
+"""HDF5 files that carry a checksum of themselves in front of their content.
+
+HDF5 leaves room for others at the start of a file, the *user block*, which its
+readers skip. Ours holds one line, padded with zeros to 512 bytes::
+
+    zsl-sealed sha256 <SHA-256 of all bytes after the block, in hex>
+
+It is compared before the HDF5 library sees the file, which damage can make crash
+or read something else. The attribute ``sealed`` says that there has to be such a
+line, so a file that has lost it is not taken for one of another maker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import h5py
+
+from data.errors import BadCache
+from data.files import atomic_path
+
+BLOCK_BYTES = 512
+ATTRIBUTE, ALGORITHM = "sealed", "sha256"
+_START = b"zsl-sealed sha256 "
+#: What damaged files make h5py raise.
+_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError,
+           MemoryError)
+
+
+@contextlib.contextmanager
+def sealed_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """A new HDF5 file to write to, sealed when it is closed.
+
+    The same content gives the same bytes. Not atomic: ``path`` is ``atomic_path``'s.
+    """
+    with h5py.File(path, "w", userblock_size=BLOCK_BYTES) as file:
+        yield file
+        file.attrs[ATTRIBUTE] = ALGORITHM
+    with open(path, "r+b") as handle:
+        handle.seek(BLOCK_BYTES)
+        block = _block(_digest_rest(handle))
+        handle.seek(0)
+        handle.write(block)
+
+
+@contextlib.contextmanager
+def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """An HDF5 file to read from, after its checksum where it has one.
+
+    What h5py complains of while it is read is damage, too.
+
+    Raises:
+        BadCache: The file is damaged or was changed since it was sealed; it is not
+            HDF5; or something in it cannot be read.
+    """
+    sealed = is_sealed(path)
+    try:
+        with h5py.File(path, "r") as file:
+            if not sealed and ATTRIBUTE in file.attrs:
+                raise BadCache(f"{path}: has lost the checksum at its start; {_advice(path)}")
+            yield file
+    except BadCache:
+        raise
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BadCache(f"{path}: not a readable HDF5 file ({reason}); delete it and extract "
+                       "again") from None
+
+
+def is_sealed(path: str | os.PathLike[str]) -> bool:
+    """Whether a file has a checksum, which then holds.
+
+    Raises:
+        BadCache: It has one that does not hold, or half of one, or cannot be read.
+    """
+    try:
+        with open(path, "rb") as handle:
+            block = handle.read(BLOCK_BYTES)
+            # Half a start is enough: a damaged one must not open the door to the rest.
+            if sum(a == b for a, b in zip(block, _START)) <= len(_START) // 2:
+                return False
+            whole = block == _block(_digest_rest(handle))
+    except OSError as error:
+        raise BadCache(f"{path}: cannot be read ({error.strerror or error})") from None
+    if not whole:
+        raise BadCache(f"{path}: its checksum does not hold, so it is damaged or was changed "
+                       f"after it was written; {_advice(path)}")
+    return True
+
+
+def seal(path: str | os.PathLike[str]) -> None:
+    """Seals an HDF5 file as it now is, or seals it anew; whoever calls vouches for it.
+
+    The file is copied, part by part, and replaced when the copy is whole.
+
+    Raises:
+        BadCache: It cannot be read.
+    """
+    try:
+        with atomic_path(path) as temporary, h5py.File(path, "r") as old:
+            with sealed_file(temporary) as new:
+                for name in old:
+                    old.copy(name, new)
+                for name in old.attrs:
+                    if name != ATTRIBUTE:
+                        kind = old.attrs.get_id(name)
+                        new.attrs.create(name, old.attrs[name], kind.shape, kind.dtype)
+    except _DAMAGE as error:
+        raise BadCache(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+
+
+def _block(digest: str) -> bytes:
+    return (_START + digest.encode() + b"\n").ljust(BLOCK_BYTES, b"\0")
+
+
+def _digest_rest(handle: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := handle.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _advice(path: str | os.PathLike[str]) -> str:
+    return (f"delete it and extract again or, if the change was meant, `pipeline verify --seal "
+            f"{Path(path)}`")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +28,7 @@ BLOCK_BYTES = 512
 ATTRIBUTE, ALGORITHM = "sealed", "sha256"
 _START = b"zsl-sealed sha256 "
 #: What damaged files make h5py raise.
-_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError,
+DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError,
            MemoryError)
 
 
@@ -66,7 +66,7 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             yield file
     except BadCache:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadCache(f"{path}: not a readable HDF5 file ({reason}); delete it and extract "
                        "again") from None
@@ -93,25 +93,42 @@ def is_sealed(path: str | os.PathLike[str]) -> bool:
     return True
 
 
-def seal(path: str | os.PathLike[str]) -> None:
+def seal(
+    path: str | os.PathLike[str], check: Callable[[Path], object] = lambda sealed: None
+) -> None:
     """Seals an HDF5 file as it now is, or seals it anew; whoever calls vouches for it.
 
     The file is copied, part by part, and replaced when the copy is whole.
 
+    Args:
+        path: The file.
+        check: Called with the sealed copy before it takes the file's place; what it
+            raises leaves the file as it is.
+
     Raises:
-        BadCache: It cannot be read.
+        BadCache: It cannot be read, or ``check`` raised it.
     """
     try:
-        with atomic_path(path) as temporary, h5py.File(path, "r") as old:
-            with sealed_file(temporary) as new:
-                for name in old:
-                    old.copy(name, new)
-                for name in old.attrs:
-                    if name != ATTRIBUTE:
-                        kind = old.attrs.get_id(name)
-                        new.attrs.create(name, old.attrs[name], kind.shape, kind.dtype)
-    except _DAMAGE as error:
+        with atomic_path(path) as temporary:
+            try:
+                with h5py.File(path, "r") as old, sealed_file(temporary) as new:
+                    _copy(old, new)
+                check(temporary)
+            except BadCache as error:
+                raise BadCache(str(error).replace(str(temporary), str(path))) from None
+    except BadCache:
+        raise
+    except DAMAGE as error:
         raise BadCache(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+
+
+def _copy(old: h5py.File, new: h5py.File) -> None:
+    for name in old:
+        old.copy(name, new)
+    for name in old.attrs:
+        if name != ATTRIBUTE:
+            kind = old.attrs.get_id(name)
+            new.attrs.create(name, old.attrs[name], kind.shape, kind.dtype)
 
 
 def _block(digest: str) -> bytes:

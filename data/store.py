@@ -34,6 +34,7 @@ from data.errors import BadCache, BadInput, ClipError
 from data.files import atomic_path, digest_json, write_json
 from data.limits import own_dataset, read_strings
 from data.readers.base import Entry, Reader, Scan
+from data.seal import DAMAGE
 from data.skeleton import Clip, layout_of, present
 from data.store_checksums import CLIPS, INDEX, clip_checksums, index_digest
 
@@ -44,8 +45,6 @@ STORE_VERSION = 1
 SHARD_CLIPS = 512
 
 Progress = Callable[[int, int], None]
-# What damaged files make h5py raise.
-_DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
 
 
 @dataclass
@@ -158,7 +157,7 @@ class SequenceStore:
                 self._load_index(file)
         except BadCache:
             raise
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise BadCache(f"{path}: not a whole sequence store ({error}); delete it and extract "
                            "again") from None
 
@@ -212,7 +211,7 @@ class SequenceStore:
                 self._file, self._owner = h5py.File(self.path, "r"), os.getpid()
             assert self._file is not None
             rows = self._file["keypoint"][self.offset[index] : self.offset[index + 1]]
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise self._damaged(index, str(error)) from None
         if self._crc32 is not None and zlib.crc32(rows) != self._crc32[index]:
             raise self._damaged(index, "its checksum does not hold")

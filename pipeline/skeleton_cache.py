@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from data.phases import Phase
 from extractors.distributed import agreed, barrier, is_main
 from extractors.shard_files import drop_shards
 from pipeline.bank import Bank, trained_digest, trained_with
+from pipeline.changes import differences
 from pipeline.config import Experiment
 from pipeline.determinism import remark_on_kept
 from pipeline.extraction import Plan, of_given_weights, of_trained
@@ -138,6 +141,27 @@ def has_current_cache(experiment: Experiment, plan: Plan, phase: Phase, work: Wo
     """Whether a phase's skeleton caches are there and were made from the same."""
     return all(is_current(work.skeleton(phase.name, kind), provenance)
                for kind, provenance in _wanted(experiment, plan, phase).items())
+
+
+def cache_changes(
+    experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir
+) -> dict[Path, list[str]]:
+    """The skeleton caches of a phase, and what decides each and has changed; [] where nothing has.
+
+    Weights that were given to ``extract`` are no part of the config and of no account here.
+    """
+    changes: dict[Path, list[str]] = {}
+    for kind, provenance in _wanted(experiment, plan, phase).items():
+        path = work.skeleton(phase.name, kind)
+        try:
+            config = read_skeleton_features(path).config
+        except BadCache as error:
+            changes[path] = [str(error)]
+            continue
+        then = dict(config) if isinstance(config, Mapping) else {}
+        then.pop("given_weights", None)
+        changes[path] = differences(then, json.loads(json.dumps(provenance)))
+    return changes
 
 
 def is_current(path: Path, provenance: dict[str, Any]) -> bool:

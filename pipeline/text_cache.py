@@ -9,6 +9,7 @@ from typing import Any
 from data.caches import read_text_features, write_text_features
 from data.classes import class_names
 from data.errors import BadCache
+from pipeline.changes import differences
 from pipeline.config import Experiment, NamedConfig, TextConfig
 from pipeline.progress import say
 from pipeline.workdir import WorkDir
@@ -31,12 +32,17 @@ def text_caches(experiment: Experiment, work: WorkDir) -> tuple[Path, dict[str, 
 
 def current_texts(experiment: Experiment, work: WorkDir) -> dict[str, bool]:
     """Which text caches an experiment needs, by file name, and whether each is current."""
+    return {path.name: not changes for path, changes in text_changes(experiment, work).items()}
+
+
+def text_changes(experiment: Experiment, work: WorkDir) -> dict[Path, list[str]]:
+    """The text caches that an experiment needs, and why each is not current; [] where it is."""
     from extractors.text.sources import class_texts
 
     names = class_names(experiment.dataset.name)
     wanted = {work.text: experiment.class_text,
               **{work.text_part(name): own for name, own in experiment.class_text_parts.items()}}
-    return {path.name: _current(path, _pairs(config), _provenance(config), [
+    return {path: _changes(path, _pairs(config), _provenance(config), [
         class_texts(source.name, names, **source.options) for _, source in _pairs(config)])
         for path, config in wanted.items() if config is not None}
 
@@ -54,7 +60,7 @@ def text_cache(names: Sequence[str], config: TextConfig, path: Path) -> Path:
     pairs = _pairs(config)
     texts = [class_texts(source.name, names, **source.options) for _, source in pairs]
     provenance = _provenance(config)
-    if _current(path, pairs, provenance, texts):
+    if not _changes(path, pairs, provenance, texts):
         say(f"kept {path}")
         return path
     from extractors.text import ENCODERS, concatenate, embed_classes
@@ -87,19 +93,29 @@ def _provenance(config: TextConfig) -> dict[str, Any]:
     return content
 
 
-def _current(
+def _changes(
     path: Path, pairs: Sequence[tuple[NamedConfig, NamedConfig]], provenance: dict[str, Any],
     texts: Sequence[list[list[str]]],
-) -> bool:
+) -> list[str]:
     try:
         found = read_text_features(path)
-    except BadCache:
-        return False
+    except BadCache as error:
+        return [str(error)]
+    changes = differences(found.config, provenance)
     flat = [[text for part in own for text in part] for own in zip(*texts, strict=True)]
-    if found.config != provenance or found.text.reshape(len(found.text), -1).tolist() != flat:
-        return False
+    then = found.text.reshape(len(found.text), -1).tolist()
+    if len(flat) != len(then):
+        changes.append(f"there were {len(then)} classes, there are {len(flat)}")
+    elif flat != then:
+        first = next(index for index, own in enumerate(flat) if own != then[index])
+        changes += differences(then[first], flat[first], f"text of class {first}")
+    if changes:
+        return changes
     from extractors.text import JOIN, known_revision
 
     now = [known_revision(encoder.name, encoder.options) for encoder, _ in pairs]
-    then = found.encoder_revision.split(JOIN)
-    return len(now) == len(then) and all(n is None or n == t for n, t in zip(now, then))
+    before = found.encoder_revision.split(JOIN)
+    if len(now) == len(before) and all(n is None or n == b for n, b in zip(now, before)):
+        return []
+    return differences(before, [n or b for n, b in zip(now, before)], "encoder_revision") or [
+        f"encoder_revision {found.encoder_revision!r} is not of {len(now)} encoders"]

@@ -118,6 +118,15 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     return card
 
 
+def check_fitted(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The card of a file whose arrays are those that were written.
+
+    Raises:
+        BadInput: They are not; or as :func:`read_card`.
+    """
+    return _read(path)[0]
+
+
 def load_fitted(
     path: str | os.PathLike[str], test: SkeletonFeatures, calibration: SkeletonFeatures, text: Text
 ) -> Fitted:
@@ -131,15 +140,7 @@ def load_fitted(
         BadInput: The file is damaged or of another format.
         BadConfig: Its parameters are not this version's.
     """
-    card = read_card(path)
-    try:
-        with safe_open(path, "numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BadInput(f"{path}: damaged ({error}); delete it and fit again") from None
-    if _digest(arrays) != card.get("arrays_sha256"):
-        raise BadInput(f"{path}: damaged (its arrays are not those that were written); delete it "
-                       "and fit again")
+    card, arrays = _read(path)
 
     def state(prefix: str, values: dict[str, Any]) -> State:
         start = f"{prefix}."
@@ -166,6 +167,19 @@ def load_fitted(
         reason = " ".join(str(error).split())
         raise BadInput(f"{path}: its arrays do not make a {card.get('method')} ({reason}); delete "
                        "it and fit again") from None
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    card = read_card(path)
+    try:
+        with safe_open(path, "numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadInput(f"{path}: damaged ({error}); delete it and fit again") from None
+    if _digest(arrays) != card.get("arrays_sha256"):
+        raise BadInput(f"{path}: damaged (its arrays are not those that were written); delete it "
+                       "and fit again")
+    return card, arrays
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

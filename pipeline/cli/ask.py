@@ -1,4 +1,4 @@
-"""Commands that tell something and change nothing."""
+"""Commands that tell something and change nothing that they are not told to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from pipeline.cli.app import app
+from pipeline.cli.options import Options, beginning, experiment_names
 
 
 @app.command()
@@ -72,6 +73,43 @@ def inspect(
     from pipeline.commands.inspect import inspect as run
 
     run(path, draw, clip, as_json, reader, dataset, split, read)
+
+
+@app.command()
+def verify(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help=(
+        "Work directories, banks, folders of those, or single stores, caches, weights, results "
+        "and fitted models."))],
+    experiment: Annotated[Optional[str], typer.Option(
+        metavar="NAME|FILE", autocompletion=beginning(experiment_names), help=(
+            "Compare with this config [default: the one of configs/ that a work directory "
+            "names]."))] = None,
+    cfg_options: Options = None,
+    seal: Annotated[bool, typer.Option("--seal", help=(
+        "Before that, write the checksum of each cache anew: for caches that were changed on "
+        "purpose."))] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=(
+        "One JSON document on standard output."))] = False,
+) -> None:
+    """Compare files with their checksums and with what they were made from; exit code 1 if not."""
+    from pipeline.commands.verify import seal_caches, show
+    from pipeline.commands.verify import verify as run
+    from pipeline.config import load_experiment
+
+    if cfg_options and experiment is None:
+        raise typer.BadParameter("goes with --experiment", param_hint="--cfg-options")
+    if seal:
+        seal_caches(paths)
+    config = load_experiment(experiment, cfg_options or ()) if experiment else None
+    content = run(paths, config, experiment or "")
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        show(content)
+    if not content["ok"]:
+        raise typer.Exit(1)
 
 
 @app.command("evaluate-backbone")

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data.files import digest_json
 from pipeline.results import ResultArrays, ResultRecord
 
 CLASSES = ("swipe left", "wave", "clap", "throw", "draw circle", "bowling", "boxing", "jog",
            "sit to stand", "lunge", "squat", "knock | <door>")
 UNSEEN = (1, 4, 8)
+CONFIG = {"epochs": 4, "learning_rate": 3.39e-5}
 SKILL = {"naive": 0.35, "fd": 0.5, "fd+tc": 0.6}
 
 
@@ -98,7 +100,7 @@ def build(
         "text": {"encoder": "all-MiniLM-L6-v2", "encoder_revision": "", "text_source": "label"},
         "gate": {"name": "C_d", "temperature": 2.0, "top_k": 3, "coefficients": [0.1, -0.4]},
         "history": {"test": history(0.1), "calibration": history(0.25)},
-        "config": {"epochs": epochs, "learning_rate": 3.39e-5}, "config_digest": sha("config"),
+        "config": CONFIG, "config_digest": digest_json(CONFIG),
         "cache_digests": {name: sha(name)
                           for name in ("skeleton_test", "skeleton_calibration", "text")},
         "software": {"torch": "2.14.0", "numpy": "2.3.1"},

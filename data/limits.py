@@ -77,17 +77,31 @@ def read_strings(item: h5py.Dataset, name: str, path: str | os.PathLike[str]) ->
     """
     size = Path(path).stat().st_size
     most, part = room(size), max(1, room(size) // max(size, 1))
+    lengths = _lengths(item, path)
+    if lengths is not None and max(int(lengths.sum()), 4 * int(lengths.max()) * item.size) <= most:
+        return np.asarray(item.asstr()[()], object).astype(str)
     found = np.empty(item.shape, object)
     text, total, longest = item.asstr(), 0, 0
     for at in _parts(item.shape, part):
         found[at] = text[at]
-        lengths = [len(value) for value in np.atleast_1d(found[at])]
-        total, longest = total + sum(lengths), max(longest, *lengths)
+        each = [len(value) for value in np.atleast_1d(found[at])]
+        total, longest = total + sum(each), max(longest, *each)
         # numpy gives every string the room of the longest, four bytes a character.
         if max(total, 4 * longest * found.size) > most:
             raise BadCache(f"{path}: the strings of /{name} take more than {_mega(most)}, in a "
                            f"file of {_mega(size)}; they are not read")
     return found.astype(str)
+
+
+def _lengths(item: h5py.Dataset, path: str | os.PathLike[str]) -> np.ndarray | None:
+    """Bytes of each string of variable length, without reading the strings, where they stand
+    together: there HDF5 has 4 bytes of length and 12 that say where the string is."""
+    start, width = item.id.get_offset(), 16
+    if start is None or not item.size or item.id.get_storage_size() != width * item.size \
+            or h5py.check_string_dtype(item.dtype).length is not None:
+        return None
+    found = np.fromfile(path, "<u4", width // 4 * item.size, offset=start)[:: width // 4]
+    return found.astype(np.int64) if len(found) == item.size else None
 
 
 def check_npz(path: str | os.PathLike[str]) -> None:

@@ -5,7 +5,9 @@ readers skip. Ours holds one line, padded with zeros to 512 bytes::
 
     zsl-sealed sha256 <SHA-256 of all bytes after the block, in hex>
 
-It is compared before the HDF5 library sees the file, which damage can make crash
+A file too large to be read whole each time leaves its largest array to checksums of
+its own (``data.store``); then ``except <first byte>+<bytes>`` stands behind. The line
+is compared before the HDF5 library sees the file, which damage can make crash
 or read something else. The attribute ``sealed`` says that there has to be such a
 line, so a file that has lost it is not taken for one of another maker.
 """
@@ -15,6 +17,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -27,23 +31,33 @@ from data.files import atomic_path
 BLOCK_BYTES = 512
 ATTRIBUTE, ALGORITHM = "sealed", "sha256"
 _START = b"zsl-sealed sha256 "
+_LINE = re.compile(_START + rb"[0-9a-f]{64}(?: except ([0-9]{1,18})[+]([0-9]{1,18}))?\n")
 #: What damaged files make h5py raise.
 DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError,
            MemoryError)
 
 
 @contextlib.contextmanager
-def sealed_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+def sealed_file(
+    path: str | os.PathLike[str], left_out: str | None = None
+) -> Iterator[h5py.File]:
     """A new HDF5 file to write to, sealed when it is closed.
 
     The same content gives the same bytes. Not atomic: ``path`` is ``atomic_path``'s.
+
+    Args:
+        path: The file.
+        left_out: A data set whose values the seal is not to cover; it is not chunked.
     """
+    hole = (0, 0)
     with h5py.File(path, "w", userblock_size=BLOCK_BYTES) as file:
         yield file
         file.attrs[ATTRIBUTE] = ALGORITHM
+        if left_out is not None:
+            values = file[left_out].id
+            hole = (values.get_offset(), values.get_storage_size())
     with open(path, "r+b") as handle:
-        handle.seek(BLOCK_BYTES)
-        block = _block(_digest_rest(handle))
+        block = _block(_digest_rest(handle, hole), hole)
         handle.seek(0)
         handle.write(block)
 
@@ -84,12 +98,14 @@ def is_sealed(path: str | os.PathLike[str]) -> bool:
             # Half a start is enough: a damaged one must not open the door to the rest.
             if sum(a == b for a, b in zip(block, _START)) <= len(_START) // 2:
                 return False
-            whole = block == _block(_digest_rest(handle))
+            hole = _hole(block)
+            whole = hole is not None and block == _block(_digest_rest(handle, hole), hole)
+            partial = hole is None or hole[1] > 0
     except OSError as error:
         raise BadCache(f"{path}: cannot be read ({error.strerror or error})") from None
     if not whole:
         raise BadCache(f"{path}: its checksum does not hold, so it is damaged or was changed "
-                       f"after it was written; {_advice(path)}")
+                       f"after it was written; {_advice(path, partial)}")
     return True
 
 
@@ -124,6 +140,9 @@ def seal(
 
 def _copy(old: h5py.File, new: h5py.File) -> None:
     for name in old:
+        if not isinstance(old.get(name, getlink=True), h5py.HardLink):
+            raise BadCache(f"{old.filename}: /{name} is a link to something else; only what the "
+                           "file itself holds is read")
         old.copy(name, new)
     for name in old.attrs:
         if name != ATTRIBUTE:
@@ -131,17 +150,31 @@ def _copy(old: h5py.File, new: h5py.File) -> None:
             new.attrs.create(name, old.attrs[name], kind.shape, kind.dtype)
 
 
-def _block(digest: str) -> bytes:
-    return (_START + digest.encode() + b"\n").ljust(BLOCK_BYTES, b"\0")
+def _block(digest: str, hole: tuple[int, int]) -> bytes:
+    line = f"{digest} except {hole[0]}+{hole[1]}\n" if hole[1] else f"{digest}\n"
+    return (_START + line.encode()).ljust(BLOCK_BYTES, b"\0")
 
 
-def _digest_rest(handle: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := handle.read(1 << 20):
-        digest.update(block)
+def _hole(block: bytes) -> tuple[int, int] | None:
+    """First byte and length of what a seal leaves out; None if its line is damaged."""
+    match = _LINE.match(block)
+    return match and (int(match[1] or 0), int(match[2] or 0))
+
+
+def _digest_rest(handle: BinaryIO, hole: tuple[int, int]) -> str:
+    """Of all that follows the block, but for the hole."""
+    digest, (start, length) = hashlib.sha256(), hole
+    handle.seek(BLOCK_BYTES)
+    for end in (start, None) if length else (None,):
+        left = end - BLOCK_BYTES if end is not None else sys.maxsize
+        while left > 0 and (block := handle.read(min(1 << 20, left))):
+            digest.update(block)
+            left -= len(block)
+        handle.seek(start + length)
     return digest.hexdigest()
 
 
-def _advice(path: str | os.PathLike[str]) -> str:
-    return (f"delete it and extract again or, if the change was meant, `pipeline verify --seal "
-            f"{Path(path)}`")
+def _advice(path: str | os.PathLike[str], partial: bool = False) -> str:
+    again = "delete it and extract again"
+    return again if partial else (
+        f"{again} or, if the change was meant, `pipeline verify --seal {Path(path)}`")

@@ -6,10 +6,9 @@ bounds the clips' rows and ``/num_bodies`` int16 ``[N]`` shapes them back to
 ``[M, T, V, 3]``. Identity as in the feature caches.
 
 A store can be too large to be read whole each time it is opened, so it is not
-sealed as the caches are (``data.seal``): ``/crc32`` uint32 ``[N]`` holds a checksum
-of each clip's rows, compared whenever the clip is read, and the attribute
-``index_sha256`` one of everything else, compared when the store is opened. Stores
-from before that have neither.
+sealed whole as the caches are (``data.seal``): ``/crc32`` uint32 ``[N]`` holds a
+checksum of each clip's rows, compared whenever the clip is read, and the seal covers
+everything else. Stores from before that have neither.
 """
 
 from __future__ import annotations
@@ -34,9 +33,8 @@ from data.errors import BadCache, BadInput, ClipError
 from data.files import atomic_path, digest_json, write_json
 from data.limits import own_dataset, read_strings
 from data.readers.base import Entry, Reader, Scan
-from data.seal import DAMAGE
+from data.seal import DAMAGE, open_hdf5, sealed_file
 from data.skeleton import Clip, layout_of, present
-from data.store_checksums import CLIPS, INDEX, clip_checksums, index_digest
 
 STORE_FORMAT = "zsl-skeleton-store"
 STORE_VERSION = 1
@@ -152,14 +150,14 @@ class SequenceStore:
         self._owner = -1
         if not self.path.is_file():
             raise BadCache(f"{path}: no such file; `pipeline extract --raw ...` makes the store")
-        try:
-            with h5py.File(self.path, "r") as file:
+        with open_hdf5(self.path) as file:
+            try:
                 self._load_index(file)
-        except BadCache:
-            raise
-        except DAMAGE as error:
-            raise BadCache(f"{path}: not a whole sequence store ({error}); delete it and extract "
-                           "again") from None
+            except BadCache:
+                raise
+            except DAMAGE as error:
+                raise BadCache(f"{path}: not a whole sequence store ({error}); delete it and "
+                               "extract again") from None
 
     def _load_index(self, file: h5py.File) -> None:
         if file.attrs.get("format") != STORE_FORMAT:
@@ -188,10 +186,9 @@ class SequenceStore:
         if self.offset[-1] != len(file["keypoint"]):
             raise ValueError("/offset does not end where /keypoint does")
         self.num_frames = rows // self.num_bodies
-        self._crc32 = file[CLIPS][()] if CLIPS in file else None
-        # Either alone tells that the other is lost.
-        if (INDEX in file.attrs or CLIPS in file) and file.attrs.get(INDEX) != index_digest(file):
-            raise ValueError("its index is not the one that was written")
+        self._crc32 = file["crc32"][()] if own_dataset(file, "crc32", self.path) else None
+        if self._crc32 is not None and self._crc32.shape != self.label.shape:
+            raise ValueError("/crc32 and /label differ in length")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None, "_owner": -1}
@@ -218,7 +215,7 @@ class SequenceStore:
         return rows.reshape(self.num_bodies[index], -1, *rows.shape[1:])
 
     def _damaged(self, index: int, reason: str) -> BadCache:
-        return BadCache(f"{self.path}: clip {self.sample_id[index]!r} cannot be read ({reason}); "
+        return BadCache(f"{self.path}: clip {str(self.sample_id[index])!r} cannot be read ({reason}); "
                         "delete the store and extract again")
 
     @property
@@ -344,8 +341,9 @@ def _merge(
     }
     extent, checksums = _Extent(), []
     string = h5py.string_dtype("utf-8")
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, sealed_file(temporary, "keypoint") as file:
         keypoint: h5py.Dataset | None = None
+        start, total = 0, sum(_rows(part) for part in parts)
         for part in parts:
             with np.load(part) as shard:
                 block = shard["keypoint"]
@@ -354,16 +352,14 @@ def _merge(
                 report.skipped += json.loads(str(shard["skipped"]))
                 report.empty_frames += int(shard["empty_frames"])
             extent.add(block)
-            checksums += clip_checksums(block, columns["rows"][-1])
+            ends = np.cumsum(columns["rows"][-1])
+            checksums += [zlib.crc32(block[end - count : end])
+                          for end, count in zip(ends, columns["rows"][-1], strict=True)]
             if keypoint is None:
-                joints = block.shape[1]
-                keypoint = file.create_dataset(
-                    "keypoint", (0, joints, 3), np.float32, maxshape=(None, joints, 3),
-                    chunks=(256, joints, 3),
-                )
-            start = len(keypoint)
-            keypoint.resize(start + len(block), axis=0)
-            keypoint[start:] = block
+                # In one piece, so that it is one gap in the seal.
+                keypoint = file.create_dataset("keypoint", (total, *block.shape[1:]), np.float32)
+            keypoint[start : start + len(block)] = block
+            start += len(block)
         merged = {name: np.concatenate(values) for name, values in columns.items()}
         if len(merged["label"]) == 0:
             raise BadInput(_nothing_readable(report))
@@ -375,8 +371,7 @@ def _merge(
         file.attrs.create("class_names", list(class_names), dtype=string)
         for name, value in attributes.items():
             file.attrs[name] = value
-        file[CLIPS] = np.asarray(checksums, np.uint32)
-        file.attrs[INDEX] = index_digest(file)
+        file["crc32"] = np.asarray(checksums, np.uint32)
     frames = merged["rows"] // merged["num_bodies"]
     report.stored = len(frames)
     report.tracked_bodies = _counts(merged["tracked"])
@@ -385,6 +380,11 @@ def _merge(
     report.frames = {"min": int(frames.min()), "median": float(np.median(frames)),
                      "max": int(frames.max()), "total": int(frames.sum())}
     return report
+
+
+def _rows(part: Path) -> int:
+    with np.load(part) as shard:
+        return int(shard["rows"].sum())
 
 
 class _Extent:

@@ -16,6 +16,7 @@ from data import store as store_module
 from data.errors import BadCache, BadInput, ClipError
 from data.readers.base import Entry, Reader, Scan, Skip
 from data.readers.utd_mhad import UTDMHADReader
+from data.seal import seal
 from data.skeleton import NTU_RGBD
 from data.store import SequenceStore, build_store
 
@@ -243,6 +244,9 @@ def test_a_damaged_store_is_refused_in_one_line(tmp_path, reader, damage, messag
     build_store(reader, path, NAMES, KEEP_ALL)
     with h5py.File(path, "r+") as file:
         damage(file)
+    with pytest.raises(BadCache, match="its checksum does not hold"):
+        SequenceStore(path)
+    seal(path)  # so that what is wrong with it is found out
     with pytest.raises(BadCache, match=message) as caught:
         SequenceStore(path)
     assert str(caught.value).startswith(f"{path}: not a whole sequence store")
@@ -259,5 +263,5 @@ def test_absent_and_cut_stores_are_refused(tmp_path, reader):
     whole = path.read_bytes()
     for length in (0, 50, len(whole) // 2):
         path.write_bytes(whole[:length])
-        with pytest.raises(BadCache, match="not a whole sequence store"):
+        with pytest.raises(BadCache, match="clips.h5: (not a readable HDF5 file|its checksum)"):
             SequenceStore(path)

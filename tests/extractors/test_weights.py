@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import resource
+import struct
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +64,64 @@ def test_a_file_that_wants_to_run_code_is_refused_and_does_not(tmp_path: Path, o
     with pytest.raises(BadInput, match="without running code"):
         read_state(tmp_path / "plain.pkl")
     assert not (tmp_path / "was here").exists()
+
+
+class _Calls:
+    """Any function at all, as a pickle can name it."""
+
+    def __init__(self, function: object, *arguments: object) -> None:
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return self.function, self.arguments
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "before-zip"])
+@pytest.mark.parametrize("place", [
+    lambda evil: {"state_dict": STATE, "meta": {"hook": evil}}, lambda evil: {**STATE, "x": evil},
+    lambda evil: {"state_dict": STATE, "message_hub": {"log_scalars": {"loss": evil}}},
+], ids=["meta", "beside", "history"])
+def test_code_is_refused_wherever_it_hides(
+    tmp_path: Path, place: Callable[[object], object], old: bool
+) -> None:
+    mark = tmp_path / "was here"
+    for evil in (_Evil(mark), _Calls(eval, f"open({str(mark)!r}, 'w')"),
+                 _Calls(exec, f"open({str(mark)!r}, 'w')"),
+                 _Calls(getattr, _Calls(__import__, "os"), "mkdir"),
+                 _Calls(os.system, f"touch '{mark}'")):
+        with pytest.raises(BadInput, match="w.pth: no weights that load without running code"):
+            read_state(save(tmp_path / "w.pth", place(evil), old))
+        assert not mark.exists()
+
+
+def test_weights_that_promise_too_much_are_refused_before_memory_is_made(tmp_path: Path) -> None:
+    """A tensor without end, a storage that is not there, and a bomb."""
+    path = tmp_path / "w.pth"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for old in (False, True):
+        save(path, {"fc.weight": torch.ones(1, 1).expand(1 << 40, 64)}, old)
+        with pytest.raises(BadInput, match=r"w.pth: 'fc.weight' has the shape \[1099511627776, 64"):
+            read_state(path)
+    whole = save(path, {"fc.weight": torch.arange(3.0)}, old=True).read_bytes()
+    assert whole.count(b"K\x03N") == 1  # how many numbers the storage has
+    for count in (1 << 29, 1 << 40, 1 << 62):
+        path.write_bytes(whole.replace(b"K\x03N", b"\x8a\x08" + struct.pack("<q", count) + b"N"))
+        with pytest.raises(BadInput, match="w.pth: no weights"):
+            read_state(path)
+    save(tmp_path / "small.pth", {"fc.weight": torch.zeros(4)})
+    with zipfile.ZipFile(tmp_path / "small.pth") as small, zipfile.ZipFile(path, "w") as bomb:
+        for info in small.infolist():
+            with bomb.open(info.filename, "w") as member:
+                member.write(small.read(info))
+        filler = zipfile.ZipInfo("small/data/9")
+        filler.compress_type = zipfile.ZIP_DEFLATED
+        with bomb.open(filler, "w", force_zip64=True) as member:
+            for _ in range(160):
+                member.write(bytes(1 << 20))
+    with pytest.raises(BadInput, match="w.pth: is declared to unpack to 160.0 MB"):
+        read_state(path)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
+    assert grown < 300 << 20
 
 
 @pytest.mark.parametrize(("content", "message"), [

@@ -26,6 +26,7 @@ from data.caches import (
 from data.classes import class_names
 from data.errors import BadInput
 from data.readers import READERS
+from data.seal import seal
 from data.skeleton import NTU_RGBD, UTD_MHAD, Clip
 from data.store import SequenceStore, build_store
 from data.synthetic import Settings, generate, write_ntu
@@ -334,19 +335,18 @@ def test_store_with_damaged_coordinates_is_one_line(work, tmp_path):
     copy = tmp_path / "skeletons.h5"
     copy.write_bytes((work / "store/skeletons.h5").read_bytes())
     with h5py.File(copy, "r") as file:
-        chunk = file["keypoint"].id.get_chunk_info(0).byte_offset
+        start = file["keypoint"].id.get_offset()
     with h5py.File(copy, "r+") as file:
         # A value that no clip can have, in the shape that all clips need.
         file["label"][0] = 999
-    with pytest.raises(BadInput, match="its index is not the one that was written"):
+    with pytest.raises(BadInput, match="its checksum does not hold"):
         inspect(copy)
-    with h5py.File(copy, "r+") as file:
-        del file["crc32"], file.attrs["index_sha256"]  # as an older release would write it
+    seal(copy)
     found = inspect(copy, clip=str(SequenceStore(copy).sample_id[0]))
     assert found["clip"]["class"] == "?"
     assert {"check": "labels are within class_names", "passed": False} in found["checks"]
     with open(copy, "r+b") as handle:
-        handle.truncate(chunk)
+        handle.truncate(start)
     with pytest.raises(BadInput, match="skeletons.h5"):
         inspect(copy)
 

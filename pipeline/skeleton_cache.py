@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from extractors.training import TrainedBackbone
 
 __all__ = [
-    "F_X", "F_X_MASKED", "MASKING", "Plan", "backbone_digest", "has_current_cache", "is_current",
-    "skeleton_cache", "train",
+    "F_X", "F_X_MASKED", "MASKING", "Plan", "backbone_digest", "cache_changes",
+    "has_current_cache", "is_current", "skeleton_cache", "train",
 ]
 
 F_X, F_X_MASKED = "f_x", "f_x_masked"

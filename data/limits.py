@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import h5py
 import numpy as np
@@ -136,7 +136,7 @@ def check_archive(archive: zipfile.ZipFile, path: str | os.PathLike[str]) -> Non
                        f"{_mega(size)}; more than {_mega(room(size))} is not read")
 
 
-def check_npy(handle: BinaryIO, size: int, where: str) -> None:
+def check_npy(handle: IO[bytes], size: int, where: str) -> None:
     """Refuses an .npy stream whose header announces more than its bytes.
 
     Args:

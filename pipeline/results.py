@@ -317,7 +317,7 @@ def read_result(path: str | os.PathLike[str]) -> ResultRecord:
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); `pipeline fit` writes "
                        "result records") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not JSON ({error}); delete it and fit again") from None
     found = value.get("format") if isinstance(value, dict) else None
     if found != FORMAT:

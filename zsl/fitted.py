@@ -108,7 +108,7 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
             card = json.loads((file.metadata() or {}).get("card", "null"))
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; `pipeline fit` keeps what it fits") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: damaged ({error}); delete it and fit again") from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise BadInput(f"{path}: not what `pipeline fit` keeps (format {FORMAT!r} expected)")

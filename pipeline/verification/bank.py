@@ -14,13 +14,17 @@ from pipeline.verification.checks import BROKEN, NOTICE, STALE, Check, checked
 from pipeline.verification.files import Files
 
 
+#: Where backbones lie: folders named by a digest.
+BACKBONES = f"backbones/{'[0-9a-f]' * 16}"
+
+
 def check_bank(root: Path, files: Files) -> Iterator[Check]:
     """Looks through a bank; see ``pipeline.bank`` for what lies where."""
     for path in sorted(root.glob("stores/*/skeletons.h5")):
         store, checks = files.store(path)
         yield from checks
         yield from _source(path, () if store is None else store.class_names, files)
-    for folder in sorted(path for path in root.glob("backbones/*") if path.is_dir()):
+    for folder in sorted(path for path in root.glob(BACKBONES) if path.is_dir()):
         yield from _backbone(folder, files)
 
 

@@ -10,7 +10,7 @@ from data.seal import open_hdf5
 from data.store import STORE_FORMAT
 from pipeline.config import Experiment
 from pipeline.results import find_results
-from pipeline.verification.bank import check_bank
+from pipeline.verification.bank import BACKBONES, check_bank
 from pipeline.verification.checks import BROKEN, Check
 from pipeline.verification.current import check_current, known_experiment
 from pipeline.verification.files import Files
@@ -71,7 +71,8 @@ def is_work_dir(path: Path) -> bool:
 
 def is_bank(path: Path) -> bool:
     """Whether a folder holds shared stores or backbones."""
-    return any(path.glob("stores/*/skeletons.h5")) or any(path.glob("backbones/*/backbone.json"))
+    return any(path.glob("stores/*/skeletons.h5")) or any(
+        path.glob(f"{BACKBONES}/backbone.json"))
 
 
 def _work_dir(path: Path, files: Files, experiment: Experiment | None) -> list[Check]:

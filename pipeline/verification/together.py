@@ -67,9 +67,9 @@ def _made_from(parts: Parts) -> Iterator[Check]:
                           config["given_weights"].get("sha256") == features.weights_sha256,
                           BROKEN, "config and weights_sha256 differ", again)
     for phase, summary in parts.backbones.items():
-        features = parts.phases[phase]
-        if features is not None and parts.store is not None:
-            yield from _trained(parts, phase, summary, features, parts.store)
+        own = parts.phases[phase]
+        if own is not None and parts.store is not None:
+            yield from _trained(parts, phase, summary, own, parts.store)
 
 
 def _labels(

@@ -38,7 +38,7 @@ def test_skeleton_cache_keeps_the_contract_to_the_letter(
         assert set(file.attrs) == {
             "format", "format_version", "dataset", "sample_protocol", "phase", "class_names",
             "seen_classes", "unseen_classes", "backbone", "weights_sha256", "preprocessing",
-            "config", "software", "created",
+            "config", "software", "created", "sealed",
         }
         count, seen = len(file["label"]), file.attrs["seen_classes"]
         assert file["f_x"].dtype == np.float32 and file["f_x"].shape == (count, 8)

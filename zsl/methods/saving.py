@@ -94,7 +94,7 @@ def _card(path: Path) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; expected a folder written by save") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise BadInput(f"{path}: not readable as JSON ({error})") from None
     types = {"method": str, "params": dict, "values": dict, "weights_sha256": str}
     if not isinstance(card, dict) or card.get("format") != FORMAT \

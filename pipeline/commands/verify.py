@@ -70,17 +70,17 @@ def show(content: dict[str, Any]) -> None:
 
     console = stdout_console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    for column in ("", "check", "what is wrong", "what to do"):
-        table.add_column(column, overflow="fold")
+    table.add_column("", no_wrap=True)
+    for column in ("check", "what is wrong; what to do"):
+        table.add_column(column, overflow="fold", max_width=console.width // 2 - 6)
     for check in content["checks"]:
         status, style = check["status"], _STYLES[check["status"]]
+        wrong = "; ".join(filter(None, (check["detail"], check["remedy"])))
         if console.is_terminal:
-            table.add_row(f"[{style}]{status}[/]", *(
-                escape(check[name]) for name in ("check", "detail", "remedy")))
+            table.add_row(f"[{style}]{status}[/]", escape(check["check"]), escape(wrong))
         else:
-            text = ": ".join(filter(None, (check["check"], check["detail"])))
-            remedy = f"; {check['remedy']}" if check["remedy"] else ""
-            console.print(f"{status:<6}  {escape(text)}{escape(remedy)}", soft_wrap=True)
+            text = ": ".join(filter(None, (check["check"], wrong)))
+            console.print(f"{status:<6}  {escape(text)}", soft_wrap=True)
     if console.is_terminal:
         console.print(table)
     console.print(", ".join(f"{count} {status}" for status, count in content["counts"].items()))

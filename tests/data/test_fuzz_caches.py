@@ -17,9 +17,8 @@ import pytest
 from data.caches import (
     SkeletonFeatures, TextFeatures, write_skeleton_features, write_text_features,
 )
-from data.errors import BadCache
 from data.readers.utd_mhad import UTDMHADReader
-from data.store import SequenceStore, build_store
+from data.store import build_store
 from data.synthetic import Settings, generate
 from data.synthetic.export import write_utd_mhad
 

@@ -93,7 +93,8 @@ def test_a_clip_that_is_damaged_in_the_store_is_named(
     flip(store, start + row * int(rows[17]) + 40)
     for path in (work, store):
         (found,) = bad(verify([path])).values()
-        assert found[0] == "broken" and f"1 of 160 clips are not; {store}: clip {name!r}" in found[1]
+        assert found[0] == "broken"
+        assert f"1 of 160 clips are not; {store}: clip {name!r}" in found[1]
 
 
 def test_what_was_made_from_something_else_is_stale(
@@ -119,7 +120,7 @@ def test_what_was_made_from_something_else_is_stale(
         **{f"{STEM.format(seed)}.{ending} was made from these caches": ("stale", caches, fit)
            for seed in (0, 1) for ending in ("json", "safetensors")},
     }
-    assert list(bad(verify([test]))) == [f"{test.stem[9:]}-phase features were made from this store"]
+    assert list(bad(verify([test]))) == ["test-phase features were made from this store"]
     assert list(bad(verify([work / "models" / f"{STEM.format(1)}.safetensors"]))) == [
         f"{STEM.format(1)}.safetensors was made from these caches"]
 

@@ -76,7 +76,8 @@ def test_names_in_a_card_are_looked_up_and_never_imported(tmp_path: Path) -> Non
 
 def test_a_card_of_another_kind_of_value_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    for card in ("[]", "null", "{", '{"format": 3}', json.dumps({"format": FITTED}), "9" * 5000, "[" * 10**5):
+    for card in ("[]", "null", "{", '{"format": 3}', json.dumps({"format": FITTED}), "9" * 5000,
+                 "[" * 10**5):
         save_file({"x": np.ones(2)}, path, {"card": card})
         with pytest.raises(BadInput) as caught:
             read_card(path)

@@ -6,12 +6,18 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data.disk import cannot_write
 from data.errors import interrupt_behind
+
+# What mkdtemp makes of the prefix and suffix below.
+_LEFT_BEHIND = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 
 
 @contextlib.contextmanager
@@ -28,10 +34,16 @@ def atomic_path(path: str | os.PathLike[str], durable: bool = True) -> Iterator[
 
     Yields:
         The path to write to. It does not exist yet.
+
+    Raises:
+        OSError: The file cannot be written, by whatever library; names the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    except OSError as error:
+        raise cannot_write(error, path, path.parent) or error from None
     temporary = folder / path.name
     try:
         yield temporary
@@ -43,12 +55,34 @@ def atomic_path(path: str | os.PathLike[str], durable: bool = True) -> Iterator[
         interrupt = interrupt_behind(error)
         if interrupt is not None:
             raise interrupt from None
+        refused = cannot_write(error, path, folder)
+        if refused is not None:
+            raise refused from error
         raise
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             temporary.unlink()
         with contextlib.suppress(OSError):
             folder.rmdir()
+
+
+def remove_left_behind(folder: Path, deep: bool = True) -> int:
+    """Removes what killed writers left: temporary folders of ``atomic_path``.
+
+    Only for who knows that nobody is writing there.
+
+    Args:
+        folder: Where to look; need not exist.
+        deep: Whether to look in the folders below as well.
+
+    Returns:
+        How many were removed.
+    """
+    found = [path for path in (folder.rglob("*.tmp") if deep else folder.glob("*.tmp"))
+             if _LEFT_BEHIND.fullmatch(path.name) and path.is_dir()]
+    for path in found:
+        shutil.rmtree(path, ignore_errors=True)
+    return sum(not path.exists() for path in found)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -25,8 +25,10 @@ from typing import BinaryIO
 
 import h5py
 
+from data.disk import raise_refusal
 from data.errors import BadCache
 from data.files import atomic_path
+from data.hdf5 import NewFile, new_hdf5
 
 BLOCK_BYTES = 512
 ATTRIBUTE, ALGORITHM = "sealed", "sha256"
@@ -40,7 +42,7 @@ DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError
 @contextlib.contextmanager
 def sealed_file(
     path: str | os.PathLike[str], left_out: str | None = None
-) -> Iterator[h5py.File]:
+) -> Iterator[NewFile]:
     """A new HDF5 file to write to, sealed when it is closed.
 
     The same content gives the same bytes. Not atomic: ``path`` is ``atomic_path``'s.
@@ -50,7 +52,7 @@ def sealed_file(
         left_out: A data set whose values the seal is not to cover; it is not chunked.
     """
     hole = (0, 0)
-    with h5py.File(path, "w", userblock_size=BLOCK_BYTES) as file:
+    with new_hdf5(path, userblock_size=BLOCK_BYTES) as file:
         yield file
         file.attrs[ATTRIBUTE] = ALGORITHM
         if left_out is not None:
@@ -81,6 +83,7 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except BadCache:
         raise
     except DAMAGE as error:
+        raise_refusal(error, path)  # it may be whole, it just cannot be read now
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadCache(f"{path}: not a readable HDF5 file ({reason}); delete it and extract "
                        "again") from None
@@ -102,6 +105,7 @@ def is_sealed(path: str | os.PathLike[str]) -> bool:
             whole = hole is not None and block == _block(_digest_rest(handle, hole), hole)
             partial = hole is None or hole[1] > 0
     except OSError as error:
+        raise_refusal(error, path)
         raise BadCache(f"{path}: cannot be read ({error.strerror or error})") from None
     if not whole:
         raise BadCache(f"{path}: its checksum does not hold, so it is damaged or was changed "
@@ -135,6 +139,7 @@ def seal(
     except BadCache:
         raise
     except DAMAGE as error:
+        raise_refusal(error, path)
         raise BadCache(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
 
 

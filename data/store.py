@@ -18,9 +18,8 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,9 @@ import numpy as np
 from data.bodies import DEFAULT_CLEANING, clean
 from data.caches import IDENTITY
 from data.errors import BadCache, BadInput, ClipError
-from data.files import atomic_path, digest_json, write_json
+from data.files import atomic_path, digest_json, remove_left_behind, write_json
 from data.limits import own_dataset, read_strings
+from data.processes import in_processes
 from data.readers.base import Entry, Reader, Scan
 from data.seal import DAMAGE, open_hdf5, sealed_file
 from data.skeleton import Clip, layout_of, present
@@ -274,14 +274,15 @@ def _read_shards(
             _read_shard(reader, part, cleaning, path, lambda n, base=base: tell(base + n, len(entries)))
             done += len(part)
         return
-    # spawn: the parent may have threads (numba, BLAS), which fork does not survive.
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_read_shard, reader, part, cleaning, path): len(part)
-                   for path, part in jobs}
-        for future in as_completed(futures):
-            future.result()
-            done += futures[future]
-            tell(done, len(entries))
+    calls = [(reader, part, cleaning, path) for path, part in jobs]
+    try:
+        # Closed at once, or an interrupt here would let the processes go on.
+        with closing(in_processes(_read_shard, calls, min(workers, len(jobs)))) as read:
+            for number, _ in read:
+                done += len(jobs[number][1])
+                tell(done, len(entries))
+    finally:
+        remove_left_behind(folder)  # of processes that were killed with the command
 
 
 def _read_shard(
@@ -345,6 +346,7 @@ def _merge(
         keypoint: h5py.Dataset | None = None
         start, total = 0, sum(_rows(part) for part in parts)
         for part in parts:
+            file.pause()
             with np.load(part) as shard:
                 block = shard["keypoint"]
                 for name, values in columns.items():

@@ -50,6 +50,10 @@ class QuietRunner(Runner):
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
                 handler.setLevel(logging.ERROR)
+            elif isinstance(handler, logging.FileHandler):
+                # A full disk stops the training where it would lose something, not at a
+                # line of its log; logging would print a traceback for each.
+                handler.handleError = lambda record: None  # type: ignore[method-assign]
         return logger
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:

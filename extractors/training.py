@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data.disk import naming, raise_refusal
 from data.errors import BadConfig, PipelineError
 from data.files import atomic_path, digest_file, write_json
 from data.memory import memory_in_one_line
@@ -91,15 +92,17 @@ def train_backbone(
     together = f"-{world_size()}" if world_size() > 1 else ""
     checkpoints = folder / f"checkpoints-{digest[:16]}{together}"
     try:
-        runner = build_runner(spec, store, rows, classes, folder, checkpoints, on_epoch)
+        with naming(folder / "logs"):
+            runner = build_runner(spec, store, rows, classes, folder, checkpoints, on_epoch)
     except PipelineError:
         raise
     except Exception as error:  # model and optimizer are the config's: any of it can be wrong
+        raise_refusal(error, getattr(error, "filename", None) or folder / "logs")
         raise BadConfig(f"backbone: {error.args[0] if error.args else error!r}") from None
     newest = newest_whole_checkpoint(checkpoints)
     if newest is not None:
         runner.load_or_resume = lambda: runner.resume(str(newest))  # type: ignore[method-assign]
-    with _what_to_set(spec, checkpoints):
+    with _what_to_set(spec, checkpoints), naming(folder / "logs"):
         runner.train()
     if is_main():
         _write(folder, runner, spec, digest, classes)

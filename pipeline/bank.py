@@ -12,25 +12,21 @@ by the one command that works on it, which ``<entry>.holder.json`` describes.
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import re
 import shutil
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from data.classes import class_names
 from data.errors import BadInput
-from data.files import atomic_path, digest_json, write_json
+from data.files import atomic_path, digest_json, remove_left_behind, write_json
 from pipeline.config import DatasetConfig
-from pipeline.progress import say
+from pipeline.locks import held
 from pipeline.workdir import DEFAULT_ROOT, WorkDir, read_pointer
 
 #: Of a digest's 64 digits, those that name a folder.
@@ -110,29 +106,16 @@ class Bank:
     def locked(self, entry: Path, work: str) -> Iterator[None]:
         """Keeps an entry to one command; others wait and say for whom.
 
-        A command that dies, however hard, holds nothing any more.
+        A command that dies, however hard, holds nothing any more, and what it left
+        half-written is removed. See ``pipeline.locks``.
 
         Args:
             entry: A folder of the bank.
             work: What is done there, for those who wait.
         """
         entry.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{entry}.lock")
-        holder = entry.with_name(f"{entry.name}.holder.json")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            say(f"waiting for {_described(holder)}")
-            lock.acquire()
-        try:
-            write_json(holder, {
-                "work": work, "process": os.getpid(), "host": socket.gethostname(),
-                "since": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            })
+        with held(entry, work, lambda: remove_left_behind(entry)):
             yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
 
 
 def bank_of(
@@ -182,12 +165,3 @@ def _source(dataset: DatasetConfig, raw: Sequence[str | Path]) -> dict[str, Any]
         **dataset.model_dump(mode="json", include={"reader", "reader_options", "cleaning"}),
     }
     return {"reading": reading, "raw": sorted(str(Path(path).resolve()) for path in raw)}
-
-
-def _described(holder: Path) -> str:
-    try:
-        content = json.loads(holder.read_text(encoding="utf-8"))
-        return (f"another command at {content['work']} (process {content['process']} on "
-                f"{content['host']}, since {content['since']})")
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"another command at {holder.name.removesuffix('.holder.json')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,20 +65,24 @@ def of_trained(
         PipelineError: A clip gives no finite features or does not fit into memory.
     """
     note = f"training accuracy {_last_accuracy(trained.history)}"
-    shared = trained.weights.parent / _shared_name(provenance)
+    entry = trained.weights.parent
+    shared = entry / _shared_name(provenance)
     found = None
-    if bank is not None and is_main():
-        found = _shared(shared, plan, phase, trained.weights_sha256)
-    if agreed(found is not None):
-        return None if found is None else (dataclasses.replace(
-            found, config=provenance, sample_protocol=experiment.dataset.sample_protocol,
-        ), f"{note}, features shared")
-    features = _extracted(experiment, plan, phase, provenance, path, trained.weights,
-                          trained.weights_sha256, len(trained.classes))
-    if features is None:
-        return None
-    if bank is not None:
-        write_skeleton_features(shared, features)
+    with ExitStack() as held:
+        if bank is not None and is_main():
+            held.enter_context(bank.locked(
+                entry, f"the {phase.name}-phase features of {experiment.name}"))
+            found = _shared(shared, plan, phase, trained.weights_sha256)
+        if agreed(found is not None):
+            return None if found is None else (dataclasses.replace(
+                found, config=provenance, sample_protocol=experiment.dataset.sample_protocol,
+            ), f"{note}, features shared")
+        features = _extracted(experiment, plan, phase, provenance, path, trained.weights,
+                              trained.weights_sha256, len(trained.classes))
+        if features is None:
+            return None
+        if bank is not None:
+            write_skeleton_features(shared, features)
     return features, note
 
 

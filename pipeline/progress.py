@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn
 
+from data.disk import naming
+
 Tell = Callable[..., None]
 
 #: Messages for people go to standard error; standard output stays for data.
@@ -55,7 +57,8 @@ def event(name: str, level: str = "info", **fields: Any) -> None:
     if _log is not None:
         content = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
                    "level": level, "event": name, "fields": fields}
-        _log.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+        with naming(_log.name):
+            _log.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
 
 
 def say(message: str) -> None:

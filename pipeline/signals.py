@@ -8,21 +8,38 @@ from types import FrameType
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as a scheduler or ``kill`` sends it: an interrupt by somebody else."""
+    """SIGTERM, as a scheduler or ``kill`` sends it: an interrupt by somebody else.
+
+    Attributes:
+        word: What has become of the command.
+        exit_code: 128 and the signal's number, as shells and schedulers know it.
+    """
+
+    word, exit_code = "terminated", 128 + signal.SIGTERM
+
+
+class HungUp(Terminated):
+    """SIGHUP: the terminal is closed or the connection to it is lost."""
+
+    word, exit_code = "hung up", 129
 
 
 def terminate_like_an_interrupt() -> None:
-    """Makes SIGTERM unwind this process as Ctrl-C does, so that nothing half-written stays.
+    """Makes SIGTERM and SIGHUP unwind this process as Ctrl-C does.
 
-    Processes that it starts by forking die of SIGTERM as ever: whoever ends them, a
-    pool of workers say, does not wait for them to clean up.
+    So nothing half-written stays. Where SIGHUP is ignored (``nohup``) it stays so.
+    Processes that it starts by forking die of these signals as ever: whoever ends them,
+    a pool of workers say, does not wait for them to clean up.
     """
     own = os.getpid()
 
     def end(number: int, frame: FrameType | None) -> None:
         if os.getpid() == own:
-            raise Terminated
+            raise Terminated if number == signal.SIGTERM else HungUp
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
     signal.signal(signal.SIGTERM, end)
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        signal.signal(hang_up, end)

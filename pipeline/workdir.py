@@ -82,9 +82,20 @@ class WorkDir:
         return self.root / "results"
 
     @property
+    def models(self) -> Path:
+        """The folder of fitted models."""
+        return self.root / "models"
+
+    @property
     def report(self) -> Path:
         """The folder of the report."""
         return self.root / "report"
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The folders in which the commands write, and nobody else."""
+        return (self.own_store.parent, self.root / "backbones", self.text.parent, self.results,
+                self.models, self.report)
 
 
 def write_pointer(pointer: Path, target: Path, facts: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -21,10 +22,10 @@ class _Commands(TyperGroup):
             interrupt = interrupt_behind(error)
             if interrupt is None:
                 raise
-        terminated = isinstance(interrupt, Terminated)
-        _log_error("terminated" if terminated else "interrupted", interrupt_code(interrupt))
-        typer.echo(f"{'terminated' if terminated else 'interrupted'}; "
-                   "the same command goes on from here", err=True)
+        word = interrupt.word if isinstance(interrupt, Terminated) else "interrupted"
+        _log_error(word, interrupt_code(interrupt))
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            typer.echo(f"{word}; the same command goes on from here", err=True)
         raise SystemExit(interrupt_code(interrupt))
 
 
@@ -56,7 +57,7 @@ def every_command(
 
 def interrupt_code(interrupt: KeyboardInterrupt) -> int:
     """The exit code that shells and schedulers know: 128 and the signal's number."""
-    return 143 if isinstance(interrupt, Terminated) else 130
+    return interrupt.exit_code if isinstance(interrupt, Terminated) else 130
 
 
 def main() -> None:
@@ -64,6 +65,7 @@ def main() -> None:
     import os
     import sys
 
+    from data.disk import described, refusal
     from data.errors import PipelineError
     from pipeline.signals import terminate_like_an_interrupt
 
@@ -76,23 +78,24 @@ def main() -> None:
         # Whoever read the output (`head`, say) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except OSError as error:
+    except Exception as error:
         # Disk full, read-only, permission denied: nothing half-written is left.
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}", 1)
+        refused = error if isinstance(error, OSError) else refusal(error)
+        if refused is None:
+            raise
+        _fail(described(refused), 1)
 
 
 def _fail(text: str, exit_code: int) -> None:
     import sys
 
     _log_error(text, exit_code)
-    print(f"error: {text}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # standard error may be a file on the disk that is full
+        print(f"error: {text}", file=sys.stderr)
     sys.exit(exit_code)
 
 
 def _log_error(text: str, exit_code: int) -> None:
-    import contextlib
-
     from pipeline.progress import event
 
     with contextlib.suppress(OSError):  # the log may be on the disk that is full

@@ -16,6 +16,7 @@ from data.files import digest_file
 from data.registry import nearest
 from pipeline.commands.extract import open_store
 from pipeline.config import BackboneConfig, DatasetConfig, find_config, load_section
+from pipeline.locks import work_dir_locked
 from pipeline.progress import bar, say
 from pipeline.workdir import WorkDir
 
@@ -70,7 +71,8 @@ def evaluate_backbone(
     spec = BackboneSpec(**spec_config.model_dump())
     model = load_model(spec, weights, classes)
     work = WorkDir.of(f"evaluate-{data_config.name}", work_dir)
-    store = open_store(data_config, raw, work, workers)
+    with work_dir_locked(work.root, "pipeline evaluate-backbone", make=True):
+        store = open_store(data_config, raw, work, workers)
     rows = np.arange(len(store))
     with bar(f"evaluating {spec.name}") as tell:
         _, logits = extract_features(model, spec, store, rows, on_progress=tell)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from extractors.distributed import barrier, is_main, together
 from pipeline.bank import Bank, bank_of
 from pipeline.config import DatasetConfig, Experiment
 from pipeline.determinism import use_deterministic_algorithms
+from pipeline.locks import work_dir_locked
 from pipeline.progress import bar, quiet, say, table
 from pipeline.skeleton_cache import Plan, skeleton_cache
 from pipeline.text_cache import text_caches
@@ -96,9 +98,20 @@ def _extract(
     for path in weights.values():
         if not path.is_file():
             raise BadInput(f"{path}: no such file of weights")
-    work = WorkDir.of(experiment.name, work_dir)
-    shared = bank_of(work, bank, own_work_dir=work_dir is not None)
     split = resolve_split(experiment)  # a wrong split should not wait for the parser
+    work = WorkDir.of(experiment.name, work_dir)
+    alone = work_dir_locked(work.root, "pipeline extract", make=True) if is_main() \
+        else nullcontext()
+    with alone:
+        barrier()  # what is there is looked at only once one has the lock
+        shared = bank_of(work, bank, own_work_dir=work_dir is not None)
+        return _extract_alone(experiment, raw, work, workers, weights, shared, split)
+
+
+def _extract_alone(
+    experiment: Experiment, raw: Sequence[str | Path], work: WorkDir, workers: int | None,
+    weights: Mapping[str, Path], shared: Bank | None, split: ClassSplit,
+) -> Extracted | None:
     if is_main():
         store = open_store(experiment.dataset, raw, work, workers, shared)
     barrier()

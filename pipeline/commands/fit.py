@@ -14,6 +14,7 @@ from extractors.distributed import require_alone
 from pipeline.config import Experiment, FitConfig, NamedConfig, load_method, method_names
 from pipeline.determinism import use_deterministic_algorithms
 from pipeline.feature_files import FeatureFiles
+from pipeline.locks import work_dir_locked
 from pipeline.prediction.kept import keep, kept_path, not_kept
 from pipeline.progress import bar, say
 from pipeline.records import make_arrays, make_record
@@ -62,9 +63,18 @@ def fit(
     work = WorkDir.of(experiment.name, work_dir)
     seeds = list(range(experiment.fit.seeds)) if seeds is None else list(seeds)
     chosen = [_Fit(config) for config in _configs(experiment, methods, gates)]
+    with work_dir_locked(work.root, "pipeline fit"):
+        return _fit_all(experiment, chosen, work, seeds, ALL in methods, keep_models)
+
+
+def _fit_all(
+    experiment: Experiment, chosen: Sequence[_Fit], work: WorkDir, seeds: Sequence[int],
+    what_can_be: bool, keep_models: bool,
+) -> list[Path]:
+    """Fits; methods that lack features of their own are left out if ``what_can_be``."""
     files = FeatureFiles(work)
     lacking = {each.method_name: files.missing(each.method(0)) for each in chosen}
-    if any(lacking.values()) and ALL not in methods:
+    if any(lacking.values()) and not what_can_be:
         raise BadInput(next(filter(None, lacking.values())))
     runnable = [each for each in chosen if not lacking[each.method_name]]
     say(f"experiment {experiment.name}: {len(runnable)} method(s), "

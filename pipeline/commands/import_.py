@@ -21,6 +21,7 @@ from data.errors import BadCache, BadConfig, BadInput
 from data.files import write_json, write_text
 from data.registry import nearest
 from pipeline.config import check_experiment, load_method, load_texts
+from pipeline.locks import work_dir_locked
 from pipeline.progress import say
 from pipeline.workdir import WorkDir
 
@@ -78,23 +79,25 @@ def import_features(
     _check_together(imported)
     content = _experiment(imported, name or work_dir.resolve().name, form, source, method)
     check_experiment(content, "the imported features")
-    imported, embedded = _embed(imported, class_text, work)
-    # First, so that an import that is stopped from here on can be repeated.
-    write_json(work_dir / "import.json", {"format": form, "source": source.name,
-                                          "notes": list(imported.notes)})
-    write_skeleton_features(work.skeleton(TEST), imported.test)
-    write_skeleton_features(work.skeleton(CALIBRATION), imported.calibration)
-    for part, text in _texts(imported).items():
-        if part not in embedded:
-            path = work.text_part(part) if part else work.text
-            write_text_features(path, text)
-            say(f"wrote {path}: {text.f_y.shape[0]} x {text.f_y.shape[1]}, {text.encoder}")
-    kept = {work.skeleton(TEST), work.skeleton(CALIBRATION)}
-    kept |= {work.text_part(part) if part else work.text for part in _texts(imported)}
-    for stale in set(work.text.parent.glob("*.h5")) - kept:
-        stale.unlink()  # Of features that were replaced: parts of speech, masked clips.
-    path = work_dir / "experiment.py"
-    write_text(path, _python(content))
+    with work_dir_locked(work.root, "pipeline import", make=True):
+        _require_room(work, force)  # somebody else may have written meanwhile
+        imported, embedded = _embed(imported, class_text, work)
+        # First, so that an import that is stopped from here on can be repeated.
+        write_json(work_dir / "import.json", {"format": form, "source": source.name,
+                                              "notes": list(imported.notes)})
+        write_skeleton_features(work.skeleton(TEST), imported.test)
+        write_skeleton_features(work.skeleton(CALIBRATION), imported.calibration)
+        for part, text in _texts(imported).items():
+            if part not in embedded:
+                path = work.text_part(part) if part else work.text
+                write_text_features(path, text)
+                say(f"wrote {path}: {text.f_y.shape[0]} x {text.f_y.shape[1]}, {text.encoder}")
+        kept = {work.skeleton(TEST), work.skeleton(CALIBRATION)}
+        kept |= {work.text_part(part) if part else work.text for part in _texts(imported)}
+        for stale in set(work.text.parent.glob("*.h5")) - kept:
+            stale.unlink()  # Of features that were replaced: parts of speech, masked clips.
+        path = work_dir / "experiment.py"
+        write_text(path, _python(content))
     _tell(imported, work, path)
     return path
 

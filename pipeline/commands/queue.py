@@ -7,10 +7,12 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from data.caches import read_skeleton_features
+from data.disk import described, refusal
 from data.errors import BadCache, BadInput, PipelineError, interrupt_behind
 from data.files import write_json
 from data.registry import nearest
@@ -19,6 +21,7 @@ from extractors.distributed import require_alone
 from pipeline.bank import Bank
 from pipeline.commands.extract import extract, make_plan, open_store, point_to_store, resolve_split
 from pipeline.config import Experiment
+from pipeline.locks import work_dir_locked
 from pipeline.planning import CACHED, FAILED, TRAINED, Job, Need, find_plans, needs, phase_of
 from pipeline.progress import console, say
 from pipeline.skeleton_cache import F_X, F_X_MASKED, train
@@ -173,8 +176,9 @@ class Attempt:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         if not isinstance(error, Exception) or interrupt_behind(error):
             return False  # done, or an interrupt
-        line = " ".join(str(error).split())
-        if not isinstance(error, (PipelineError, OSError)):
+        refused = error if isinstance(error, OSError) else refusal(error)
+        line = described(refused) if refused else " ".join(str(error).split())
+        if not refused and not isinstance(error, PipelineError):
             # Out of memory, or a mistake of ours: tonight's other trainings go on all the same.
             console.print("".join(traceback.format_exception(error)), markup=False)
             line = f"{type(error).__name__}: {line}"
@@ -198,10 +202,12 @@ def _open_stores(jobs: Sequence[Job], bank: Bank, raw: Raw, workers: int | None)
         with Attempt([job]):
             split = resolve_split(job.experiment)
             if key in stores:
-                point_to_store(job.work, bank, stores[key])
+                with _alone(job):
+                    point_to_store(job.work, bank, stores[key])
             else:
                 try:
-                    stores[key] = open_store(dataset, paths, job.work, workers, bank)
+                    with _alone(job):
+                        stores[key] = open_store(dataset, paths, job.work, workers, bank)
                 except PipelineError as error:
                     failed[key] = str(error)
                     raise
@@ -230,10 +236,16 @@ def _train_all(
         started, became = time.perf_counter(), FAILED
         with Attempt(users):
             for need in group:
-                bank.adopt(by_name[need.experiment].work.own_backbone(need.phase), digest)
+                owner = by_name[need.experiment]
+                if owner.work.own_backbone(need.phase).is_dir():
+                    with _alone(owner), bank.locked(bank.backbone(digest), f"{first.backbone} of "
+                                                                           f"{need.experiment}"):
+                        bank.adopt(owner.work.own_backbone(need.phase), digest)
             for user in users:  # the first trains; each work directory names the backbone
-                trained = train(user.experiment, plan, phase_of(plan, first.phase), user.work, bank)
-                _drop_features(user.work, first.phase, trained.weights_sha256)
+                with _alone(user):
+                    trained = train(
+                        user.experiment, plan, phase_of(plan, first.phase), user.work, bank)
+                    _drop_features(user.work, first.phase, trained.weights_sha256)
             became = TRAINED
             if first.state != TRAINED:
                 say(f"  ready after {time.perf_counter() - started:.0f} s")
@@ -242,6 +254,10 @@ def _train_all(
         for need in waiting:
             need.state = became
         tell()
+
+
+def _alone(job: Job) -> AbstractContextManager[None]:
+    return work_dir_locked(job.work.root, "pipeline queue", make=True)
 
 
 def _drop_features(work: WorkDir, phase: str, weights_sha256: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from data.errors import BadInput
+from pipeline.locks import work_dir_locked
 from pipeline.progress import say
 from pipeline.report.page import ReportPaths, write_report
 from pipeline.workdir import DEFAULT_ROOT, WorkDir
@@ -30,10 +32,23 @@ def report(work_dirs: Sequence[str | Path] = (), out: str | Path | None = None) 
     if out is None:
         single = len(folders) == 1 and not folders[0].is_file()
         out = WorkDir(folders[0]).report if single else DEFAULT_ROOT / "report"
-    paths = write_report(folders, Path(out))
+    with written_alone(folders, Path(out)):
+        paths = write_report(folders, Path(out))
     say(f"wrote {paths.html}, {paths.markdown} and {len(paths.tables)} tables, "
         f"{len(paths.latex)} of them in LaTeX as well")
     return paths
+
+
+def written_alone(work_dirs: Sequence[Path], out: Path) -> AbstractContextManager[None]:
+    """Keeps others from where a report goes: the work directory that it lies in, or itself.
+
+    Elsewhere it waits for nobody: results are whole or absent, so a report on what is
+    there can be made while a fit goes on.
+    """
+    inside = [folder for folder in work_dirs
+              if folder.is_dir() and out.resolve().is_relative_to(folder.resolve())]
+    return work_dir_locked(inside[0] if inside else out, "pipeline report", not inside,
+                           (out / "tables", out / "latex"))
 
 
 def _with_results(root: Path) -> list[Path]:

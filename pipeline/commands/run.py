@@ -13,7 +13,7 @@ from extractors.distributed import require_alone
 from pipeline.commands.fit import fit
 from pipeline.commands.plan import Raw, check_raw
 from pipeline.commands.queue import Attempt, queue
-from pipeline.commands.report import report
+from pipeline.commands.report import report, written_alone
 from pipeline.config import Experiment
 from pipeline.progress import say
 from pipeline.tables.definition import Table
@@ -148,10 +148,11 @@ def _report(table: Table, work_dirs: Sequence[Path], root: Path) -> str | None:
         say("no report: there are no results")
         return None
     page = folder / "report.html"
-    if is_current(folder, sources):
-        say(f"kept {page}")
-        return str(page)
-    (folder / MARKER).unlink(missing_ok=True)
-    paths = report(sources, folder)
-    mark(folder, sources, [paths.html, paths.markdown, *paths.tables, *paths.latex])
+    with written_alone(sources, folder):
+        if is_current(folder, sources):
+            say(f"kept {page}")
+            return str(page)
+        (folder / MARKER).unlink(missing_ok=True)
+        paths = report(sources, folder)
+        mark(folder, sources, [paths.html, paths.markdown, *paths.tables, *paths.latex])
     return str(paths.html)

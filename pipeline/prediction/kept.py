@@ -26,7 +26,7 @@ def kept_path(work: WorkDir, identity: Mapping[str, Any]) -> Path:
         identity: See ``pipeline.results.result_stem``; "gate_key" is of no account.
     """
     fields = ("method", "variant", "protocol", "split", "seed")
-    return work.root / "models" / f"{result_stem(**{f: identity[f] for f in fields})}{SUFFIX}"
+    return work.models / f"{result_stem(**{f: identity[f] for f in fields})}{SUFFIX}"
 
 
 def not_kept(
@@ -100,7 +100,7 @@ def find_kept(work: WorkDir, method: str | None, seed: int) -> tuple[Path, dict[
     """
     from zsl.fitted import read_card
 
-    paths = sorted((work.root / "models").glob(f"*{SUFFIX}"))
+    paths = sorted(work.models.glob(f"*{SUFFIX}"))
     if not paths:
         raise BadInput(f"{work.root}: no fitted model in models/; run `pipeline fit`")
     cards = {path: read_card(path) for path in paths}

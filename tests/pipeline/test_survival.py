@@ -60,16 +60,18 @@ def test_extract_survives_a_kill_at_every_rename(
 ) -> None:
     # A file gets its name by a rename. Each run dies before its third: two more
     # files are whole by then, and all of the next lies there under a temporary name.
-    work, deaths = tmp_path / "work", 0
+    work, deaths, left = tmp_path / "work", 0, 0
     arguments = ("extract", tiny_config, "--raw", tiny_raw, "--work-dir", work)
     while (ended := commands.run(*arguments, die_before_rename=3)).code == -signal.SIGKILL:
         deaths += 1
         assert deaths < 20, "no progress between kills"
         assert_whole_or_absent(work, tiny_work)
+        left += len(list(work.rglob("*.tmp")))
     assert ended.code == 0, ended.err
     # Store and its report, texts; of each phase two checkpoints, weights, summary, features.
     assert deaths >= 6
-    assert list(work.rglob("*.tmp")), "no kill fell into a write"
+    assert left, "no kill fell into a write"
+    assert not list(work.rglob("*.tmp")), "the next command removes what a killed one left"
     assert_same_caches(work, tiny_work)
     before = {path: path.stat().st_mtime_ns for path in work.rglob("*.h5")}
     assert commands.run(*arguments).code == 0
@@ -100,14 +102,14 @@ def test_extract_survives_kills_from_outside(
 def test_extract_survives_kills_in_a_bank(
     tiny_work: Path, tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path
 ) -> None:
-    # Store and backbones are the bank's, and clips are extracted whole and masked. Two
-    # renames of each run only tell who holds a lock; it dies before the fourth of others.
+    # Store and backbones are the bank's, and clips are extracted whole and masked; each run
+    # dies before its fourth rename.
     work, bank, deaths = tmp_path / "work", tmp_path / "bank", 0
     masked = ("--cfg-options", "masked_features=true")
     arguments = ("extract", tiny_config, "--raw", tiny_raw, "--work-dir", work, "--bank", bank,
                  *masked)
     left = set()
-    while (ended := commands.run(*arguments, die_before_rename=6)).code == -signal.SIGKILL:
+    while (ended := commands.run(*arguments, die_before_rename=4)).code == -signal.SIGKILL:
         deaths += 1
         assert deaths < 20, "no progress between kills"
         assert_whole_or_absent(work, tiny_work)

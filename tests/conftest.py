@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ fit = dict(
 # A process that has imported everything and makes a copy of itself for each
 # command: a start then costs nothing, and any moment can be its last.
 _SERVER = """
-import gc, json, os, signal, sys, traceback
+import errno, gc, json, os, signal, sys, traceback
 import extractors.mm, extractors.features, extractors.training, extractors.text
 import sentence_transformers
 import pipeline.commands.extract, pipeline.commands.fit, pipeline.commands.report
@@ -81,6 +81,23 @@ def die_before_rename(number):
         return rename(*arguments, **options)
     os.replace = replace
 
+def fill_the_disk(after):
+    sync, left = os.fsync, [after]
+    def fsync(descriptor):
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left[0] -= 1
+        return sync(descriptor)
+    os.fsync = fsync
+
+def limit(file_size, open_files):
+    import resource
+    if file_size is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, resource.RLIM_INFINITY))
+    if open_files is not None:
+        top = max(map(int, os.listdir("/proc/self/fd"))) + open_files
+        resource.setrlimit(resource.RLIMIT_NOFILE, (top, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
 gc.collect()
 gc.freeze()  # or each child's first collection copies all of it
 print("ready", flush=True)
@@ -95,8 +112,12 @@ def run(job, number):
         if job["port"]:
             os.environ.update(RANK=str(number), LOCAL_RANK=str(number), MASTER_ADDR="127.0.0.1",
                               WORLD_SIZE=str(job["processes"]), MASTER_PORT=str(job["port"]))
-        if job["rename"]:
-            die_before_rename(job["rename"])
+        troubles = job["troubles"]
+        if "die_before_rename" in troubles:
+            die_before_rename(troubles["die_before_rename"])
+        if "full_after" in troubles:
+            fill_the_disk(troubles["full_after"])
+        limit(troubles.get("file_size"), troubles.get("open_files"))
         sys.argv = ["pipeline", *job["argv"]]
         code = 0
         try:
@@ -138,9 +159,17 @@ class Commands:
         )
         self._ready = False
 
-    def start(self, *argv: Any, die_before_rename: int = 0) -> int:
-        """Starts a command and returns its process id; ``wait`` must follow."""
-        return self._start(argv, die_before_rename)[0]
+    def start(self, *argv: Any, **troubles: int) -> int:
+        """Starts a command and returns its process id; ``wait`` must follow.
+
+        Args:
+            argv: After ``pipeline``.
+            troubles: "die_before_rename": of its renames, which one SIGKILL forestalls.
+                "full_after": after how many durable writes its disk is full. "file_size":
+                how long its files may become; then every write fails, whoever writes.
+                "open_files": how many it may open beside those that it has from the start.
+        """
+        return self._start(argv, troubles)[0]
 
     def start_together(self, processes: int, *argv: Any) -> list[int]:
         """Starts a command as torchrun does, once for each process; ``wait_together`` follows.
@@ -153,7 +182,7 @@ class Commands:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        return self._start((*argv, "--launcher", "pytorch"), 0, processes, port)
+        return self._start((*argv, "--launcher", "pytorch"), {}, processes, port)
 
     def wait(self) -> Ended:
         """Waits for the command started last."""
@@ -166,13 +195,13 @@ class Commands:
                               for name in ("out", "err"))) for number, code in enumerate(codes)]
 
     def _start(
-        self, argv: Sequence[Any], rename: int, processes: int = 1, port: int = 0
+        self, argv: Sequence[Any], troubles: Mapping[str, int], processes: int = 1, port: int = 0
     ) -> list[int]:
         # Not before now: what else needs a while can be done in the meantime.
         self._ready = self._ready or self._read() == "ready"
         assert self._ready, "the command server did not start"
-        job = {"argv": [str(a) for a in argv], "to": str(self._folder), "rename": rename,
-               "processes": processes, "port": port}
+        job = {"argv": [str(a) for a in argv], "to": str(self._folder),
+               "troubles": dict(troubles), "processes": processes, "port": port}
         for name in ("out", "err"):
             (self._folder / name).write_text("")
         assert self._server.stdin is not None
@@ -180,9 +209,9 @@ class Commands:
         self._server.stdin.flush()
         return [int(self._read()) for _ in range(processes)]
 
-    def run(self, *argv: Any, die_before_rename: int = 0) -> Ended:
-        """Runs a command to its end."""
-        self.start(*argv, die_before_rename=die_before_rename)
+    def run(self, *argv: Any, **troubles: int) -> Ended:
+        """Runs a command to its end; arguments as of ``start``."""
+        self.start(*argv, **troubles)
         return self.wait()
 
     def close(self) -> None:

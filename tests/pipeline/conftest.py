@@ -1,9 +1,11 @@
-"""Small made-up results whose records follow from their arrays."""
+"""Small made-up results whose records follow from their arrays; lets tests import ``undisturbed``."""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 
 from data.files import digest_json
 from pipeline.results import ResultArrays, ResultRecord
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 CLASSES = ("swipe left", "wave", "clap", "throw", "draw circle", "bowling", "boxing", "jog",
            "sit to stand", "lunge", "squat", "knock | <door>")

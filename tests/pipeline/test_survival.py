@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -10,50 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
+from undisturbed import (
+    assert_same_cache,
+    assert_same_caches,
+    assert_whole_or_absent,
+    record,
+)
 
 pytestmark = pytest.mark.slow
-
-CACHES = ("skeleton_test.h5", "skeleton_calibration.h5", "text.h5")
-TIMES = {"created", "duration_seconds"}
-
-
-def assert_same_cache(one: Path, other: Path) -> None:
-    with h5py.File(one) as ours, h5py.File(other) as theirs:
-        assert set(ours) == set(theirs) and set(ours.attrs) == set(theirs.attrs)
-        for name in ours:
-            assert ours[name].dtype == theirs[name].dtype
-            assert np.array_equal(ours[name][()], theirs[name][()]), f"{one.name} /{name}"
-        for name in set(ours.attrs) - TIMES:
-            assert np.array_equal(ours.attrs[name], theirs.attrs[name]), f"{one.name} {name}"
-
-
-def assert_same_caches(work: Path, undisturbed: Path) -> None:
-    for name in CACHES:
-        assert_same_cache(work / "features" / name, undisturbed / "features" / name)
-
-
-def assert_whole_or_absent(work: Path, undisturbed: Path) -> None:
-    """Whatever bears a final name has its final content."""
-    for name in CACHES:
-        if (work / "features" / name).exists():
-            assert_same_cache(work / "features" / name, undisturbed / "features" / name)
-    store = work / "store" / "skeletons.h5"
-    if store.exists():
-        assert_same_cache(store, undisturbed / "store" / "skeletons.h5")
-    for phase in ("test", "calibration"):
-        if (work / "backbones" / phase / "backbone.json").exists():
-            json.loads((work / "backbones" / phase / "backbone.json").read_text())
-    for path in (work / "results").glob("*.json"):
-        assert record(path) == record(undisturbed / "results" / path.name)
-
-
-def record(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text())
-    return {key: value for key, value in content.items() if key not in TIMES}
-
 
 def test_extract_survives_a_kill_at_every_rename(
     tiny_work: Path, tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path
@@ -172,6 +137,7 @@ def test_a_report_is_not_misled_by_what_a_killed_fit_left(
 
 @pytest.mark.parametrize(("sent", "code", "said"), [
     (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"),
+    (signal.SIGHUP, 129, "hung up"),
 ])
 @pytest.mark.parametrize(("command", "moment", "long"), [
     ("extract", "backbones/test/checkpoints-*/epoch_1.pth",

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _FULL = "make room, then run the same command again: it goes on from here"
-_ALLOWED = "allow this user to write there, or choose another folder"
+_ALLOWED = "check who may read and write there, or choose another folder"
 _FILES = "raise the limit (`ulimit -n 4096`), then run the same command again"
 
 #: Error numbers that no input of ours is to blame for, and what to do about them.

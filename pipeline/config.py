@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import (
 )
 
 from data.classes import register_dataset
+from data.disk import refusal
 from data.errors import BadConfig
 from data.files import digest_json
 from data.registry import nearest
@@ -362,6 +364,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return Config.fromfile(str(path)).to_dict()
     except Exception as error:  # a config is Python: anything can go wrong in it
+        refused = refusal(error, tempfile.gettempdir())  # mmengine copies it to there
+        if refused is not None and isinstance(error, OSError):
+            raise refused from None
         raise BadConfig(f"{path}: {type(error).__name__}: {error}") from None
 
 

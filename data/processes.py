@@ -41,9 +41,11 @@ def in_processes(
         Exception: Whatever ``work`` raises.
     """
     others = set(multiprocessing.active_children())
-    # spawn: the parent may have threads (numba, BLAS), which fork does not survive.
-    pool = ProcessPoolExecutor(
-        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    with _without_signals():  # it starts a process that keeps the books
+        # spawn: the parent may have threads (numba, BLAS), which fork does not survive.
+        pool = ProcessPoolExecutor(
+            processes, mp_context=multiprocessing.get_context("spawn"),
+            initializer=_end_with_parent)
     own: list[Any] = []
     try:
         with _without_signals():

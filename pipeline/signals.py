@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 from types import FrameType
+
+
+_MOMENT = 0.05  # seconds
 
 
 class Terminated(KeyboardInterrupt):
@@ -30,6 +35,9 @@ def terminate_like_an_interrupt() -> None:
     So nothing half-written stays. Where SIGHUP is ignored (``nohup``) it stays so.
     Processes that it starts by forking die of these signals as ever: whoever ends them,
     a pool of workers say, does not wait for them to clean up.
+
+    An interrupt, Ctrl-C too, that comes where Python only prints exceptions (it forks, say,
+    or clears an object away) comes again a moment later.
     """
     own = os.getpid()
 
@@ -40,6 +48,24 @@ def terminate_like_an_interrupt() -> None:
         os.kill(os.getpid(), number)
 
     signal.signal(signal.SIGTERM, end)
+    _repeat_what_is_lost(own)
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
         signal.signal(hang_up, end)
+
+
+def _repeat_what_is_lost(own: int) -> None:
+    print_it = sys.unraisablehook
+
+    def repeat(lost: sys.UnraisableHookArgs) -> None:
+        if os.getpid() != own or not issubclass(lost.exc_type, KeyboardInterrupt):
+            print_it(lost)
+            return
+        number = {Terminated: signal.SIGTERM, HungUp: getattr(signal, "SIGHUP", 0)}.get(
+            lost.exc_type, signal.SIGINT)
+        # Not at once: what is raised in here is lost as well.
+        again = threading.Timer(_MOMENT, os.kill, (own, number))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = repeat

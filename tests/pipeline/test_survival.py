@@ -18,7 +18,10 @@ from undisturbed import (
     record,
 )
 
+from pipeline.locks import work_dir_locked
+
 pytestmark = pytest.mark.slow
+
 
 def test_extract_survives_a_kill_at_every_rename(
     tiny_work: Path, tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path
@@ -165,3 +168,34 @@ def test_an_interrupt_is_one_line_and_an_exit_code(
     assert not list(work.rglob("*.tmp")), "something half-written was left"
     assert commands.run(command, tiny_config, "--work-dir", work).code == 0
     assert_same_caches(work, tiny_work)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_that_loads_clips_stays(
+    tiny_work: Path, tiny_config: Path, commands: Any, tmp_path: Path,
+    wait_for: Callable[..., None], sent: signal.Signals,
+) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(tiny_work / "store", work / "store")
+    process = commands.start(
+        "extract", tiny_config, "--work-dir", work, "--cfg-options", "backbone.num_workers=2",
+        "--cfg-options", "backbone.epochs=500")
+    children = Path(f"/proc/{process}/task/{process}/children")
+    wait_for(lambda: list(work.glob("backbones/test/checkpoints-*/epoch_*.pth"))
+             and len(children.read_text().split()) == 2)
+    loaders = [Path("/proc") / each for each in children.read_text().split()]
+    os.kill(process, sent)
+    ended = commands.wait()
+    assert ended.code == (143 if sent == signal.SIGTERM else -signal.SIGKILL), ended.err
+    with work_dir_locked(work, "the next"):  # they do not keep the lock while they notice
+        assert "waiting" not in ended.err
+    wait_for(lambda: not any(map(running, loaders)), 30)
+
+
+def running(process: Path) -> bool:
+    """Neither gone nor waiting, dead, for a parent that will ask for it."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

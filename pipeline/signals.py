@@ -8,7 +8,6 @@ import sys
 import threading
 from types import FrameType
 
-
 _MOMENT = 0.05  # seconds
 
 

@@ -8,7 +8,8 @@ import resource
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +19,34 @@ import pytest
 
 from data.disk import cannot_write, described, naming, raise_refusal, refusal
 from data.files import atomic_path, remove_left_behind
-from data.hdf5 import new_hdf5
+from data.hdf5 import NewFile, new_hdf5
 from data.interrupts import held_back
 
 LIMIT = 100_000
 NOISE = np.random.default_rng(0).normal(size=100_000)
 
 
+@contextmanager
+def atomic_hdf5(path: Path) -> Iterator[NewFile]:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as file:
+        yield file
+
+
 def write_hdf5(path: Path) -> None:
-    with new_hdf5(path) as new:
-        new.file["x"] = NOISE
-        new.file.attrs["what"] = "x" * 500
+    with atomic_hdf5(path) as file:
+        file["x"] = NOISE
+        file.attrs["what"] = "x" * 500
 
 
 def write_hdf5_in_small_parts(path: Path) -> None:
-    with new_hdf5(path) as new:
+    with atomic_hdf5(path) as file:
         for number in range(500):
-            new.file[f"x{number}"] = NOISE[:200]
+            file[f"x{number}"] = NOISE[:200]
 
 
 def write_hdf5_in_chunks(path: Path) -> None:
-    with new_hdf5(path) as new:
-        rows = new.file.create_dataset("x", (0, 10), "f8", maxshape=(None, 10), chunks=(50, 10))
+    with atomic_hdf5(path) as file:
+        rows = file.create_dataset("x", (0, 10), "f8", maxshape=(None, 10), chunks=(50, 10))
         for start in range(0, 10_000, 500):
             rows.resize(start + 500, axis=0)
             rows[start:] = NOISE[start * 10:(start + 500) * 10].reshape(500, 10)
@@ -143,10 +150,10 @@ def test_hdf5_that_is_written_so_is_read_by_anything(
 
 def test_a_pause_tells_of_a_refusal_early(tmp_path: Path, small_files: None) -> None:
     written = 0
-    with pytest.raises(OSError, match="File too large"), new_hdf5(tmp_path / "made.h5") as new:
+    with pytest.raises(OSError, match="File too large"), atomic_hdf5(tmp_path / "made.h5") as file:
         for number in range(50):
-            new.pause()
-            new.file[f"x{number}"] = NOISE
+            file.pause()
+            file[f"x{number}"] = NOISE
             written += 1
     assert written == 1
 
@@ -154,11 +161,11 @@ def test_a_pause_tells_of_a_refusal_early(tmp_path: Path, small_files: None) -> 
 @pytest.mark.parametrize("pauses", [False, True])
 def test_an_interrupt_waits_until_hdf5_is_not_cut_in_two(tmp_path: Path, pauses: bool) -> None:
     went_on = False
-    with pytest.raises(KeyboardInterrupt), new_hdf5(tmp_path / "made.h5") as new:
+    with pytest.raises(KeyboardInterrupt), atomic_hdf5(tmp_path / "made.h5") as file:
         os.kill(os.getpid(), signal.SIGINT)
-        new.file["x"] = NOISE
+        file["x"] = NOISE
         if pauses:
-            new.pause()
+            file.pause()
         went_on = True
     assert went_on is not pauses
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,326 @@
+"""How good a setting is, told by calibration clips alone: what a search may look at.
+
+The calibration phase imitates the test phase inside the training clips. A method is
+fitted on its train rows and C_u on its validation-unseen classes; C_s is that of the
+protocol. The gate needs held-out rows of seen and of unseen classes, and so do the
+accuracies: it is cross-fitted. The calibration rows are divided into folds, each
+holding the same shares of both sides and of every class; a gate that was fitted on
+all other folds decides the rows of each. H is over all calibration rows, and no row
+is judged by a gate that has seen it.
+
+No test row, nor a cache that holds one, has a part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from data.caches import (
+    CALIBRATION,
+    TRAIN,
+    SkeletonFeatures,
+    check_same_classes,
+    check_skeleton_features,
+    check_text_features,
+)
+from data.errors import BadCache, BadInput
+from zsl import metrics
+from zsl.cache_checks import Extra, Text, extra_of, text_of
+from zsl.classifiers import SeenClassifier
+from zsl.curves import seen_unseen_curve
+from zsl.gates.base import GateInput
+from zsl.methods.base import EpochHook, Progress, ZeroShotMethod
+from zsl.phase_models import PhaseModels, SeenFrom
+from zsl.threads import single_threaded
+from zsl.two_phases import GateFactory, MethodFactory
+
+FOLDS = 5
+
+#: What a search may maximize: fields of :class:`ValidationScore`.
+OBJECTIVES = ("gzsl_harmonic_mean", "zsl_accuracy", "gzsl_ausuc")
+
+_NONE: Extra = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class ValidationScore:
+    """One fitted method on the calibration rows. All are fractions of 1.
+
+    Attributes:
+        gzsl_harmonic_mean, gzsl_seen_accuracy, gzsl_unseen_accuracy: Of all
+            calibration rows among all classes of the phase, with the cross-fitted gate.
+        zsl_accuracy: Of the rows of validation-unseen classes, among those.
+        gzsl_oracle_harmonic_mean: H if the gate were always right.
+        gzsl_ausuc: Area under unseen over seen accuracy.
+    """
+
+    gzsl_harmonic_mean: float
+    gzsl_seen_accuracy: float
+    gzsl_unseen_accuracy: float
+    zsl_accuracy: float
+    gzsl_oracle_harmonic_mean: float
+    gzsl_ausuc: float
+
+    @classmethod
+    def mean(cls, scores: Sequence[ValidationScore]) -> ValidationScore:
+        """Of several seeds, field by field.
+
+        Raises:
+            BadInput: There are none.
+        """
+        if not scores:
+            raise BadInput("mean of no validation scores")
+        return cls(**{field.name: float(np.mean([getattr(score, field.name) for score in scores]))
+                      for field in fields(cls)})
+
+    def values(self) -> dict[str, float]:
+        """By name."""
+        return asdict(self)
+
+
+class Validation:
+    """Fits methods in the calibration phase and scores them there.
+
+    C_s on f_x or on the backbone's scores does not depend on the method: it is
+    fitted once and serves all.
+
+    Args:
+        calibration: Calibration-phase features.
+        text: Text features of all classes, or those of each part.
+        gate: Makes an unfitted gate from a seed.
+        seen_from: What C_s is; see ``zsl.protocols.strict``.
+        extra: Calibration-phase caches of further features, by name.
+        folds: Of the cross-fitted gate; fewer where a side has fewer rows.
+
+    Raises:
+        BadCache: The caches do not belong together, or lack rows that are needed.
+        BadInput: ``folds`` is below 2.
+    """
+
+    def __init__(
+        self,
+        calibration: SkeletonFeatures,
+        text: Text,
+        *,
+        gate: GateFactory,
+        seen_from: SeenFrom = "f_x",
+        extra: Extra = _NONE,
+        folds: int = FOLDS,
+    ) -> None:
+        if folds < 2:
+            raise BadInput(f"folds is {folds}, expected at least 2")
+        check_calibration(calibration, text)
+        self.features, self.text, self.gate = calibration, text, gate
+        self.seen_from, self.extra, self.folds = seen_from, extra, folds
+        self.rows = calibration.rows(CALIBRATION)
+        self._train = calibration.rows(TRAIN)
+        self.label = calibration.label[self.rows]
+        self.is_seen = np.isin(self.label, calibration.seen_classes)
+        self._seen_classifier: SeenClassifier | None = None
+
+    @property
+    def train_rows(self) -> int:
+        """How many clips a method is fitted on."""
+        return len(self._train)
+
+    @single_threaded()
+    def fit(
+        self, methods: Sequence[ZeroShotMethod], *,
+        on_progress: Progress | None = None, on_epoch: EpochHook | None = None,
+    ) -> None:
+        """Fits methods on the train rows, several at once if they can be stacked.
+
+        Args:
+            methods: Unfitted; more than one only if ``stack_key`` gives them the same.
+            on_progress: Told the training steps.
+            on_epoch: Told the epoch just done; all methods can predict then.
+
+        Raises:
+            BadInput: The methods cannot work with the features, or a loss is not finite.
+        """
+        features, first = self.features, methods[0]
+        f_x, y = features.f_x[self._train], features.label[self._train]
+        f_y, seen = text_of(first, self.text), features.seen_classes
+        if len(methods) == 1:
+            others = {name: f[self._train]
+                      for name, f in extra_of(first, self.extra, features).items()}
+            first.fit(f_x, y, f_y, seen_classes=seen, on_progress=on_progress,
+                      on_epoch=on_epoch, **others)
+        else:
+            from zsl.methods.sa_dvae_engine_fit import fit_many
+
+            fit_many(methods, f_x, y, f_y, seen_classes=seen,  # type: ignore[arg-type]
+                     on_progress=on_progress, on_epoch=on_epoch)
+
+    @single_threaded()
+    def score(self, method: ZeroShotMethod, seed: int = 0) -> ValidationScore:
+        """Fits C_u and the gates of all folds, and measures.
+
+        Args:
+            method: Fitted by :meth:`fit`.
+            seed: Of the gates and of the division into folds.
+
+        Raises:
+            BadInput: A side has too few rows, or the gate cannot work with the method.
+        """
+        features = self.features
+        method.fit_unseen_classifier(features.unseen_classes)
+        models = PhaseModels.restored(
+            method, features, text_of(method, self.text), self.seen_from, self._c_s(method))
+        needs = self.gate(seed).needs
+        inputs, columns = models.inputs(self.rows, needs), models.columns(self.rows)
+        classes = np.concatenate([models.seen_classes, models.unseen_classes])
+        margins = np.empty(len(columns))
+        prediction, own_side = np.empty_like(columns), np.empty_like(columns)
+        for fold in self._divide(columns, seed):
+            rest = np.setdiff1d(np.arange(len(columns)), fold)
+            gate = self.gate(seed)
+            gate.fit(rows_of(inputs, rest), self.is_seen[rest], columns[rest])
+            held_out = rows_of(inputs, fold)
+            prediction[fold] = gate.probabilities(held_out).argmax(axis=1)
+            margins[fold] = gate.margins(held_out)
+            seen_side, unseen_side = gate.sides(held_out)
+            own_side[fold] = np.where(
+                self.is_seen[fold], seen_side.argmax(axis=1),
+                len(models.seen_classes) + unseen_side.argmax(axis=1))
+        unseen = ~self.is_seen
+        gzsl = metrics.gzsl_summary(self.label, classes[prediction], features.unseen_classes)
+        oracle = metrics.gzsl_summary(self.label, classes[own_side], features.unseen_classes)
+        curve = seen_unseen_curve(margins, self.is_seen, own_side == columns)
+        return ValidationScore(
+            gzsl_harmonic_mean=gzsl.harmonic, gzsl_seen_accuracy=gzsl.seen,
+            gzsl_unseen_accuracy=gzsl.unseen,
+            zsl_accuracy=_among_unseen(models.unseen_classes, inputs.unseen_proba[unseen],
+                                       self.label[unseen]),
+            gzsl_oracle_harmonic_mean=oracle.harmonic, gzsl_ausuc=curve.area,
+        )
+
+    @single_threaded()
+    def quick(self, method: ZeroShotMethod) -> float:
+        """ZSL accuracy in the middle of a fit: C_u alone, no gate.
+
+        What is fitted for it is forgotten; the fit goes on as if nobody had asked.
+        """
+        method.fit_unseen_classifier(self.features.unseen_classes)
+        rows = self.rows[~self.is_seen]
+        return _among_unseen(method.unseen_classes, method.predict_proba(self.features.f_x[rows]),
+                             self.features.label[rows])
+
+    def _c_s(self, method: ZeroShotMethod) -> SeenClassifier | None:
+        if self.seen_from == "logits":
+            return None
+        label = self.features.label[self._train]
+        if self.seen_from == "z_r":
+            z_r = method.transform(self.features.f_x[self._train]).z_r
+            return SeenClassifier().fit(z_r, label)
+        if self._seen_classifier is None:
+            self._seen_classifier = SeenClassifier().fit(self.features.f_x[self._train], label)
+        return self._seen_classifier
+
+    def _divide(self, columns: np.ndarray, seed: int) -> list[np.ndarray]:
+        """Folds of rows. Each side is dealt out in turn, class by class.
+
+        scikit-learn's refuses classes with fewer clips than folds, and there are such.
+        """
+        count = min(self.folds, int(self.is_seen.sum()), int((~self.is_seen).sum()))
+        if count < 2:
+            raise BadInput(
+                f"calibration phase: {int(self.is_seen.sum())} rows of seen and "
+                f"{int((~self.is_seen).sum())} of unseen classes; a gate that judges no row it "
+                "has seen needs at least 2 of each")
+        shuffled = np.random.default_rng(seed).permutation(len(columns))
+        fold_of = np.empty(len(columns), int)
+        for side in (True, False):
+            rows = shuffled[self.is_seen[shuffled] == side]
+            rows = rows[np.argsort(columns[rows], kind="stable")]
+            fold_of[rows] = np.arange(len(rows)) % count
+        return [np.flatnonzero(fold_of == fold) for fold in range(count)]
+
+
+def validate(
+    calibration: SkeletonFeatures,
+    text: Text,
+    *,
+    method: MethodFactory,
+    gate: GateFactory,
+    seed: int = 0,
+    seen_from: SeenFrom = "f_x",
+    extra: Extra = _NONE,
+    folds: int = FOLDS,
+) -> ValidationScore:
+    """Fits one method in the calibration phase and scores it there.
+
+    Args:
+        method: Makes an unfitted method from a seed.
+        seed: Of the method, the gates and the folds.
+        calibration, text, gate, seen_from, extra, folds: See :class:`Validation`.
+
+    Raises:
+        BadCache, BadInput: See :class:`Validation`.
+    """
+    validation = Validation(
+        calibration, text, gate=gate, seen_from=seen_from, extra=extra, folds=folds)
+    made = method(seed)
+    validation.fit([made])
+    return validation.score(made, seed)
+
+
+def stack_key(method: ZeroShotMethod) -> str | None:
+    """Methods with the same key can be trained as one stack; None: only alone.
+
+    The numbers of each are the same to the bit whatever else is in the stack.
+    """
+    from zsl.methods.sa_dvae import SADVAE
+    from zsl.methods.sa_dvae_engine_fit import MAY_DIFFER
+
+    if not isinstance(method, SADVAE) or method.params.engine != "fast":
+        return None
+    return method.params.model_dump_json(exclude=set(MAY_DIFFER))
+
+
+def rows_of(inputs: GateInput, rows: np.ndarray) -> GateInput:
+    """A gate's input for some of its rows."""
+    return replace(
+        inputs, seen_logits=inputs.seen_logits[rows], unseen_proba=inputs.unseen_proba[rows],
+        joint_proba=None if inputs.joint_proba is None else inputs.joint_proba[rows],
+        evidence={name: values[rows] for name, values in inputs.evidence.items()},
+        f_x=None if inputs.f_x is None else inputs.f_x[rows],
+    )
+
+
+def check_calibration(calibration: SkeletonFeatures, text: Text) -> None:
+    """Checks the caches of the calibration phase without those of the test phase.
+
+    Raises:
+        BadCache: With the first reason why they cannot be used, in one line.
+    """
+    where = "calibration-phase skeleton features"
+    if calibration.phase != CALIBRATION:
+        raise BadCache(f"{where}: phase is {calibration.phase!r}, expected {CALIBRATION!r}")
+    check_skeleton_features(calibration, where)
+    texts = text if isinstance(text, Mapping) else {"": text}
+    for part, features in texts.items():
+        name = f"{part} text features".strip()
+        check_text_features(features, name)
+        check_same_classes(calibration, features, name)
+    names, label = calibration.class_names, calibration.label
+    missing = set(calibration.seen_classes) - set(label[calibration.rows(TRAIN)].tolist())
+    if missing:
+        raise BadCache(f"{where}: seen class {min(missing)} ({names[min(missing)]!r}) "
+                       "has no train rows")
+    unseen = np.isin(label[calibration.rows(CALIBRATION)], calibration.unseen_classes)
+    if unseen.all() or not unseen.any():
+        raise BadCache(f"{where}: subset {CALIBRATION!r} has {int((~unseen).sum())} rows of seen "
+                       f"and {int(unseen.sum())} of unseen classes, both are needed")
+
+
+def _among_unseen(classes: np.ndarray, p_u: np.ndarray, label: np.ndarray) -> float:
+    return metrics.accuracy(label, classes[p_u.argmax(axis=1)])
+
+
+__all__ = ["FOLDS", "OBJECTIVES", "Validation", "ValidationScore", "check_calibration",
+           "rows_of", "stack_key", "validate"]

@@ -1,0 +1,188 @@
+"""Drawings of a search: history, importance, slices, and the map of a two-parameter grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from pipeline.report import svg
+from pipeline.report.figures import Panel, span
+from pipeline.report.tables import percent
+from pipeline.search.importance import Importance
+
+#: Of what figures show besides the objective.
+LABELS = {
+    "gzsl_harmonic_mean": "H", "gzsl_seen_accuracy": "GZSL seen",
+    "gzsl_unseen_accuracy": "GZSL unseen", "zsl_accuracy": "ZSL accuracy",
+    "gzsl_oracle_harmonic_mean": "H, oracle gate", "gzsl_ausuc": "AUSUC",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with a name of its own in the page and among the SVG files."""
+
+    name: str
+    panel: Panel
+
+
+def history_figure(step: Mapping[str, Any], objective: str) -> Figure | None:
+    """The value of every trial by slot, and the best so far."""
+    whole = _whole(step)
+    if not whole:
+        return None
+    low, high = span([trial["value"] for trial in whole], 0.08)
+    frame = svg.Frame(420, 230, (-0.5, len(step["trials"]) - 0.5), (low, high), left=48, bottom=36)
+    parts = frame.axes(svg.ticks(0, max(len(step["trials"]) - 1, 1), 6, integer=True),
+                       svg.ticks(low, high), "slot")
+    best, stairs = -math.inf, []
+    for trial in whole:
+        before, best = best, max(best, trial["value"])
+        if before != best and stairs:
+            stairs.append((frame.x(trial["slot"]), frame.y(before)))
+        stairs.append((frame.x(trial["slot"]), frame.y(best)))
+    parts.append(svg.dots(((frame.x(t["slot"]), frame.y(t["value"])) for t in whole), "run s1"))
+    if len(stairs) > 1:
+        parts.append(svg.polyline(stairs, "line c0"))
+    name = f"history-{step['name']}"
+    return Figure(name, Panel(f"Step {step['name']}", frame.drawing(
+        name, f"{LABELS[objective]} of {len(whole)} trials by slot; the best is "
+        f"{percent(best, 1)} percent.", parts)))
+
+
+def importance_figure(step: Mapping[str, Any], found: Sequence[Importance]) -> Figure | None:
+    """How much of the spread of values each parameter accounts for, by two measures."""
+    if not found:
+        return None
+    names = [name for name, _ in found[0].shares]
+    rows = len(names) * len(found)
+    frame = svg.Frame(420, 48 + 17 * rows + 8 * len(names), (0, 1), (0, 1), left=112, top=8,
+                      bottom=24, right=44)
+    parts, said, y = frame.axes(x_ticks=(0, 0.25, 0.5, 0.75, 1), x_text="{:.0%}"), [], frame.top
+    for name in names:
+        y += 8
+        parts.append(svg.text(frame.left - 10, y + 8.5 * len(found) + 4, name, "label end"))
+        for number, each in enumerate(found):
+            share = dict(each.shares)[name]
+            parts.append(_rectangle(frame.left, y + 3, frame.x(share) - frame.left, 11,
+                                    f"share s{number}"))
+            parts.append(svg.text(frame.width - 2, y + 13, percent(share, 0), "value end"))
+            said.append(f"{name} {percent(share, 0)} percent by {each.measure}")
+            y += 17
+    title = f"importance-{step['name']}"
+    return Figure(title, Panel(f"Step {step['name']}", frame.drawing(
+        title, f"Importance: {'; '.join(said)}.", parts)))
+
+
+def slice_figures(step: Mapping[str, Any], objective: str) -> list[Figure]:
+    """The value over each parameter, a dot a trial."""
+    whole, figures = _whole(step), []
+    if len(whole) < 2:
+        return []
+    low, high = span([trial["value"] for trial in whole], 0.08)
+    for name, dimension in step["space"].items():
+        places, ticks = _scale(dimension, [trial["params"][name] for trial in whole])
+        ends = span([*places, *(place for place, _ in ticks)], 0.05)
+        frame = svg.Frame(300, 190, ends, (low, high), left=44, bottom=34)
+        parts = frame.axes((), svg.ticks(low, high))
+        floor = frame.height - frame.bottom
+        parts += [svg.text(frame.x(place), floor + 15, text, "tick middle")
+                  for place, text in ticks]
+        parts.append(svg.dots(((frame.x(x), frame.y(trial["value"]))
+                               for x, trial in zip(places, whole)), "run s1"))
+        best = next((trial for trial in whole if trial["best"]), None)
+        if best is not None:
+            at = places[whole.index(best)]
+            parts.append(svg.cross(frame.x(at), frame.y(best["value"]), "cross c1"))
+        title = f"slice-{step['name']}-{name}".replace("_", "-")
+        figures.append(Figure(title, Panel(name, frame.drawing(
+            title, f"{LABELS[objective]} over {name}; the best trial has "
+            f"{_short(best['params'][name]) if best else 'none'}.", parts))))
+    return figures
+
+
+def map_figures(step: Mapping[str, Any]) -> list[Figure]:
+    """Of a grid of two parameters: ZSL accuracy and H at every point, as Table B has them."""
+    if step["sampler"] != "grid" or len(step["space"]) != 2:
+        return []
+    (across, of_across), (down, of_down) = step["space"].items()
+    columns, rows = _points(of_across), _points(of_down)
+    found = {(t["params"][across], t["params"][down]): t for t in _whole(step)}
+    figures = []
+    for metric in ("gzsl_harmonic_mean", "zsl_accuracy"):
+        values = {key: trial["metrics"][metric] for key, trial in found.items()}
+        if not values:
+            continue
+        least, most = min(values.values()), max(values.values())
+        left, top, wide, tall = 74, 30, 62, 34
+        frame = svg.Frame(left + wide * len(columns) + 8, top + tall * len(rows) + 34,
+                          (0, 1), (0, 1))
+        parts = [svg.text(left - 10, top - 10, down, "tick end"),
+                 svg.text(frame.width - 8, frame.height - 4, across, "tick end")]
+        for i, row in enumerate(rows):
+            y = top + tall * i
+            parts.append(svg.text(left - 10, y + tall / 2 + 4, _short(row), "label end"))
+            for j, column in enumerate(columns):
+                value = values.get((column, row))
+                x = left + wide * j
+                share = 0.0 if value is None else (value - least) / (most - least or 1.0)
+                parts.append(_rectangle(x + 1, y + 1, wide - 2, tall - 2, "cell",
+                                        f"--v:{share:.3f}"))
+                best = value is not None and found[column, row]["best"]
+                parts.append(svg.text(
+                    x + wide / 2, y + tall / 2 + 4,
+                    "–" if value is None else percent(value, 1),
+                    "middle chosen" if best else "middle"))
+        parts += [svg.text(left + wide * (j + 0.5), top + tall * len(rows) + 16, _short(column),
+                           "tick middle") for j, column in enumerate(columns)]
+        name = f"map-{step['name']}-{metric}".replace("_", "-")
+        figures.append(Figure(name, Panel(f"{LABELS[metric]}, %", frame.drawing(
+            name, f"{LABELS[metric]} by {across} and {down}, between {percent(least, 1)} and "
+            f"{percent(most, 1)} percent.", parts))))
+    return figures
+
+
+def standalone(drawing: str, style: str) -> str:
+    """A drawing of the page as an SVG file of its own."""
+    opened = drawing.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    head, end, rest = opened.partition(">")
+    return f"{head}{end}<style>{escape(style, quote=False)}</style>{rest}\n"
+
+
+def _whole(step: Mapping[str, Any]) -> list[Any]:
+    return [trial for trial in step["trials"] if trial["state"] == "complete"]
+
+
+def _points(dimension: Mapping[str, Any]) -> list[Any]:
+    from pipeline.search.space import Dimension
+
+    return Dimension(**dimension).points()
+
+
+def _scale(
+    dimension: Mapping[str, Any], values: Sequence[Any]
+) -> tuple[list[float], list[tuple[float, str]]]:
+    """Where values lie on a parameter's axis, and its ticks."""
+    if dimension.get("values") is not None:
+        order = list(dimension["values"])
+        return ([float(order.index(value)) for value in values],
+                [(float(i), _short(value)) for i, value in enumerate(order)])
+    if dimension["type"] in ("log-uniform", "exponent"):
+        places = [math.log10(value) for value in values]
+        first, last = math.ceil(min(places) - 0.3), math.floor(max(places) + 0.3)
+        return places, [(float(k), f"1e{k}") for k in range(first, last + 1)]
+    ticks = svg.ticks(min(values), max(values), 5, integer=dimension["type"] == "int")
+    return [float(value) for value in values], [(tick, f"{tick:g}") for tick in ticks]
+
+
+def _rectangle(x: float, y: float, width: float, height: float, kind: str, style: str = "") -> str:
+    own = f' style="{style}"' if style else ""
+    return (f'<path class="{kind}"{own} d="M{svg.number(x)} {svg.number(y)}'
+            f'h{svg.number(max(width, 0))}v{svg.number(height)}h{svg.number(-max(width, 0))}z"/>')
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,130 @@
+"""The page of a search: best setting, history, importance, sensitivity, all trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from data.files import write_text
+from pipeline.report.tables import Column, Table, format_cell, percent
+from pipeline.search.figures import (
+    LABELS,
+    Figure,
+    history_figure,
+    importance_figure,
+    map_figures,
+    slice_figures,
+    standalone,
+)
+from pipeline.search.importance import importances
+
+PAGE = "search.html"
+
+
+def write_page(content: Mapping[str, Any], folder: Path) -> Path:
+    """Writes ``search.html`` and ``figures/*.svg``; the same trials give the same bytes.
+
+    Args:
+        content: Of ``trials.json``.
+        folder: Of the search.
+    """
+    html, figures = render_page(content)
+    style = _style()
+    for figure in figures:
+        write_text(folder / "figures" / f"{figure.name}.svg", standalone(figure.panel.svg, style))
+    path = folder / PAGE
+    write_text(path, html)
+    return path
+
+
+def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
+    """The page, one string that needs nothing else to be shown, and its figures."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    loader = PackageLoader("pipeline.report")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True)
+    environment.filters["percent"] = percent
+    environment.filters["local"] = lambda href: href
+    objective, views, figures = content["objective"], [], []
+    for step in content["steps"]:
+        measured = importances(step)
+        drawn = {
+            "history": [history_figure(step, objective)],
+            "importance": [importance_figure(step, measured)],
+            "map": map_figures(step), "slices": slice_figures(step, objective),
+        }
+        kept = {kind: [figure for figure in each if figure is not None]
+                for kind, each in drawn.items()}
+        figures += [figure for each in kept.values() for figure in each]
+        views.append({
+            "step": step, "table": trials_table(step, objective),
+            "measures": [each.measure for each in measured],
+            "best": next((trial for trial in step["trials"] if trial["best"]), None),
+            "pruned": sum(trial["state"] == "pruned" for trial in step["trials"]),
+            "broken": sum(bool(trial["error"]) for trial in step["trials"]),
+            **{kind: [(figure.panel.title, Markup(figure.panel.svg)) for figure in each]
+               for kind, each in kept.items()},
+        })
+    searched = {name for step in content["steps"] for name in (*step["space"], *step["ties"])}
+    page = environment.get_template("search.html").render(
+        it=content, views=views, labels=LABELS, objective=LABELS[objective],
+        best=content["steps"][-1]["trials"][content["steps"][-1]["best_slot"]],
+        options=[(name, _text(value), name in searched)
+                 for name, value in content["best"]["options"].items()],
+        inline=lambda name: Markup(loader.get_source(environment, name)[0]),
+        described=_described,
+    )
+    return page.rstrip() + "\n", figures
+
+
+def trials_table(step: Mapping[str, Any], objective: str) -> Table:
+    """All trials of a step, the best ones first."""
+    metrics = [name for name in LABELS if name != objective]
+    columns = [
+        Column("slot", "Slot", "count"), Column("state", "State"),
+        Column("value", LABELS[objective], "rate", over="validation, %"),
+        *(Column(name, LABELS[name], "rate", over="validation, %") for name in metrics),
+        *(Column(f"param_{name}", name,
+                 "number" if _is_number(each) else "text", over="setting")
+          for name, each in step["space"].items()),
+        Column("seconds", "Seconds", "number"),
+    ]
+    rows = [{
+        **{name: trial["metrics"].get(name) for name in metrics},
+        **{f"param_{name}": value for name, value in trial["params"].items()},
+        "slot": trial["slot"], "state": "failed" if trial["error"] else trial["state"],
+        "value": trial["metrics"].get(objective), "seconds": trial["seconds"],
+        "ours": trial["best"],
+    } for trial in sorted(
+        step["trials"], key=lambda each: (each["state"] != "complete", -(each["value"] or 0),
+                                          each["slot"]))]
+    return Table(f"trials-{step['name']}", f"All trials of step {step['name']}, best first; "
+                 "the one that was chosen is marked.", columns, rows)
+
+
+def _described(dimension: Mapping[str, Any]) -> str:
+    from pipeline.search.space import Dimension
+
+    return Dimension(**dimension).described()
+
+
+def _is_number(dimension: Mapping[str, Any]) -> bool:
+    values = dimension.get("values")
+    return values is None or all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+
+
+def _text(value: Any) -> str:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return format_cell(float(value), "number").text if number else str(value)
+
+
+def _style() -> str:
+    from importlib import resources
+
+    folder = resources.files("pipeline.report") / "templates"
+    return "".join((folder / name).read_text(encoding="utf-8")
+                   for name in ("style.css", "search.css"))

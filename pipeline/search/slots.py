@@ -135,9 +135,6 @@ class Slots:
         for trial in trials:
             if trial.state == TrialState.RUNNING and self._is_abandoned(trial):
                 self._fail(trial._trial_id, "its worker is gone")
-        found = standing(trials, self.count)
-        for stray in found.strays:
-            self._fail(stray._trial_id, "the slot has an older trial")
         return self._fill()
 
     def claim(
@@ -247,6 +244,8 @@ class Slots:
             found = standing(trials, self.count)
             missing = [slot for slot, holder in enumerate(found.holders) if holder is None]
             if not missing:
+                for stray in found.strays:
+                    self._fail(stray._trial_id, "the slot has an older trial")
                 return found
             first = self._me["pid"] * 7919 % len(missing)
             for slot in [*missing[first:], *missing[:first]][:_AT_ONCE]:

@@ -1,5 +1,5 @@
 # For some hundred clips: the paper's two steps with learning rates and widths that suit the
-# demo. A trial takes a second or less on one core.
+# demo. A trial takes about a second of one core.
 _tied = dict(lambda_2="beta_y")
 
 search = dict(
@@ -10,7 +10,7 @@ search = dict(
             name="betas",
             trials=20,
             fixed=dict(
-                epochs=10, learning_rate=1e-3, batch_size=32, n_d=5, z_r_dim=64, z_v_dim=8),
+                epochs=10, learning_rate=5e-3, batch_size=32, n_d=5, z_r_dim=64, z_v_dim=8),
             space=dict(
                 beta_x=dict(type="log-uniform", low=1e-3, high=1.0),
                 beta_y=dict(type="log-uniform", low=1e-3, high=1.0),

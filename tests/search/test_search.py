@@ -1,0 +1,375 @@
+"""``pipeline search``: the same outcome whoever does it, and what is written of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from search_caches import skeleton, texts
+
+from data.caches import write_skeleton_features, write_text_features
+from data.errors import BadCache, BadConfig, BadInput
+from pipeline.commands.fit import fit
+from pipeline.commands.search import search
+from pipeline.config import load_experiment
+from pipeline.search.job import SearchJob
+from pipeline.search.outcome import INCIDENTAL
+from pipeline.search.storage import open_storage
+
+Plan = Callable[..., SearchJob]
+
+
+def essence(content: dict[str, Any]) -> dict[str, Any]:
+    """A search without who did what how fast."""
+    content = json.loads(json.dumps(content))
+    for step in content["steps"]:
+        for trial in step["trials"]:
+            for name in INCIDENTAL:
+                del trial[name]
+    return content
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    quick_source: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """What the quick search comes to when one worker does all of it, one trial at a time."""
+    from pipeline.commands.search import plan_search
+
+    work = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(quick_source / "work", work / "work")
+    return search(plan_search(load_experiment(str(quick_source / "quick.py")),
+                              str(quick_source / "space.py"), work_dir=work / "work"))
+
+
+def test_a_search_chooses_what_is_best(undisturbed: dict[str, Any]) -> None:
+    betas, rest = undisturbed["steps"]
+    assert [trial["slot"] for trial in betas["trials"]] == list(range(4))
+    assert [trial["slot"] for trial in rest["trials"]] == list(range(8))
+    for step in (betas, rest):
+        values = [trial["value"] for trial in step["trials"]]
+        assert len(set(values)) > 1 and all(0 <= value <= 1 for value in values)
+        assert step["best_slot"] == int(np.argmax(values))
+        assert all(trial["metrics"]["gzsl_harmonic_mean"] == trial["value"]
+                   and trial["state"] == "complete" and trial["seconds"] > 0
+                   and trial["worker"]["pid"] == os.getpid() for trial in step["trials"])
+        assert [trial["slot"] for trial in step["trials"] if trial["best"]] == [step["best_slot"]]
+    options = undisturbed["best"]["options"]
+    first, last = (step["trials"][step["best_slot"]]["params"] for step in (betas, rest))
+    assert {**first, **last}.items() <= options.items()
+    assert options["lambda_2"] == options["beta_y"] and options["z_v_dim"] == 4
+    assert undisturbed["phase"] == "calibration"
+
+
+def test_a_trial_is_what_the_objective_gives(undisturbed: dict[str, Any], job: Plan) -> None:
+    """The value of a slot, computed with nothing but the objective itself."""
+    from zsl.gates.calibrated_stacking import CalibratedStacking
+    from zsl.methods.sa_dvae import SADVAE
+    from zsl.validation import validate
+
+    own = job().experiment.fit.method.options
+    trial = undisturbed["steps"][0]["trials"][2]
+    options = {**own, "z_r_dim": 8, **trial["params"], "lambda_2": trial["params"]["beta_y"]}
+    score = validate(
+        skeleton(), texts(), method=lambda seed: SADVAE(**options, seed=seed),
+        gate=lambda seed: CalibratedStacking(seed=seed))
+    assert score.values() == trial["metrics"]
+
+
+@pytest.mark.parametrize("options", [
+    {"batch": 4}, {"storage": "journal:{}/trials.log"},
+], ids=["stacks", "journal"])
+def test_stacks_and_storages_change_nothing(
+    undisturbed: dict[str, Any], job: Plan, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    if "storage" in options:
+        options = {"storage": options["storage"].format(tmp_path)}
+    assert essence(search(job(**options))) == essence(undisturbed)
+
+
+def test_the_same_command_does_nothing_twice_and_more_when_asked(job: Plan) -> None:
+    first = search(job(trials=3))
+    again = search(job(trials=3))
+    assert again == first  # times and workers too: nothing was done
+    more = search(job(trials=5))
+    assert more["steps"][1]["trials"][:3] == [
+        {**trial, "best": trial["slot"] == more["steps"][1]["best_slot"]}
+        for trial in first["steps"][1]["trials"]]
+    assert len(more["steps"][1]["trials"]) == 5
+
+
+def test_another_seed_is_another_search(job: Plan, undisturbed: dict[str, Any]) -> None:
+    other = search(job(seed=1, trials=2))
+    assert other["name"] == "space-seed1"
+    assert other["steps"][0]["trials"][0]["params"] != undisturbed["steps"][0]["trials"][0]["params"]
+
+
+def kill_trial_holder(url: str, pid: int | None = None) -> int:
+    """Kills whoever runs a trial, or the process given once it runs one."""
+    storage = open_storage(url)
+    while True:
+        for summary in optuna.get_all_study_summaries(storage):
+            study = optuna.load_study(study_name=summary.study_name, storage=storage)
+            for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+                worker = trial.user_attrs.get("worker", {}).get("pid")
+                if worker is not None and worker != os.getpid() and pid in (None, worker):
+                    os.kill(worker, signal.SIGKILL)
+                    return int(worker)
+
+
+def finished_once(url: str) -> bool:
+    """Whether every slot of every study has exactly one finished trial."""
+    storage = open_storage(url)
+    for summary in optuna.get_all_study_summaries(storage):
+        trials = optuna.load_study(study_name=summary.study_name, storage=storage).trials
+        slots = Counter(trial.user_attrs["slot"] for trial in trials
+                        if trial.state.name in ("COMPLETE", "PRUNED"))
+        if set(slots.values()) != {1}:
+            return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite:///{}/trials.db", "journal:{}/trials.log"],
+                         ids=["sqlite", "journal"])
+def test_two_commands_share_the_work_though_one_is_killed_twice(
+    undisturbed: dict[str, Any], job: Plan, commands: Any, quick: Path, kind: str
+) -> None:
+    url = kind.format(quick)
+    shutil.copytree(quick / "work", quick / "other")
+    found: list[dict[str, Any]] = []
+    held = threading.Event()
+
+    def here() -> None:
+        held.wait()
+        found.append(search(job(storage=url)))
+
+    thread = threading.Thread(target=here)
+    thread.start()
+    arguments = ("search", quick / "quick.py", "--space", quick / "space.py", "--storage", url,
+                 "--work-dir", quick / "other", "--batch", "2")
+    for _ in range(2):
+        process = commands.start(*arguments)
+        kill_trial_holder(url, process)
+        held.set()
+        assert commands.wait().code == -signal.SIGKILL
+    ended = commands.run(*arguments)
+    thread.join()
+    assert ended.code == 0, ended.err
+    there = json.loads((quick / "other" / "search" / "space" / "trials.json").read_text())
+    assert essence(there) == essence(found[0]) == essence(undisturbed)
+    assert there["steps"] == found[0]["steps"]
+    assert finished_once(url)
+
+
+@pytest.mark.slow
+def test_workers_that_die_are_replaced(
+    undisturbed: dict[str, Any], job: Plan, quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = job()
+    killed: list[int] = []
+    thread = threading.Thread(target=lambda: killed.append(kill_trial_holder(planned.storage)))
+    thread.start()
+    assert essence(search(planned, workers=2)) == essence(undisturbed)
+    thread.join()
+    assert f"worker {killed[0]} has died (exit code -9); another one goes on" in (
+        capsys.readouterr().err)
+    assert finished_once(planned.storage)
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_gives_its_trials_back(
+    undisturbed: dict[str, Any], commands: Any, quick: Path, wait_for: Callable[..., None],
+    sent: signal.Signals, code: int,
+) -> None:
+    arguments = ("search", quick / "quick.py", "--space", quick / "space.py",
+                 "--work-dir", quick / "work")
+    database = quick / "work" / "search" / "space" / "trials.db"
+    process = commands.start(*arguments)
+    wait_for(database.exists)
+    storage = open_storage(f"sqlite:///{database}")
+
+    def running() -> bool:
+        return any(summary.n_trials and trial.state.name == "RUNNING"
+                   for summary in optuna.get_all_study_summaries(storage)
+                   for trial in optuna.load_study(study_name=summary.study_name,
+                                                  storage=storage).trials)
+
+    wait_for(running)
+    os.kill(process, sent)
+    ended = commands.wait()
+    assert ended.code == code and ended.err.splitlines()[-1].endswith(
+        "the same command goes on from here")
+    assert not running() and "Traceback" not in ended.err
+    ended = commands.run(*arguments)
+    assert ended.code == 0, ended.err
+    assert essence(json.loads((database.parent / "trials.json").read_text())) == essence(undisturbed)
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ("calibration", "calibration cache"), ("text", "text cache"), ("config", "config"),
+    ("space", "search space"),
+])
+def test_a_search_does_not_go_on_with_something_else(
+    job: Plan, quick: Path, change: str, said: str
+) -> None:
+    url = f"sqlite:///{quick}/trials.db"
+    search(job(storage=url, trials=1))
+    features = quick / "work" / "features"
+    other = job(storage=url, trials=1)
+    if change == "calibration":
+        write_skeleton_features(features / "skeleton_calibration.h5", skeleton(seed=1))
+    elif change == "text":
+        write_text_features(features / "text.h5", replace(texts(), encoder="another"))
+    elif change == "config":
+        other = job(storage=url, trials=1, cfg=("fit.method.options.epochs=3",))
+    else:
+        (quick / "space.py").write_text((quick / "space.py").read_text().replace(
+            "high=1.0", "high=0.5"))
+        other = job(storage=url, trials=1)
+    with pytest.raises(BadInput, match=f"was begun with another {said}") as caught:
+        search(other)
+    assert "\n" not in str(caught.value) and "--storage" in str(caught.value)
+
+
+def test_best_py_stands_alone_and_fits(job: Plan, quick: Path, tmp_path: Path) -> None:
+    """Class names that lay in a file are in it; moved away, it still loads and fits."""
+    names = quick / "names.txt"
+    names.write_text("\n".join(texts().class_names) + "\n")
+    content = search(job(trials=2, cfg=(f"dataset.class_names={names}",)))
+    moved = tmp_path / "moved.py"
+    shutil.move(quick / "work" / "search" / "space" / "best.py", moved)
+    names.unlink()
+    best = load_experiment(str(moved))
+    assert best.fit.method.options == content["best"]["options"]
+    assert best.fit.method.options["lambda_2"] == best.fit.method.options["beta_y"]
+    # Only now is there a test phase.
+    write_skeleton_features(quick / "work" / "features" / "skeleton_test.h5", skeleton("test", 2))
+    paths = fit(best, quick / "work", keep_models=False)
+    assert json.loads(paths[0].read_text())["config"]["method"]["options"] == (
+        content["best"]["options"])
+
+
+def test_the_test_phase_stays_closed(tiny_work: Path, tiny_config: Path, commands: Any,
+                                     quick: Path) -> None:
+    """On real caches, the test phase's made unreadable: it is not even looked at."""
+    shutil.copytree(tiny_work / "features", quick / "tiny" / "features")
+    closed = quick / "tiny" / "features" / "skeleton_test.h5"
+    closed.write_bytes(b"nobody may read this")
+    out = quick / "out.json"
+    ended = commands.run("search", tiny_config, "--space", quick / "space.py", "--trials", "1",
+                         "--work-dir", quick / "tiny", "--json", out)
+    assert ended.code == 0, ended.err
+    assert json.loads(out.read_text())["cache_digests"].keys() == {
+        "calibration cache", "text cache"}
+    assert "the test phase is not opened" in ended.err
+    assert "step 2 (rest): 1 trials, random" in ended.err
+    closed.unlink()
+    assert commands.run("search", tiny_config, "--space", quick / "space.py", "--trials", "1",
+                        "--work-dir", quick / "tiny").code == 0
+
+
+def step(**changes: Any) -> str:
+    content = {"name": "all", "trials": 4, "space": {
+        "beta_x": {"type": "log-uniform", "low": 1e-3, "high": 1.0},
+        "z_r_dim": {"type": "int", "low": 6, "high": 8}}, **changes}
+    return f"search = dict(steps=[{content!r}])\n"
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "qmc"])
+def test_optunas_samplers_choose_too_and_one_worker_repeats_them(
+    job: Plan, quick: Path, sampler: str
+) -> None:
+    first = search(job(step(sampler=sampler, trials=13)))
+    shutil.copytree(quick / "work" / "features", quick / "again" / "features")
+    again = search(job(step(sampler=sampler, trials=13), work="again"))
+    assert essence(again) == essence(first)
+    assert len({trial["params"]["beta_x"] for trial in first["steps"][0]["trials"]}) > 8
+
+
+def test_cmaes_says_what_it_needs(job: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    with pytest.raises(BadConfig, match="pip install cmaes"):
+        search(job(step(sampler="cmaes")))
+
+
+def test_a_grid_is_gone_through_in_order_with_several_seeds(job: Plan) -> None:
+    content = search(job(step(sampler="grid", trials=None, seeds=2, space={
+        "beta_x": {"type": "grid", "values": [0.01, 0.1]},
+        "beta_y": {"type": "grid", "values": [0.01, 0.1, 0.5]}})))
+    trials = content["steps"][0]["trials"]
+    assert [tuple(trial["params"].values()) for trial in trials] == [
+        (x, y) for x in (0.01, 0.1) for y in (0.01, 0.1, 0.5)]
+    for trial in trials:
+        one, two = trial["by_seed"]
+        assert one != two
+        assert trial["value"] == np.mean([s["gzsl_harmonic_mean"] for s in (one, two)])
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_pruned_trials_are_marked_and_count_as_done(job: Plan, batch: int) -> None:
+    space = step(pruner="median", trials=12, space={
+        "learning_rate": {"type": "exponent", "low": -6, "high": -1}})
+    content = search(job(space, cfg=("fit.method.options.epochs=6",), batch=batch))
+    states = Counter(trial["state"] for trial in content["steps"][0]["trials"])
+    assert states["pruned"] and states["complete"] and sum(states.values()) == 12
+    assert all(not trial["metrics"] for trial in content["steps"][0]["trials"]
+               if trial["state"] == "pruned")
+
+
+def test_a_setting_that_diverges_is_noted_and_its_stack_goes_on(job: Plan) -> None:
+    space = step(trials=None, sampler="grid", space={
+        "learning_rate": {"type": "grid", "values": [1e-2, 1e30]}})
+    content = search(job(space, batch=2))
+    good, bad = content["steps"][0]["trials"]
+    assert good["state"] == "complete" and good["error"] is None
+    assert bad["state"] == "pruned" and "non-finite" in bad["error"]
+    with pytest.raises(BadInput, match=r"none of 1 trials came to an end.*non-finite"):
+        search(job(step(trials=None, sampler="grid", name="worse", space={
+            "learning_rate": {"type": "grid", "values": [1e30]}})))
+
+
+def test_any_method_with_parameters_can_be_searched(job: Plan) -> None:
+    content = search(job(step(trials=2, space={
+        "latent_dim": {"type": "int", "low": 4, "high": 6},
+        "epochs": {"type": "choice", "values": [1, 2]}}), method="cada_vae"))
+    assert content["method"] == "cada_vae" and content["name"] == "other-cada_vae"
+    assert content["best"]["options"]["batch_size"] == 50  # of the method's own config
+
+
+def test_a_missing_cache_is_one_clear_line(job: Plan, quick: Path) -> None:
+    planned = job()
+    (quick / "work" / "features" / "skeleton_calibration.h5").unlink()
+    with pytest.raises(BadCache, match="no such cache; `pipeline extract` makes it"):
+        search(planned)
+    with pytest.raises(BadInput, match="takes the text features verb and noun"):
+        search(job(step(space={"latent_dim": {"type": "int", "low": 4, "high": 6}}),
+                   method="synse"))
+
+
+def test_trials_csv_says_the_same_as_trials_json(job: Plan, quick: Path) -> None:
+    content = search(job(trials=2))
+    with open(quick / "work" / "search" / "space" / "trials.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    trials = [(step["name"], trial) for step in content["steps"] for trial in step["trials"]]
+    assert len(rows) == len(trials) == 6
+    for row, (name, trial) in zip(rows, trials):
+        assert (row["step"], int(row["slot"]), row["state"]) == (
+            name, trial["slot"], trial["state"])
+        assert float(row["value"]) == trial["value"]
+        assert {k: row[k] for k in trial["params"]} == {
+            k: repr(v) if isinstance(v, float) else str(v) for k, v in trial["params"].items()}

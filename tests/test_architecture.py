@@ -109,7 +109,10 @@ def test_stage_two_and_the_report_do_without_the_skeleton_toolbox(
     names = ("zsl", "zsl.protocols", "zsl.methods.sa_dvae", "zsl.gates", "pipeline.cli",
              "pipeline.report", "pipeline.report.page", "pipeline.commands.extract",
              "pipeline.commands.fit", "pipeline.commands.report", "pipeline.commands.demo_data",
-             "pipeline.commands.export", "pipeline.commands.import_", "pipeline.commands.queue")
+             "pipeline.commands.export", "pipeline.commands.import_", "pipeline.commands.queue",
+             "pipeline.commands.search", "pipeline.search.worker", "pipeline.search.page",
+             "zsl.validation")
     found = loaded(python, f"import {', '.join(names)}")
     assert "torch" in found
     assert not found & HEAVY
+    assert "optuna" not in found, "only a search needs it"

@@ -31,7 +31,8 @@ def search(
     experiment: ExperimentName,
     space: Annotated[str, typer.Option(
         metavar="NAME|FILE", autocompletion=beginning(space_names), help=(
-            "What is searched, and how: a config of configs/_base_/search, or path to one."))] = "paper",
+            "What is searched, and how: a config of configs/_base_/search, or path to one."),
+    )] = "paper",
     trials: Annotated[Optional[int], typer.Option(
         min=1, help="How many trials the last step has [default: the space's].")] = None,
     storage: Annotated[Optional[str], typer.Option(metavar="URL", help=(

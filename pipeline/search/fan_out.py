@@ -68,8 +68,8 @@ class Workers:
             self._deaths += 1
             if self._deaths > _DEATHS:
                 raise PipelineError(f"{self._deaths} workers of the search have died, the last "
-                                    f"with exit code {process.exitcode}; is there too little memory "
-                                    "for as many --workers?")
+                                    f"with exit code {process.exitcode}; is there too little "
+                                    "memory for as many --workers?")
             say(f"worker {process.pid} has died (exit code {process.exitcode}); another one "
                 "goes on")
             self._processes[at] = self._start()

@@ -48,7 +48,7 @@ def history_figure(step: Mapping[str, Any], objective: str) -> Figure | None:
     if len(stairs) > 1:
         parts.append(svg.polyline(stairs, "line c0"))
     name = f"history-{step['name']}"
-    return Figure(name, Panel(f"Step {step['name']}", frame.drawing(
+    return Figure(name, Panel(f"{LABELS[objective]} of every trial", frame.drawing(
         name, f"{LABELS[objective]} of {len(whole)} trials by slot; the best is "
         f"{percent(best, 1)} percent.", parts)))
 
@@ -73,7 +73,7 @@ def importance_figure(step: Mapping[str, Any], found: Sequence[Importance]) -> F
             said.append(f"{name} {percent(share, 0)} percent by {each.measure}")
             y += 17
     title = f"importance-{step['name']}"
-    return Figure(title, Panel(f"Step {step['name']}", frame.drawing(
+    return Figure(title, Panel("Importance of parameters, %", frame.drawing(
         title, f"Importance: {'; '.join(said)}.", parts)))
 
 

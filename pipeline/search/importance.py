@@ -37,6 +37,7 @@ def importances(step: Mapping[str, Any]) -> list[Importance]:
     import optuna
     from optuna import importance
 
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     whole = [trial for trial in step["trials"] if trial["state"] == "complete"]
     names = list(step["space"])
     if (len(whole) < FEWEST or len(names) < 2

@@ -138,7 +138,8 @@ class Slots:
         return self._fill()
 
     def claim(
-        self, most: int, key: Callable[[Mapping[str, Any]], Any] | None = None
+        self, most: int, key: Callable[[Mapping[str, Any]], Any] | None = None,
+        found: Standing | None = None,
     ) -> list[Claim]:
         """Takes waiting trials, in the order of their slots.
 
@@ -146,10 +147,11 @@ class Slots:
             most: How many at most.
             key: Of the parameters that a trial was given; only trials with the same key
                 are taken together. None: any.
+            found: How the step stands, if somebody has just looked.
         """
         from optuna.trial import TrialState
 
-        waiting = [trial for trial in self.standing().holders
+        waiting = [trial for trial in (found or self.standing()).holders
                    if trial is not None and trial.state == TrialState.WAITING]
         claims: list[Claim] = []
         wanted: Any = None

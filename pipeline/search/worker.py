@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 Tell = Callable[[int, Standing], None]
 """Told the number of a step and how it stands, now and then."""
 
-#: Seconds between two looks at trials that others work on.
-_POLL = 0.25
+#: Seconds between two looks at trials that others work on, at first and at most: a look
+#: at an embedded database keeps others from writing.
+_POLL, _SLOWEST = 0.1, 1.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def work(
     for at, step in enumerate(job.config.steps):
         study = open_study(job, at, storage, caches, settled)
         parameters = given_parameters(step, job.seed, study)
+        pause = _POLL
         with Slots(study, step.slots, parameters) as slots:
             while not (found := slots.mend()).done:
                 tell(at, found)
@@ -76,11 +78,13 @@ def work(
                 if not only_watch:
                     if evaluator is None:
                         evaluator = Evaluator(job, caches)
-                    claims = _claim(job, at, slots, evaluator, settled)
-                if claims:
+                    claims = _claim(job, at, slots, evaluator, settled, found)
+                if claims and evaluator is not None:
                     _do(job, at, slots, evaluator, settled, claims)
+                    pause = _POLL
                 else:
-                    time.sleep(_POLL)
+                    time.sleep(pause)
+                    pause = min(1.5 * pause, _SLOWEST)
             tell(at, found)
         settled = choose(job, at, settled, found.finished)
         chosen.append(settled)
@@ -139,14 +143,14 @@ def choose(
 
 
 def _claim(
-    job: SearchJob, at: int, slots: Slots, evaluator: Evaluator, settled: Chosen
+    job: SearchJob, at: int, slots: Slots, evaluator: Evaluator, settled: Chosen, found: Standing
 ) -> list[Claim]:
     step = job.config.steps[at]
 
     def key(given: Mapping[str, Any]) -> str | None:
         return evaluator.key(job.options(at, settled.options, dict(given)))
 
-    return slots.claim(job.batch, key if step.sampler in INDEPENDENT else None)
+    return slots.claim(job.batch, key if step.sampler in INDEPENDENT else None, found)
 
 
 def _do(

@@ -25,8 +25,9 @@ dataset = dict(name="made-up", class_names={list(NAMES)!r})
 split = dict(name="own", unseen={list(UNSEEN)!r}, validation_unseen={list(VALIDATION)!r})
 fit = dict(
     method=dict(name="sa_dvae", options=dict(
-        epochs=3, batch_size=8, z_r_dim=8, z_v_dim=4, classifier_samples=20,
-        classifier_epochs=20, classifier_learning_rate=0.05, joint_samples=10, learning_rate=3e-2, engine="fast")),
+        epochs=3, batch_size=8, z_r_dim=8, z_v_dim=4, classifier_samples=20, engine="fast",
+        classifier_epochs=20, classifier_learning_rate=0.05, joint_samples=10,
+        learning_rate=3e-2)),
     gate=dict(name="calibrated_stacking"),
     seeds=1,
 )

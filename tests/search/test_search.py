@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -113,20 +114,27 @@ def test_the_same_command_does_nothing_twice_and_more_when_asked(job: Plan) -> N
 def test_another_seed_is_another_search(job: Plan, undisturbed: dict[str, Any]) -> None:
     other = search(job(seed=1, trials=2))
     assert other["name"] == "space-seed1"
-    assert other["steps"][0]["trials"][0]["params"] != undisturbed["steps"][0]["trials"][0]["params"]
+    ours, theirs = (each["steps"][0]["trials"][0]["params"] for each in (other, undisturbed))
+    assert ours != theirs
 
 
 def kill_trial_holder(url: str, pid: int | None = None) -> int:
     """Kills whoever runs a trial, or the process given once it runs one."""
     storage = open_storage(url)
     while True:
-        for summary in optuna.get_all_study_summaries(storage):
-            study = optuna.load_study(study_name=summary.study_name, storage=storage)
-            for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-                worker = trial.user_attrs.get("worker", {}).get("pid")
-                if worker is not None and worker != os.getpid() and pid in (None, worker):
-                    os.kill(worker, signal.SIGKILL)
-                    return int(worker)
+        for trial in running(storage):
+            worker = trial.user_attrs.get("worker", {}).get("pid")
+            if worker is not None and worker != os.getpid() and pid in (None, worker):
+                os.kill(worker, signal.SIGKILL)
+                return int(worker)
+        time.sleep(0.03)  # a look keeps others from writing
+
+
+def running(storage: Any) -> list[Any]:
+    """The trials that somebody works on."""
+    return [trial for study in storage.get_all_studies()
+            for trial in storage.get_all_trials(
+                study._study_id, deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))]
 
 
 def finished_once(url: str) -> bool:
@@ -201,21 +209,20 @@ def test_an_interrupt_gives_its_trials_back(
     wait_for(database.exists)
     storage = open_storage(f"sqlite:///{database}")
 
-    def running() -> bool:
-        return any(summary.n_trials and trial.state.name == "RUNNING"
-                   for summary in optuna.get_all_study_summaries(storage)
-                   for trial in optuna.load_study(study_name=summary.study_name,
-                                                  storage=storage).trials)
+    def begun() -> bool:
+        time.sleep(0.03)
+        return bool(running(storage))
 
-    wait_for(running)
+    wait_for(begun)
     os.kill(process, sent)
     ended = commands.wait()
     assert ended.code == code and ended.err.splitlines()[-1].endswith(
         "the same command goes on from here")
-    assert not running() and "Traceback" not in ended.err
+    assert not running(storage) and "Traceback" not in ended.err
     ended = commands.run(*arguments)
     assert ended.code == 0, ended.err
-    assert essence(json.loads((database.parent / "trials.json").read_text())) == essence(undisturbed)
+    found = json.loads((database.parent / "trials.json").read_text())
+    assert essence(found) == essence(undisturbed)
 
 
 @pytest.mark.parametrize(("change", "said"), [

@@ -146,15 +146,14 @@ class _Progress:
     def __init__(self, job: SearchJob, stack: ExitStack, finished: dict[int, Any]) -> None:
         self._job, self._stack, self._finished = job, stack, finished
         self._at: int | None = None
+        self._bar = ExitStack()
 
     def __call__(self, at: int, found: Standing) -> None:
         step, done = self._job.config.steps[at], found.finished
         if self._at != at:
-            own = self._stack.enter_context(ExitStack())
-            if self._at is not None:
-                self._bar.close()
-            self._bar, self._at = own, at
-            self._tell = own.enter_context(bar(f"step {step.name}"))
+            self._bar.close()
+            self._bar, self._at = self._stack.enter_context(ExitStack()), at
+            self._tell = self._bar.enter_context(bar(f"step {step.name}"))
             if done:
                 say(f"step {step.name}: {len(done)} of {step.slots} trials are there already")
         values = [trial.value for trial in done if trial.value is not None]

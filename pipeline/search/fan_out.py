@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -83,8 +83,23 @@ class Workers:
     def _start(self) -> BaseProcess:
         process = self._context.Process(
             target=_run, args=(self._job, self._failures, os.getpid()), daemon=True)
-        process.start()
+        # Ctrl-C reaches all processes of a terminal: this one takes it, and ends the others.
+        with _deaf_to_interrupts():
+            process.start()
         return process
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """What is started inside ignores SIGINT from its first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run(job: SearchJob, failures: Any, parent: int) -> None:

@@ -38,7 +38,8 @@ def history_figure(step: Mapping[str, Any], objective: str) -> Figure | None:
     frame = svg.Frame(420, 230, (-0.5, len(step["trials"]) - 0.5), (low, high), left=48, bottom=36)
     parts = frame.axes(svg.ticks(0, max(len(step["trials"]) - 1, 1), 6, integer=True),
                        svg.ticks(low, high), "slot")
-    best, stairs = -math.inf, []
+    best = -math.inf
+    stairs: list[tuple[float, float]] = []
     for trial in whole:
         before, best = best, max(best, trial["value"])
         if before != best and stairs:

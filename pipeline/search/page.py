@@ -48,13 +48,15 @@ def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
                               trim_blocks=True, lstrip_blocks=True)
     environment.filters["percent"] = percent
     environment.filters["local"] = lambda href: href
-    objective, views, figures = content["objective"], [], []
+    objective = content["objective"]
+    views: list[dict[str, Any]] = []
+    figures: list[Figure] = []
     for step in content["steps"]:
         measured = importances(step)
-        drawn = {
+        drawn: dict[str, list[Figure | None]] = {
             "history": [history_figure(step, objective)],
             "importance": [importance_figure(step, measured)],
-            "map": map_figures(step), "slices": slice_figures(step, objective),
+            "map": [*map_figures(step)], "slices": [*slice_figures(step, objective)],
         }
         kept = {kind: [figure for figure in each if figure is not None]
                 for kind, each in drawn.items()}

@@ -41,7 +41,7 @@ search = dict(
              space=dict(beta_x=dict(type="uniform", low=0.0, high=1.0),
                         beta_y=dict(type="uniform", low=0.0, high=1.0)),
              ties=dict(lambda_2="beta_y")),
-        dict(name="rest", trials=8,
+        dict(name="rest", trials=7,
              space=dict(learning_rate=dict(type="exponent", low=-3, high=-1),
                         z_r_dim=dict(type="int", low=6, high=10, step=2),
                         batch_size=dict(type="choice", values=[8, 16])),

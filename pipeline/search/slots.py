@@ -99,7 +99,8 @@ class Slots:
         heartbeat: Seconds between two signs of life.
         grace: Seconds of silence after which a worker elsewhere counts as dead.
 
-    Use it as a context: while it is entered, a thread gives signs of life.
+    Use it as a context: while it is entered, a thread gives signs of life. Where it is left
+    by an exception, an interrupt say, the trials are given back.
     """
 
     def __init__(
@@ -119,9 +120,11 @@ class Slots:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        if kind is not None:
+            self._give_back()
 
     def standing(self) -> Standing:
         """How the step stands now."""
@@ -200,6 +203,16 @@ class Slots:
             for claim in given_back:
                 if holders[claim.slot] is None:
                     self._add(claim.slot, trials)
+
+    def _give_back(self) -> None:
+        """Gives back what is this process's in the storage, however far the taking had come."""
+        from optuna.trial import TrialState
+
+        self._held.clear()
+        for trial in self._trials():
+            if trial.state == TrialState.RUNNING and trial.user_attrs.get(WORKER) == self._me:
+                self._fail(trial._trial_id, "given back")
+        self._fill()
 
     def _take(self, waiting: FrozenTrial) -> Claim | None:
         from optuna.exceptions import UpdateFinishedTrialError

@@ -195,6 +195,23 @@ def test_released_trials_are_there_for_others_at_once(url: str) -> None:
         TrialState.COMPLETE, TrialState.WAITING]
 
 
+def test_an_interrupt_in_the_middle_of_a_claim_gives_it_back(url: str) -> None:
+    slots = slots_of(url, 2)
+    slots.mend()
+    change = slots._storage.set_trial_state_values
+
+    def interrupted(identity: int, state: TrialState, *rest: Any) -> bool:
+        change(identity, state, *rest)
+        slots._storage.set_trial_state_values = change  # type: ignore[method-assign]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), slots:
+        slots._storage.set_trial_state_values = interrupted  # type: ignore[method-assign]
+        slots.claim(1)
+    assert [holder.state for holder in slots.standing().holders] == [  # type: ignore[union-attr]
+        TrialState.WAITING] * 2
+
+
 def test_more_slots_can_be_asked_for_later_and_fewer_looked_at(url: str) -> None:
     slots_of(url, 2).mend()
     more = slots_of(url, 5)

@@ -46,7 +46,7 @@ def written_alone(work_dirs: Sequence[Path], out: Path) -> AbstractContextManage
     there can be made while a fit goes on.
     """
     inside = [folder for folder in work_dirs
-              if folder.is_dir() and out.resolve().is_relative_to(folder.resolve())]
+              if out.resolve().is_relative_to(folder.resolve())]
     return work_dir_locked(inside[0] if inside else out, "pipeline report", not inside,
                            (out / "tables", out / "latex"))
 

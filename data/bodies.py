@@ -9,6 +9,7 @@ all others.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from data.errors import BadConfig, ClipError
 from data.registry import Registry
 from data.skeleton import present
+
 
 def motion(keypoint: np.ndarray) -> np.ndarray:
     """How much each body moves.
@@ -93,7 +95,7 @@ def fill_gaps(keypoint: np.ndarray, max_gap: int = 5) -> np.ndarray:
     filled = keypoint.copy()
     for body, frames in zip(filled, present(keypoint)):
         there = np.flatnonzero(frames)
-        for before, after in zip(there[:-1], there[1:]):
+        for before, after in itertools.pairwise(there):
             if not 1 < after - before <= max_gap + 1:
                 continue
             known = body[before].any(axis=-1) & body[after].any(axis=-1)

@@ -274,7 +274,7 @@ def _joint_indices(value: Any, joints: Sequence[str], count: int, key: str) -> t
 
 
 def _check_tree(bones: Sequence[tuple[int, ...]], count: int) -> None:
-    parents = {child: parent for child, parent in bones}
+    parents = dict(bones)
     if len(bones) != count - 1 or len(parents) != len(bones):
         raise BadConfig(f"layout: {count} joints need {count - 1} bones, one (child, parent) for "
                         f"each joint but the root; found {len(bones)}")

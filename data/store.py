@@ -271,7 +271,8 @@ def _read_shards(
     if workers <= 1 or len(jobs) <= 1:
         for path, part in jobs:
             base = done
-            _read_shard(reader, part, cleaning, path, lambda n, base=base: tell(base + n, len(entries)))
+            _read_shard(
+                reader, part, cleaning, path, lambda n, base=base: tell(base + n, len(entries)))
             done += len(part)
         return
     calls = [(reader, part, cleaning, path) for path, part in jobs]

@@ -19,7 +19,6 @@ from pipeline.results import (
     SampleCounts,
     Text,
 )
-from pipeline.commands.extract import seen_test_accuracy
 
 
 def make_record(

@@ -33,7 +33,7 @@ from data.files import digest_file
 
 
 def import_synse(
-    folder: Path, dataset: str, class_names: Sequence[str], given: Given = Given(),
+    folder: Path, dataset: str, class_names: Sequence[str], given: Given = Given(),  # noqa: B008  (frozen)
     without_logits: bool = False,
 ) -> Imported:
     """Reads both phases, label splits and text features.

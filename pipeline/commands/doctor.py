@@ -111,7 +111,7 @@ class Machine:
         except (IndexError, ValueError, KeyError):
             last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
             reason = f"the process ended with {ended.returncode}: {last}"
-        return {name: reason for name in statements}, []
+        return dict.fromkeys(statements, reason), []
 
     def hub_reachable(self) -> bool:
         """Whether the model hub answers."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import BadConfig, BadInput
+from data.errors import BadInput
 from data.files import digest_json
 from data.memory import memory_in_one_line
 from extractors.distributed import require_alone

@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.report.labels import (
-    DATASET_LABELS, DEFAULT_SEEN_CLASSIFIER, METHOD_LABELS, PROTOCOL_WARNINGS, gate_label,
+    DATASET_LABELS,
+    DEFAULT_SEEN_CLASSIFIER,
+    METHOD_LABELS,
+    PROTOCOL_WARNINGS,
+    gate_label,
     variant_label,
 )
 from pipeline.results import ClassResult, ResultArrays, ResultRecord, read_arrays, slugify

@@ -192,9 +192,8 @@ def test_who_fails_because_another_has_failed_is_silent(
 ) -> None:
     monkeypatch.setattr(distributed, "joined", lambda: True)
     monkeypatch.setattr(distributed, "_fails_first", lambda: False)
-    with pytest.raises(SystemExit) as caught:
-        with distributed.together():
-            raise error
+    with pytest.raises(SystemExit) as caught, distributed.together():
+        raise error
     assert caught.value.code == code
 
 

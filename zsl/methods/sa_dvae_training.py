@@ -31,7 +31,6 @@ from zsl.schedules import (
 )
 from zsl.vae import AlignedVAE, Discriminator, Noise, sample_gaussian
 
-
 #: The terms of eq. 7 with eq. 2-4 put in, in the order of every vector of them.
 #: kl_x is both KL terms of eq. 2.
 TERMS = (

@@ -42,8 +42,8 @@ def keep_most_active(keypoint: np.ndarray, bodies: int = 2) -> np.ndarray:
 
     Bodies that never appear go first of all; at least one body is kept.
     """
-    order = np.argsort(-motion(keypoint), kind="stable")
-    order = [body for body in order if present(keypoint)[body].any()] or [0]
+    by_motion = np.argsort(-motion(keypoint), kind="stable")
+    order = [body for body in by_motion if present(keypoint)[body].any()] or [0]
     return keypoint[np.asarray(order[:bodies])]
 
 
@@ -57,7 +57,7 @@ def drop_empty_frames(keypoint: np.ndarray) -> np.ndarray:
     """
     there = present(keypoint).any(axis=0)
     if not there.any():
-        raise ClipError(f"no body in any of {len(there)} frames")
+        raise ClipError(f"no body in any of {there.size} frames")
     return keypoint[:, there]
 
 
@@ -201,7 +201,7 @@ def _interpolate(keypoint: np.ndarray, missing: np.ndarray) -> np.ndarray:
     if not missing.any():
         return keypoint
     filled = keypoint.copy()
-    tracked = keypoint.any(axis=-1)
+    tracked = np.any(keypoint, axis=-1)
     for body, joint in np.argwhere(missing.any(axis=1)):
         known = np.flatnonzero(tracked[body, :, joint])
         wanted = np.flatnonzero(missing[body, :, joint])

@@ -177,9 +177,9 @@ def read_skeleton_features(path: str | os.PathLike[str]) -> SkeletonFeatures:
         BadCache: The file is absent, damaged, or breaks the contract.
     """
     with _open(path, SKELETON_FORMAT) as file:
-        arrays = {
+        arrays: dict[str, Any] = {
             name: _dataset(path, file, name, *kind) for name, kind in _SKELETON_DATASETS.items()}
-        strings = {name: _string(path, file, name) for name in _SKELETON_STRINGS}
+        strings: dict[str, Any] = {name: _string(path, file, name) for name in _SKELETON_STRINGS}
         values = {name: _parse_json(path, name, strings.pop(name))
                   for name in ("preprocessing", "config", "software")}
         strings.pop("format")

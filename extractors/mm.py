@@ -28,7 +28,7 @@ def register() -> None:
         import extractors.transforms  # noqa: F401
     if not hasattr(np, "Inf"):
         # NumPy 2 dropped the name; mmaction2 1.1.0's PoseCompact still asks for it.
-        np.Inf = np.inf
+        np.Inf = np.inf  # type: ignore[attr-defined]
 
 
 def versions() -> dict[str, str]:

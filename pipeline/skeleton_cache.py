@@ -102,7 +102,7 @@ def train(
     register()
     from extractors.training import BackboneSpec, train_backbone, where
 
-    spec = BackboneSpec(**experiment.backbone.model_dump())
+    spec = BackboneSpec(**experiment.needed_backbone.model_dump())
     digest = spec.digest(plan.store, phase.train, phase.seen_classes)
     folder = work.own_backbone(phase.name) if bank is None else bank.backbone(digest)
     with ExitStack() as held:
@@ -133,7 +133,7 @@ def backbone_digest(experiment: Experiment, plan: Plan, phase: Phase) -> str:
     """Names the weights that ``train`` gives."""
     from extractors.spec import BackboneSpec
 
-    spec = BackboneSpec(**experiment.backbone.model_dump())
+    spec = BackboneSpec(**experiment.needed_backbone.model_dump())
     return spec.digest(plan.store, phase.train, phase.seen_classes)
 
 
@@ -192,7 +192,7 @@ def _provenance(experiment: Experiment, plan: Plan, phase: Phase) -> dict[str, A
         "split_source": plan.split.source,
         "validation_choice": plan.split.validation_choice,
         "calibration_subjects": list(plan.calibration_subjects),
-        "backbone": experiment.backbone.model_dump(mode="json"),
+        "backbone": experiment.needed_backbone.model_dump(mode="json"),
         "store_digest": plan.store.digest,
         "phase_digest": digest_json([
             plan.store.sample_id[phase.rows].tolist(), phase.subset.tolist(),

@@ -156,7 +156,7 @@ def _fit_seed(
     method = what.method(seed)
     digests = files.digests(method)
     # The seed is a field of its own: all seeds of one setting share a digest.
-    identities = {
+    identities: dict[str, dict[str, Any]] = {
         key: {"method": what.method_name, "variant": _variant(method), "seed": seed,
               "protocol": what.config.protocol, "split": experiment.split.name, "gate_key": key}
         for key in what.gates

@@ -74,8 +74,8 @@ def test_evaluate_backbone_counts_what_its_own_head_gets_right(
     assert found["top5"] == pytest.approx(np.mean(among)) and found["top5"] >= found["top1"]
     best = found["clips"][0]["best"]
     assert len(best) == 5
-    found = [b["probability"] for b in best]
-    assert found == sorted(found, reverse=True)
+    chances = [b["probability"] for b in best]
+    assert chances == sorted(chances, reverse=True)
 
     own = tmp_path / "own.py"
     base = f"_base_ = [{str(section)!r}]\n"

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("data", "extractors", "zsl", "pipeline", "configs")
-BESIDE = {"README.md", "LICENSE", "setup.cfg", "pyproject.toml"}
+BESIDE = {"README.md", "LICENSE", "MANIFEST.in", "setup.cfg", "pyproject.toml"}
 
 
 def files_here() -> set[str]:

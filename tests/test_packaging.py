@@ -22,7 +22,7 @@ def verdict(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     files = {path.relative_to(ROOT).as_posix() for package in PACKAGES
              for path in (ROOT / package).rglob("*")
              if path.is_file() and path.parent.name != "__pycache__"}
-    beside = {"README.md", "LICENSE", "setup.cfg", "pyproject.toml", "PKG-INFO"}
+    beside = {"README.md", "LICENSE", "MANIFEST.in", "setup.cfg", "pyproject.toml", "PKG-INFO"}
 
     def check(
         lost: str = "", added: str = "", lost_source: str = ""

@@ -215,8 +215,8 @@ class SequenceStore:
         return rows.reshape(self.num_bodies[index], -1, *rows.shape[1:])
 
     def _damaged(self, index: int, reason: str) -> BadCache:
-        return BadCache(f"{self.path}: clip {str(self.sample_id[index])!r} cannot be read ({reason}); "
-                        "delete the store and extract again")
+        return BadCache(f"{self.path}: clip {str(self.sample_id[index])!r} cannot be read "
+                        f"({reason}); delete the store and extract again")
 
     @property
     def has_checksums(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from data.caches import TEST, SkeletonFeatures
 from data.files import digest_json
 from data.machine import machine
+from pipeline.commands.extract import seen_test_accuracy
 from pipeline.results import (
     Backbone,
     CacheDigests,

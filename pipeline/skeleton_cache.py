@@ -67,7 +67,11 @@ def skeleton_cache(
         if kind not in missing:
             path = work.skeleton(phase.name, kind)
             say(f"kept {path}")
-            remark_on_kept(path, lambda path=path: read_skeleton_features(path).software)
+
+            def software(path: Path = path) -> Mapping[str, str]:
+                return read_skeleton_features(path).software
+
+            remark_on_kept(path, software)
     if missing and given is None:
         trained = train(experiment, plan, phase, work, bank)
     for kind in missing:

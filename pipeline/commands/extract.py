@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +105,7 @@ def _extract(
     with alone:
         barrier()  # what is there is looked at only once one has the lock
         shared = bank_of(work, bank, own_work_dir=work_dir is not None)
-        return _extract_alone(experiment, raw, work, workers, weights, shared, split)
+        return _extract_alone(experiment, raw, work, workers, given, shared, split)
 
 
 def _extract_alone(
@@ -122,7 +122,7 @@ def _extract_alone(
     if is_main():
         text, text_parts = text_caches(experiment, work)
     skeleton = {
-        phase.name: skeleton_cache(experiment, plan, phase, work, shared, given.get(phase.name))
+        phase.name: skeleton_cache(experiment, plan, phase, work, shared, weights.get(phase.name))
         for phase in plan.phases
     }
     if not is_main():

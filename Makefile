@@ -1,17 +1,25 @@
 # Everything a newcomer needs: `make demo` and `make test`. Both make .venv
-# first; nothing but Python 3.10 or newer and make has to be there.
+# first; nothing but Python 3.10 or newer and make has to be there. For who
+# changes the code: `make check` and `make smoke`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DEV := $(VENV)/.dev
+PACKAGES := data extractors zsl pipeline
+DIST := build/dist
 DEMO := work_dirs/demo
 
-.PHONY: help install demo test docs clean
+.PHONY: help install demo test lint check wheel smoke docs clean
 
 help:
 	@echo "make install  create $(VENV) with the pipeline command in it"
 	@echo "make demo     synthetic recordings -> backbones -> SA-DVAE -> report"
-	@echo "make test     run the tests"
+	@echo "make test     run the tests; with COVERAGE=1 say what they reach"
+	@echo "make lint     ruff and mypy"
+	@echo "make check    make lint and make test COVERAGE=1"
+	@echo "make wheel    wheel and source distribution in $(DIST), checked to be whole"
+	@echo "make smoke    the wheel in a clean environment, through a small demo"
 	@echo "make docs     build the documentation in build/docs"
 	@echo "make clean    remove $(VENV) and work_dirs"
 
@@ -25,6 +33,10 @@ $(INSTALLED): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test,demo]'
 	@touch $@
 
+$(DEV): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
 demo: $(INSTALLED)
 	$(BIN)/pipeline demo-data $(DEMO)/raw
 	$(BIN)/pipeline extract demo --raw $(DEMO)/raw
@@ -32,8 +44,35 @@ demo: $(INSTALLED)
 	$(BIN)/pipeline report demo
 	@echo "open $(DEMO)/report/report.html"
 
+ifdef COVERAGE
+test: $(DEV)
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	@for package in $(PACKAGES); do \
+		echo "$$package: $$($(BIN)/python -m coverage report --format=total \
+			--precision=1 --fail-under=0 --include="$$package/*") % of lines and branches"; \
+	done
+	$(BIN)/python -m coverage report --skip-covered
+else
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+endif
+
+lint: $(DEV)
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m mypy
+
+check: lint
+	$(MAKE) test COVERAGE=1
+
+wheel: $(DEV)
+	rm -rf $(DIST)
+	$(BIN)/python -m build --outdir $(DIST) . > /dev/null
+	$(BIN)/python tests/check_wheel.py $(DIST)
+
+smoke: wheel
+	$(BIN)/python tests/smoke.py $(DIST)/*.whl
 
 docs: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

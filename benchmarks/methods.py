@@ -58,7 +58,7 @@ def measure(size: str, name: str, steps: int) -> dict[str, float]:
     # SA-DVAE's published settings are named by the paper's table.
     config = load_method(f"sa_dvae_table2_{size}" if name == "sa_dvae" else name, size)
     method = METHODS.build(config.name, **{**config.options, "seed": 0})
-    f_x, y, f_y, seen, unseen = generate(size, method.text_parts)
+    f_x, y, f_y, seen, _ = generate(size, method.text_parts)
     whole = method.steps(len(f_x))
     marks: list[tuple[int, float]] = []
 

@@ -126,7 +126,7 @@ def plain_canonicalize(clip: np.ndarray, mode: str) -> np.ndarray:
     for t in range(total):
         x = z = 0.0
         if mode == "clip":
-            weights = {u: 1.0 for u in there}
+            weights = dict.fromkeys(there, 1.0)
         else:
             reach = int(4 * SIGMA + 0.5)
             weights = {u: math.exp(-0.5 * ((u - t) / SIGMA) ** 2)

@@ -58,9 +58,8 @@ def main() -> None:
         assert len(store) == arguments.clips
         print(f"{len(store)} clips, {path.stat().st_size / 1e9:.1f} GB, {seconds:.0f} s, "
               f"{len(store) / seconds:.0f} clips/s with {arguments.workers} worker(s)")
-    peak = sum(
-        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    everyone = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peak = sum(resource.getrusage(who).ru_maxrss for who in everyone)
     print(f"peak_gb {peak / 1e6:.1f}")
 
 

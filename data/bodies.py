@@ -9,6 +9,7 @@ all others.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from data.errors import BadConfig, ClipError
 from data.registry import Registry
 from data.skeleton import present
+
 
 def motion(keypoint: np.ndarray) -> np.ndarray:
     """How much each body moves.
@@ -40,8 +42,8 @@ def keep_most_active(keypoint: np.ndarray, bodies: int = 2) -> np.ndarray:
 
     Bodies that never appear go first of all; at least one body is kept.
     """
-    order = np.argsort(-motion(keypoint), kind="stable")
-    order = [body for body in order if present(keypoint)[body].any()] or [0]
+    by_motion = np.argsort(-motion(keypoint), kind="stable")
+    order = [body for body in by_motion if present(keypoint)[body].any()] or [0]
     return keypoint[np.asarray(order[:bodies])]
 
 
@@ -55,7 +57,7 @@ def drop_empty_frames(keypoint: np.ndarray) -> np.ndarray:
     """
     there = present(keypoint).any(axis=0)
     if not there.any():
-        raise ClipError(f"no body in any of {len(there)} frames")
+        raise ClipError(f"no body in any of {there.size} frames")
     return keypoint[:, there]
 
 
@@ -93,7 +95,7 @@ def fill_gaps(keypoint: np.ndarray, max_gap: int = 5) -> np.ndarray:
     filled = keypoint.copy()
     for body, frames in zip(filled, present(keypoint)):
         there = np.flatnonzero(frames)
-        for before, after in zip(there[:-1], there[1:]):
+        for before, after in itertools.pairwise(there):
             if not 1 < after - before <= max_gap + 1:
                 continue
             known = body[before].any(axis=-1) & body[after].any(axis=-1)
@@ -199,7 +201,7 @@ def _interpolate(keypoint: np.ndarray, missing: np.ndarray) -> np.ndarray:
     if not missing.any():
         return keypoint
     filled = keypoint.copy()
-    tracked = keypoint.any(axis=-1)
+    tracked = np.any(keypoint, axis=-1)
     for body, joint in np.argwhere(missing.any(axis=1)):
         known = np.flatnonzero(tracked[body, :, joint])
         wanted = np.flatnonzero(missing[body, :, joint])

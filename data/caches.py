@@ -111,7 +111,7 @@ class TextFeatures:
 _TEXT = h5py.string_dtype("utf-8")
 _SKELETON_DATASETS = {
     "f_x": ("f", 2), "logits": ("f", 2), "label": ("i", 1), "sample_id": ("s", 1),
-    "subset": ("s", 1), **{name: ("i", 1) for name in IDENTITY},
+    "subset": ("s", 1), **dict.fromkeys(IDENTITY, ("i", 1)),
 }
 _SKELETON_STRINGS = (
     "format", "dataset", "sample_protocol", "phase", "backbone", "weights_sha256",
@@ -139,7 +139,9 @@ def write_skeleton_features(path: str | os.PathLike[str], features: SkeletonFeat
         attributes = file.attrs
         attributes["format"] = SKELETON_FORMAT
         attributes["format_version"] = FORMAT_VERSION
-        for name in ("dataset", "sample_protocol", "phase", "backbone", "weights_sha256", "created"):
+        for name in (
+            "dataset", "sample_protocol", "phase", "backbone", "weights_sha256", "created",
+        ):
             attributes[name] = getattr(features, name)
         for name in ("preprocessing", "config", "software"):
             attributes[name] = json.dumps(getattr(features, name), sort_keys=True)
@@ -175,8 +177,9 @@ def read_skeleton_features(path: str | os.PathLike[str]) -> SkeletonFeatures:
         BadCache: The file is absent, damaged, or breaks the contract.
     """
     with _open(path, SKELETON_FORMAT) as file:
-        arrays = {name: _dataset(path, file, name, *kind) for name, kind in _SKELETON_DATASETS.items()}
-        strings = {name: _string(path, file, name) for name in _SKELETON_STRINGS}
+        arrays: dict[str, Any] = {
+            name: _dataset(path, file, name, *kind) for name, kind in _SKELETON_DATASETS.items()}
+        strings: dict[str, Any] = {name: _string(path, file, name) for name in _SKELETON_STRINGS}
         values = {name: _parse_json(path, name, strings.pop(name))
                   for name in ("preprocessing", "config", "software")}
         strings.pop("format")
@@ -234,18 +237,21 @@ def check_skeleton_features(features: SkeletonFeatures, where: str) -> None:
     _require(classes > 0, where, "class_names is empty")
     bad = np.flatnonzero((features.label < 0) | (features.label >= classes))
     _require(len(bad) == 0, where,
-             lambda: f"/label[{bad[0]}] is {features.label[bad[0]]}, class_names has {classes} names")
+             lambda: f"/label[{bad[0]}] is {features.label[bad[0]]}, "
+                     f"class_names has {classes} names")
     _require(len(set(features.sample_id.tolist())) == count, where, "/sample_id has duplicates")
     _require(features.phase in SUBSETS_OF_PHASE, where,
              f"phase is {features.phase!r}, expected one of {sorted(SUBSETS_OF_PHASE)}")
     expected = SUBSETS_OF_PHASE[features.phase]
     strange = sorted(set(features.subset.tolist()) - set(expected))
     _require(not strange, where,
-             f"/subset holds {strange[:3]}, a {features.phase}-phase file has only {list(expected)}")
+             f"/subset holds {strange[:3]}, "
+             f"a {features.phase}-phase file has only {list(expected)}")
     _check_class_lists(features, where)
     columns = features.logits.shape[1]
     _require(columns == len(features.seen_classes), where,
-             f"/logits has {columns} columns, seen_classes has {len(features.seen_classes)} classes")
+             f"/logits has {columns} columns, "
+             f"seen_classes has {len(features.seen_classes)} classes")
     allowed = {subset: set(features.seen_classes) for subset in (TRAIN,)}
     if features.phase == CALIBRATION:
         allowed[CALIBRATION] = set(features.seen_classes) | set(features.unseen_classes)
@@ -296,7 +302,8 @@ def _check_class_lists(features: SkeletonFeatures, where: str) -> None:
     for name in ("seen_classes", "unseen_classes"):
         classes: Sequence[int] = getattr(features, name)
         _require(len(classes) > 0, where, f"{name} is empty")
-        _require(list(classes) == sorted(set(classes)), where, f"{name} is not ascending and unique")
+        _require(list(classes) == sorted(set(classes)), where,
+                 f"{name} is not ascending and unique")
         _require(0 <= min(classes) and max(classes) < len(features.class_names), where,
                  f"{name} holds {max(classes)}, class_names has {len(features.class_names)} names")
     both = set(features.seen_classes) & set(features.unseen_classes)

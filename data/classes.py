@@ -11,7 +11,6 @@ from pathlib import Path
 
 from data.errors import BadConfig
 
-
 # Data sets of one's own, by name.
 _REGISTERED: dict[str, tuple[str, ...]] = {}
 

@@ -122,8 +122,8 @@ def raise_refusal(error: BaseException, path: str | os.PathLike[str]) -> None:
 def described(error: OSError) -> str:
     """An error of the operating system in one line, with what to do.
 
-    >>> described(OSError(errno.ENOSPC, "No space left on device", "a.h5"))
-    'a.h5: No space left on device; make room, then run the same command again: it goes on from here'
+    >>> described(OSError(errno.ENOSPC, "No space left on device", "a"))
+    'a: No space left on device; make room, then run the same command again: it goes on from here'
     """
     where = f"{error.filename}: " if error.filename else ""
     advice = ADVICE.get(error.errno or 0)

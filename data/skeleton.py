@@ -244,9 +244,10 @@ def layout_of(spec: str | Mapping[str, Any]) -> JointLayout:
     joints = tuple(spec["joints"])
     if not joints or not all(isinstance(j, str) for j in joints) or len({*joints}) < len(joints):
         raise BadConfig("layout: 'joints' has to be a list of different names")
-    bones = tuple(_joint_indices(bone, joints, 2, "bones") for bone in spec["bones"])
+    bones: tuple[Any, ...] = tuple(
+        _joint_indices(bone, joints, 2, "bones") for bone in spec["bones"])
     _check_tree(bones, len(joints))
-    orient = {}
+    orient: dict[str, Any] = {}
     for key, count in _ORIENTING.items():
         value = spec.get(key)
         if value is None:
@@ -273,8 +274,8 @@ def _joint_indices(value: Any, joints: Sequence[str], count: int, key: str) -> t
     return tuple(item if isinstance(item, int) else joints.index(item) for item in items)
 
 
-def _check_tree(bones: Sequence[tuple[int, ...]], count: int) -> None:
-    parents = {child: parent for child, parent in bones}
+def _check_tree(bones: Sequence[tuple[int, int]], count: int) -> None:
+    parents = dict(bones)
     if len(bones) != count - 1 or len(parents) != len(bones):
         raise BadConfig(f"layout: {count} joints need {count - 1} bones, one (child, parent) for "
                         f"each joint but the root; found {len(bones)}")

@@ -17,7 +17,6 @@ from data.errors import BadConfig
 from data.registry import nearest
 from data.skeleton import UNKNOWN
 
-
 # What a softmax classifier needs.
 _MIN_CLASSES = 2
 

@@ -97,7 +97,7 @@ def build_store(
     """
     path = Path(path)
     scan = reader.scan()
-    identity = {
+    identity: dict[str, Any] = {
         "reader": type(reader).__name__,
         "dataset": reader.dataset,
         "layout": reader.layout.definition(),
@@ -215,8 +215,8 @@ class SequenceStore:
         return rows.reshape(self.num_bodies[index], -1, *rows.shape[1:])
 
     def _damaged(self, index: int, reason: str) -> BadCache:
-        return BadCache(f"{self.path}: clip {str(self.sample_id[index])!r} cannot be read ({reason}); "
-                        "delete the store and extract again")
+        return BadCache(f"{self.path}: clip {str(self.sample_id[index])!r} cannot be read "
+                        f"({reason}); delete the store and extract again")
 
     @property
     def has_checksums(self) -> bool:
@@ -270,8 +270,10 @@ def _read_shards(
     tell(done, len(entries))
     if workers <= 1 or len(jobs) <= 1:
         for path, part in jobs:
-            base = done
-            _read_shard(reader, part, cleaning, path, lambda n, base=base: tell(base + n, len(entries)))
+            def told(n: int, base: int = done) -> None:
+                tell(base + n, len(entries))
+
+            _read_shard(reader, part, cleaning, path, told)
             done += len(part)
         return
     calls = [(reader, part, cleaning, path) for path, part in jobs]
@@ -308,6 +310,8 @@ def _read_shard(
             tell(number)
     joints = reader.layout.num_joints
     rows = [a.reshape(-1, joints, 3) for a in arrays] or [np.zeros((0, joints, 3), np.float32)]
+    identity: dict[str, Any] = {
+        name: np.asarray([getattr(e, name) for e in kept], np.int16) for name in IDENTITY}
     with atomic_path(path) as temporary, open(temporary, "wb") as handle:
         np.savez(
             handle,
@@ -319,7 +323,7 @@ def _read_shard(
             skipped=np.asarray(json.dumps(skipped)),
             tracked=np.asarray(tracked, np.int64),
             empty_frames=np.asarray(empty),
-            **{name: np.asarray([getattr(e, name) for e in kept], np.int16) for name in IDENTITY},
+            **identity,
         )
 
 

@@ -28,7 +28,7 @@ def build_transforms(transforms: Transforms) -> Compose:
         raise BadConfig(f"transforms: {error}") from None
 
 
-class StoreClips(Dataset):
+class StoreClips(Dataset[dict[str, Any]]):
     """Rows of a store, prepared once and by default held in memory, then augmented.
 
     Every random draw depends on (seed, epoch, row) only, so an epoch is the
@@ -70,7 +70,8 @@ class StoreClips(Dataset):
             prepared = self._prepare(self._load(index))
             if self._hold:
                 self._prepared[index] = prepared
-        state = np.random.SeedSequence((self._seed, epoch, int(self._rows[index]))).generate_state(1)
+        sequence = np.random.SeedSequence((self._seed, epoch, int(self._rows[index])))
+        state = sequence.generate_state(1)
         np.random.seed(state[0])
         return self._pipeline(dict(prepared))
 

@@ -195,7 +195,7 @@ def together(launcher: str = "none") -> Iterator[None]:
             raise PipelineError(
                 "another process of this work has died (killed, or out of memory?); what is "
                 "finished is kept, and the same command goes on from there") from None
-        codes = {KeyboardInterrupt: 130}
+        codes: dict[type[BaseException], int] = {KeyboardInterrupt: 130}
         raise SystemExit(
             error.exit_code if isinstance(error, PipelineError) else codes.get(type(error), 1)
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -43,7 +44,7 @@ class MaskMotionFrames(BaseTransform):
                             "two numbers from 0 with a sum below 1")
         self.motion_share, self.random_share, self.seed = motion_share, random_share, seed
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         keypoint = results["keypoint"]
         content = zlib.crc32(np.ascontiguousarray(keypoint).tobytes())
         kept = kept_frames(keypoint, self.motion_share, self.random_share,

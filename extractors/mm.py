@@ -23,12 +23,12 @@ def register() -> None:
         from mmaction.utils import register_all_modules
 
         register_all_modules(init_default_scope=True)
-        import extractors.backbones.shift_gcn  # noqa: F401
-        import extractors.masking  # noqa: F401
+        import extractors.backbones.shift_gcn
+        import extractors.masking
         import extractors.transforms  # noqa: F401
     if not hasattr(np, "Inf"):
         # NumPy 2 dropped the name; mmaction2 1.1.0's PoseCompact still asks for it.
-        np.Inf = np.inf
+        np.Inf = np.inf  # type: ignore[attr-defined]
 
 
 def versions() -> dict[str, str]:

@@ -56,7 +56,7 @@ class QuietRunner(Runner):
                 handler.handleError = lambda record: None  # type: ignore[method-assign]
         return logger
 
-    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
         with warnings.catch_warnings():
             # The name of the option below changes with torch 2.15.
             warnings.simplefilter("ignore", FutureWarning)
@@ -204,11 +204,11 @@ class EpochHook(Hook):
                 "(backbone.optim_wrapper.clip_grad). Checkpoints of good epochs are kept in "
                 f"{self._folder}")
 
-    def before_save_checkpoint(self, runner: QuietRunner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: QuietRunner, checkpoint: dict[str, Any]) -> None:
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
         checkpoint["meta"]["epoch_history"] = copy.deepcopy(runner.epoch_history)
 
-    def after_load_checkpoint(self, runner: QuietRunner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: QuietRunner, checkpoint: dict[str, Any]) -> None:
         runner.epoch_history = checkpoint["meta"]["epoch_history"]
 
 

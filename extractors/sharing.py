@@ -22,7 +22,7 @@ def in_shares(count: int, work: Callable[[int, int], None], threads: int) -> Non
         threads: How many shares there are, at most.
 
     >>> found = [0, 0, 0]
-    >>> in_shares(3, lambda begin, end: found.__setitem__(slice(begin, end), [1] * (end - begin)), 2)
+    >>> in_shares(3, lambda low, high: found.__setitem__(slice(low, high), [1] * (high - low)), 2)
     >>> found
     [1, 1, 1]
     """

@@ -101,7 +101,7 @@ def train_backbone(
         raise BadConfig(f"backbone: {error.args[0] if error.args else error!r}") from None
     newest = newest_whole_checkpoint(checkpoints)
     if newest is not None:
-        runner.load_or_resume = lambda: runner.resume(str(newest))  # type: ignore[method-assign]
+        runner.load_or_resume = lambda: runner.resume(str(newest))
     with _what_to_set(spec, checkpoints), naming(folder / "logs"):
         runner.train()
     if is_main():

@@ -49,7 +49,7 @@ class DataStep(BaseTransform):
         joints = options.get("layout", NTU_RGBD).num_joints
         STEPS.build(step, np.zeros((1, 1, joints, 3), np.float32), **options)
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         results["keypoint"] = STEPS.build(self.step, results["keypoint"], **self.options)
         results["total_frames"] = results["keypoint"].shape[1]
         return results
@@ -79,10 +79,11 @@ class OrthographicView(BaseTransform):
     def __init__(
         self, right: str = "x", up: str = "y", pixels_per_metre: float = 256.0
     ) -> None:
-        self.options = {"right": right, "up": up, "pixels_per_metre": pixels_per_metre}
+        self.options: dict[str, Any] = {
+            "right": right, "up": up, "pixels_per_metre": pixels_per_metre}
         orthographic_view(np.zeros((1, 1, 1, 3)), **self.options)  # objects to wrong options
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         pixels, score, side = orthographic_view(results["keypoint"], **self.options)
         results["keypoint"], results["keypoint_score"] = pixels, score
         results["img_shape"] = results["original_shape"] = (side, side)
@@ -100,7 +101,7 @@ class RandomRotation3D(BaseTransform):
     def __init__(self, degrees: tuple[float, float, float] = (15.0, 15.0, 15.0)) -> None:
         self.limits = np.deg2rad(np.asarray(degrees, np.float64))
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         x, y, z = np.random.uniform(-self.limits, self.limits)
         results["keypoint"] = (results["keypoint"] @ rotation(x, y, z).T).astype(np.float32)
         return results
@@ -117,7 +118,7 @@ class RandomScale3D(BaseTransform):
     def __init__(self, ratio: float = 0.1) -> None:
         self.ratio = ratio
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         factors = 1.0 + np.random.uniform(-self.ratio, self.ratio, size=3)
         results["keypoint"] = (results["keypoint"] * factors).astype(np.float32)
         return results
@@ -134,7 +135,7 @@ class RandomTemporalCrop(BaseTransform):
     def __init__(self, shortest: float = 0.8) -> None:
         self.shortest = shortest
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         total = results["keypoint"].shape[1]
         length = max(1, round(total * np.random.uniform(self.shortest, 1.0)))
         start = np.random.randint(0, total - length + 1)

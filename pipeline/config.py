@@ -221,6 +221,17 @@ class Experiment(_Section):
         """SHA-256 of the whole config."""
         return digest_json(self.model_dump(mode="json"))
 
+    @property
+    def needed_backbone(self) -> BackboneConfig:
+        """The backbone of an experiment whose features are extracted.
+
+        Raises:
+            BadConfig: The features were imported.
+        """
+        self.require_stage_one()
+        assert self.backbone is not None
+        return self.backbone
+
     def require_stage_one(self) -> None:
         """Checks that features can be extracted.
 

@@ -191,7 +191,7 @@ def _spec(experiment: Experiment, provenance: Mapping[str, Any]) -> BackboneSpec
     """How features are extracted."""
     from extractors.spec import BackboneSpec
 
-    spec = BackboneSpec(**experiment.backbone.model_dump())
+    spec = BackboneSpec(**experiment.needed_backbone.model_dump())
     if "masking" not in provenance:
         return spec
     return dataclasses.replace(

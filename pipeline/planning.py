@@ -107,7 +107,7 @@ def needs(jobs: Iterable[Job], bank: Bank) -> list[Need]:
             number = len(found) + 1
             found.append(Need(
                 number, job.experiment.name, phase, job.experiment.dataset.name,
-                job.experiment.split.name, len(classes), job.experiment.backbone.name,
+                job.experiment.split.name, len(classes), job.experiment.needed_backbone.name,
                 digest, first.get(key), state, key,
             ))
             first.setdefault(key, number)
@@ -136,7 +136,7 @@ def _key(experiment: Experiment, phase: str, split: ClassSplit) -> str:
     """What decides a backbone, as far as it is known without the recordings."""
     content = {
         "dataset": experiment.dataset.model_dump(mode="json"),
-        "backbone": experiment.backbone.model_dump(mode="json"),
+        "backbone": experiment.needed_backbone.model_dump(mode="json"),
         "unseen": list(split.unseen), "phase": phase,
     }
     if phase == "calibration":

@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from data.disk import naming
 
@@ -43,7 +49,7 @@ def log_to(path: str | Path | None) -> None:
     if _log is not None:
         _log.close()
     # Line by line, so that the log of a killed job is whole up to its last event.
-    _log = None if path is None else open(path, "a", encoding="utf-8", buffering=1)
+    _log = None if path is None else open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
 
 
 def event(name: str, level: str = "info", **fields: Any) -> None:
@@ -125,7 +131,8 @@ def bar(description: str) -> Iterator[Tell]:
     """
     with Progress(
         TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
         console=console, transient=True, disable=not console.is_terminal,
     ) as progress:
         task = progress.add_task(description, total=None, note="")

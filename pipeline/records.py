@@ -9,6 +9,7 @@ from typing import Any
 from data.caches import TEST, SkeletonFeatures
 from data.files import digest_json
 from data.machine import machine
+from pipeline.commands.extract import seen_test_accuracy
 from pipeline.results import (
     Backbone,
     CacheDigests,
@@ -19,7 +20,6 @@ from pipeline.results import (
     SampleCounts,
     Text,
 )
-from pipeline.commands.extract import seen_test_accuracy
 
 
 def make_record(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,8 +22,8 @@ from data.errors import BadInput
 from data.files import atomic_path, write_json
 from data.limits import ZIP_DAMAGE, check_npz
 
-FORMAT = "zsl-result"
-FORMAT_VERSION = 1
+FORMAT: Final = "zsl-result"
+FORMAT_VERSION: Final = 1
 #: Rates that must agree are compared with this tolerance.
 TOLERANCE = 1e-6
 

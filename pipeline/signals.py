@@ -60,8 +60,9 @@ def _repeat_what_is_lost(own: int) -> None:
         if os.getpid() != own or not issubclass(lost.exc_type, KeyboardInterrupt):
             print_it(lost)
             return
-        number = {Terminated: signal.SIGTERM, HungUp: getattr(signal, "SIGHUP", 0)}.get(
-            lost.exc_type, signal.SIGINT)
+        numbers: dict[type[BaseException], int] = {
+            Terminated: signal.SIGTERM, HungUp: getattr(signal, "SIGHUP", 0)}
+        number = numbers.get(lost.exc_type, signal.SIGINT)
         # Not at once: what is raised in here is lost as well.
         again = threading.Timer(_MOMENT, os.kill, (own, number))
         again.daemon = True

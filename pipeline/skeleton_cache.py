@@ -67,7 +67,11 @@ def skeleton_cache(
         if kind not in missing:
             path = work.skeleton(phase.name, kind)
             say(f"kept {path}")
-            remark_on_kept(path, lambda path=path: read_skeleton_features(path).software)
+
+            def software(path: Path = path) -> Mapping[str, str]:
+                return read_skeleton_features(path).software
+
+            remark_on_kept(path, software)
     if missing and given is None:
         trained = train(experiment, plan, phase, work, bank)
     for kind in missing:
@@ -102,7 +106,7 @@ def train(
     register()
     from extractors.training import BackboneSpec, train_backbone, where
 
-    spec = BackboneSpec(**experiment.backbone.model_dump())
+    spec = BackboneSpec(**experiment.needed_backbone.model_dump())
     digest = spec.digest(plan.store, phase.train, phase.seen_classes)
     folder = work.own_backbone(phase.name) if bank is None else bank.backbone(digest)
     with ExitStack() as held:
@@ -133,7 +137,7 @@ def backbone_digest(experiment: Experiment, plan: Plan, phase: Phase) -> str:
     """Names the weights that ``train`` gives."""
     from extractors.spec import BackboneSpec
 
-    spec = BackboneSpec(**experiment.backbone.model_dump())
+    spec = BackboneSpec(**experiment.needed_backbone.model_dump())
     return spec.digest(plan.store, phase.train, phase.seen_classes)
 
 
@@ -192,7 +196,7 @@ def _provenance(experiment: Experiment, plan: Plan, phase: Phase) -> dict[str, A
         "split_source": plan.split.source,
         "validation_choice": plan.split.validation_choice,
         "calibration_subjects": list(plan.calibration_subjects),
-        "backbone": experiment.backbone.model_dump(mode="json"),
+        "backbone": experiment.needed_backbone.model_dump(mode="json"),
         "store_digest": plan.store.digest,
         "phase_digest": digest_json([
             plan.store.sample_id[phase.rows].tolist(), phase.subset.tolist(),

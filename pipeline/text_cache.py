@@ -27,6 +27,7 @@ def text_caches(experiment: Experiment, work: WorkDir) -> tuple[Path, dict[str, 
     names = class_names(experiment.dataset.name)
     parts = {name: text_cache(names, config, work.text_part(name))
              for name, config in experiment.class_text_parts.items()}
+    assert experiment.class_text is not None
     return text_cache(names, experiment.class_text, work.text), parts
 
 

@@ -122,4 +122,6 @@ def read_pointer(pointer: Path) -> dict[str, Any] | None:
 def _pointed_to(pointer: Path) -> Path | None:
     content = read_pointer(pointer)
     # Not resolve(): messages should name a folder as its user does.
-    return content and Path(os.path.normpath(pointer.parent / content["path"]))
+    if content is None:
+        return None
+    return Path(os.path.normpath(pointer.parent / content["path"]))

@@ -96,8 +96,11 @@ def limit(file_size, open_files):
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, resource.RLIM_INFINITY))
     if open_files is not None:
         top = max(map(int, os.listdir("/proc/self/fd"))) + open_files
-        resource.setrlimit(resource.RLIMIT_NOFILE, (top, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (top, most))
 
+# What a shell starts in the background is deaf to it, and so are its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.collect()
 gc.freeze()  # or each child's first collection copies all of it
 print("ready", flush=True)

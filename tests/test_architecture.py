@@ -75,7 +75,8 @@ def test_the_import_check_sees_every_form() -> None:
 def loaded(python: Callable[..., Any], code: str) -> set[str]:
     """Top-level modules that a fresh interpreter holds after the code."""
     ended = python("-c", f"{code}\nimport sys, json\n"
-                         "print('\\n' + json.dumps(sorted({m.split('.')[0] for m in sys.modules})))")
+                         "roots = sorted({m.split('.')[0] for m in sys.modules})\n"
+                         "print('\\n' + json.dumps(roots))")
     assert ended.returncode == 0, ended.stderr
     return set(json.loads(ended.stdout.splitlines()[-1]))
 

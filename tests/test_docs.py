@@ -99,7 +99,7 @@ def test_every_command_is_one(page: Path, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("line", ["pipeline fit", "pipeline fit demo --no-such", "pipeline nope",
                                   "pipeline plan", "pipeline fit demo --seeds many"])
 def test_a_wrong_command_is_noticed(line: str) -> None:
-    with pytest.raises(Exception):  # noqa: B017  (typer's own copy of click's errors)
+    with pytest.raises(Exception):  # noqa: B017, PT011  (typer's own copy of click's errors)
         parse(line)
 
 
@@ -115,14 +115,16 @@ def test_commands_name_what_is_there(page: Path) -> None:
             words = shlex.split(line, comments=True)
             if "pipeline" not in words:
                 continue
-            named = [word for word in words if re.match(r"(ntu|pku|utd|nw-|table-)[\w-]*\d[\w-]*$", word)
+            named = [word for word in words
+                     if re.match(r"(ntu|pku|utd|nw-|table-)[\w-]*\d[\w-]*$", word)
                      and word not in ("ntu60", "ntu120", "pku-mmd", "utd-mhad", "nw-ucla")]
             assert set(named) <= known, f"{page.name}: {line}"
             real = {"extract", "fit", "report", "run", "queue"} & set(words) and named
             assert block.licensed or not real, f"{page.name}:{block.line} needs {LICENSED}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in TESTED_ELSEWHERE and any(
+@pytest.mark.parametrize("page", [
+    page for page in PAGES if page.name not in TESTED_ELSEWHERE and any(
     block.language == "python" for block in blocks(page))], ids=lambda page: page.name)
 def test_python_blocks_run(
     page: Path, tiny_work: Path, tiny_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -68,7 +68,7 @@ def check_caches(
             "has no train rows"))
         label = features.label[features.rows(phase)]
         unseen = np.isin(label, features.unseen_classes)
-        _require(unseen.any() and not unseen.all(), lambda: (
+        _require(bool(unseen.any() and not unseen.all()), lambda: (
             f"{phase} phase: subset {phase!r} has {int((~unseen).sum())} rows of seen and "
             f"{int(unseen.sum())} of unseen classes, both are needed"))
     strange = set(test.label[test.rows(TEST)].tolist()) - test_seen - test_unseen
@@ -96,11 +96,12 @@ def text_of(method: Any, text: Text) -> np.ndarray | dict[str, np.ndarray]:
             raise BadInput(f"{method.name} takes one set of text features, "
                            f"not parts ({', '.join(text)})")
         return text.f_y
-    missing = [part for part in parts if not isinstance(text, Mapping) or part not in text]
+    given = text if isinstance(text, Mapping) else {}
+    missing = [part for part in parts if part not in given]
     if missing:
         raise BadInput(f"{method.name} takes text features of each of {', '.join(parts)}; "
                        f"those of {missing[0]} are missing")
-    return {part: text[part].f_y for part in parts}
+    return {part: given[part].f_y for part in parts}
 
 
 def extra_of(method: Any, extra: Extra, features: SkeletonFeatures) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -78,8 +79,9 @@ def about(models: PhaseModels, labels: Labels) -> PhaseModels:
     Raises:
         BadInput: A label is a seen class, or its text features do not fit.
     """
-    more = [] if labels.f_y is None else models.add_classes(labels.f_y)
-    models.choose_among(np.concatenate([np.asarray(labels.classes, np.int64), more]).astype(int))
+    more: Any = [] if labels.f_y is None else models.add_classes(labels.f_y)
+    chosen = np.concatenate([np.asarray(labels.classes, np.int64), more])
+    models.choose_among(chosen.astype(int).tolist())
     return models
 
 
@@ -108,7 +110,7 @@ def gate_for(fitted: Fitted, key: str, fresh: Gate, labels: Labels) -> tuple[Gat
         return fitted.gates[key], "as fitted"
     if len(labels) < len(own):
         kept = np.random.default_rng(fitted.seed).choice(own, len(labels), replace=False)
-        calibration.choose_among(np.sort(kept))
+        calibration.choose_among(np.sort(kept).tolist())
         how = f"fitted anew with {len(labels)} of {len(own)} validation-unseen classes"
     else:
         kept = own

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
+import torch  # noqa: F401  (for the examples)
 import torch.nn.functional as F
 from torch import Tensor
 

@@ -36,6 +36,8 @@ class PhaseModels:
         seen_classifier: C_s; None where it is the backbone's last layer.
     """
 
+    _f_y: TextFeatures
+
     def __init__(
         self,
         method: ZeroShotMethod,
@@ -106,7 +108,7 @@ class PhaseModels:
     def add_classes(self, f_y: TextFeatures) -> np.ndarray:
         """Takes the text of further classes. See :meth:`ZeroShotMethod.add_classes`."""
         classes = self.method.add_classes(f_y)
-        if isinstance(f_y, Mapping):
+        if isinstance(f_y, Mapping) and isinstance(self._f_y, Mapping):
             self._f_y = {part: np.concatenate([known, f_y[part]])
                          for part, known in self._f_y.items()}
         else:
@@ -161,7 +163,7 @@ class PhaseModels:
     def _text(self) -> np.ndarray:
         """f_y of this phase's classes; where there are parts, all side by side in unit rows."""
         f_y = self._f_y
-        if isinstance(f_y, dict):
+        if isinstance(f_y, Mapping):
             f_y = np.concatenate([unit_rows(part, name) for name, part in f_y.items()], axis=1)
         return f_y[np.concatenate([self.seen_classes, self.unseen_classes])]
 

@@ -134,9 +134,8 @@ def npy_bytes(array: np.ndarray) -> bytes:
 
 def save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes an .npz file atomically."""
-    with atomic_path(path) as temporary:
-        with open(temporary, "wb") as handle:
-            np.savez(handle, allow_pickle=False, **arrays)
+    with atomic_path(path) as temporary, open(temporary, "wb") as handle:
+        np.savez(handle, allow_pickle=False, **arrays)
 
 
 def save_npy_files(folder: Path, arrays: Mapping[str, np.ndarray], force: bool) -> dict[str, str]:

@@ -63,8 +63,8 @@ def skeleton_of(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any],
     lists = {name: tuple(attributes.get(name, ())) for name in
              ("class_names", "seen_classes", "unseen_classes")}
     try:
-        return SkeletonFeatures(**{name: arrays[name] for name in _ARRAYS},
-                                **{**attributes, **lists})
+        kept: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+        return SkeletonFeatures(**kept, **{**attributes, **lists})
     except (KeyError, TypeError) as error:
         raise BadInput(f"{where}: not what `pipeline export` writes ({error})") from None
 

@@ -126,8 +126,9 @@ def read_mapping(path: Path) -> Mapping:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            fields = {"source": Source, "split": Split, "calibration": Calibration, "text": Text,
-                      "text_parts": Text}
+            fields: dict[str, type[BaseModel]] = {
+                "source": Source, "split": Split, "calibration": Calibration, "text": Text,
+                "text_parts": Text}
             owner = fields.get(str(first["loc"][0]), Mapping) if len(first["loc"]) > 1 else Mapping
             problem = f"unknown key {key!r}; {nearest(str(first['loc'][-1]), owner.model_fields)}"
         elif first["type"] == "missing":

@@ -114,9 +114,9 @@ class OwnSource:
         array, where = self._column(str(item.subset))
         if array.dtype.kind == "b":
             return np.where(array, TRAIN, TEST)
-        strange = sorted({str(value) for value in array.tolist()} - set(_SUBSETS))
-        if array.dtype.kind != "U" or strange:
-            raise BadInput(f"{where}: holds {strange[0]!r}, expected {', '.join(_SUBSETS)} or "
+        others = sorted({str(value) for value in array.tolist()} - set(_SUBSETS))
+        if array.dtype.kind != "U" or others:
+            raise BadInput(f"{where}: holds {others[0]!r}, expected {', '.join(_SUBSETS)} or "
                            "booleans")
         return array
 

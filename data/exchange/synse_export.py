@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def _check_splits(test: SkeletonFeatures, calibration: SkeletonFeatures) -> None
 
 def _values(
     test: SkeletonFeatures, texts: Mapping[str, TextFeatures], layout: Layout, names: Names
-) -> tuple[dict[str, object], list[str]]:
+) -> tuple[dict[str, Any], list[str]]:
     width = test.f_x.shape[1]
     visual = names.visual
     if visual is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ from data.files import digest_file
 
 
 def import_synse(
-    folder: Path, dataset: str, class_names: Sequence[str], given: Given = Given(),
+    folder: Path, dataset: str, class_names: Sequence[str], given: Given = Given(),  # noqa: B008  (frozen)
     without_logits: bool = False,
 ) -> Imported:
     """Reads both phases, label splits and text features.
@@ -138,6 +139,7 @@ def _cache(
 ) -> SkeletonFeatures:
     parts = [sections[name] for name in order]
     label = np.concatenate([part.label for part in parts])
+    identity: dict[str, Any] = {name: np.full(len(label), -1, np.int16) for name in IDENTITY}
     features = SkeletonFeatures(
         f_x=np.concatenate([part.f_x for part in parts]),
         # The lineage has no logits of training rows, and nothing uses them.
@@ -149,7 +151,7 @@ def _cache(
                             for row in range(len(part.label))]),
         subset=np.array([TRAIN if name == TRAIN else phase for name, part in zip(order, parts)
                          for _ in range(len(part.label))]),
-        **{name: np.full(len(label), -1, np.int16) for name in IDENTITY},
+        **identity,
         dataset=dataset, sample_protocol="cross-subject", phase=phase, class_names=names,
         seen_classes=seen, unseen_classes=unseen, backbone=UNKNOWN_NAME,
         weights_sha256=UNKNOWN_NAME, config={"imported": "synse", "files": sources,

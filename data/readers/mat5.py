@@ -15,6 +15,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def read_array(content: bytes, name: str, where: str) -> np.ndarray:
         ClipError: The file is damaged or no MATLAB v5 file, or the variable is
             not there, there twice, or no array of real numbers.
     """
-    order = {b"IM": "<", b"MI": ">"}.get(content[126:_HEADER])
+    orders: dict[bytes, Literal["<", ">"]] = {b"IM": "<", b"MI": ">"}
+    order = orders.get(content[126:_HEADER])
     if order is None:
         raise ClipError(f"{where}: is not a MATLAB v5 file")
     found = []
@@ -68,7 +70,7 @@ def read_array(content: bytes, name: str, where: str) -> np.ndarray:
 
 
 def _array(
-    flags: bytes, shape: bytes, data: tuple[int, bytes], order: str, where: str
+    flags: bytes, shape: bytes, data: tuple[int, bytes], order: Literal["<", ">"], where: str
 ) -> np.ndarray:
     kind, numbers = data
     if len(flags) != 8 or len(shape) % 4 or not 8 <= len(shape) <= 128:

@@ -192,7 +192,7 @@ def decimal(buffer: np.ndarray, at: int) -> tuple[int, float, int]:
             return 0, 0.0, at
         exponent += -power if below else power
     kind = CLASS[buffer[at]]
-    if kind == TOKEN or kind == JUNK:
+    if kind == TOKEN or kind == JUNK:  # noqa: SIM109  (numba: no tuple)
         return 0, 0.0, at
     # Surplus digits have overflowed the mantissa, which nothing reads then.
     if digits > _MAX_DIGITS or mantissa > _EXACT_MANTISSA or abs(exponent) > 22:

@@ -125,7 +125,7 @@ def _label_in(text: bytes, where: str) -> int:
     """The label, without parsing the coordinates, which are nearly all of a file."""
     found = _LABEL.findall(text)
     if len(found) != 1 or not re.fullmatch(b"[0-9]{1,3}", found[0]):
-        shown = f"found {ascii(found[0].decode('latin-1'))}" if found else "found none"
+        shown = f"found {found[0].decode('latin-1')!a}" if found else "found none"
         raise ClipError(f"{where}: expected one 'label' in 1..{NUM_CLASSES}, {shown}")
     label = int(found[0])
     if not 1 <= label <= NUM_CLASSES:

@@ -15,7 +15,13 @@ from numba.types import Array, UniTuple
 
 from data.errors import ClipError
 from data.readers.ntu_kernel import (
-    BLANK, CLASS, CR, LF, TOKEN, count_fields, decimal,
+    BLANK,
+    CLASS,
+    CR,
+    LF,
+    TOKEN,
+    count_fields,
+    decimal,
 )
 from data.skeleton import NTU_RGBD
 
@@ -153,4 +159,4 @@ def _complaint(text: bytes, why: int, start: int, count: int) -> str:
         return f"{expected}, found a byte that is no plain text after {count} fields"
     fields = text[start : start + 65536].split(b"\n", 1)[0].split()
     found = fields[count][:20].decode("latin-1") if count < len(fields) else ""
-    return f"{expected}, found {ascii(found)} as number {count + 1}"
+    return f"{expected}, found {found!a} as number {count + 1}"

@@ -197,7 +197,7 @@ def _load(path: str, modified: int, size: int) -> _Pickled:
         listed.append((number, name, label, problem))
         if name and not problem:
             annotations.setdefault(name, annotation)
-    shapes = [getattr(a.get("keypoint"), "shape", ()) for a in annotations.values()]
+    shapes: list[Any] = [getattr(a.get("keypoint"), "shape", ()) for a in annotations.values()]
     if shapes and all(len(shape) == 4 and shape[3] == 2 for shape in shapes):
         raise BadInput(f"{where}: holds 2D poses (keypoint [bodies, frames, joints, 2]); "
                        "3D skeletons are needed")
@@ -208,7 +208,8 @@ def _listed(annotation: Any) -> tuple[str, int, str]:
     """``frame_dir``, label and what is wrong."""
     if not isinstance(annotation, dict):
         return "", 0, "is no dict"
-    name, label = annotation.get("frame_dir"), annotation.get("label")
+    name: Any = annotation.get("frame_dir")
+    label: Any = annotation.get("label")
     if not isinstance(name, str) or not name or not name.isprintable():
         return "", 0, f"'frame_dir' is {ascii(name)[:40]}, expected a name"
     if not _is_integer(label):
@@ -220,7 +221,7 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
 
 
-def _identity(name: str) -> dict[str, int]:
+def _identity(name: str) -> dict[str, Any]:
     match = _NTU_NAME.fullmatch(name)
     if match is None:
         return {}

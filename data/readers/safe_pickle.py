@@ -16,7 +16,7 @@ import pickle
 import pickletools
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class _Type:
             raise _Refused(f"holds an array of unknown type {spec!r}") from None
 
     def __setstate__(self, state: Any) -> None:
-        order = state[1] if isinstance(state, tuple) and len(state) >= 8 else None
+        order: Any = state[1] if isinstance(state, tuple) and len(state) >= 8 else None
         if isinstance(order, bytes):
             order = order.decode("ascii", "replace")
         if order not in ("<", ">", "=", "|") or any(part is not None for part in state[2:5]):
@@ -215,7 +215,8 @@ def _check_lengths(handle: Any) -> None:
     """
     size = os.fstat(handle.fileno()).st_size
     with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for count, (operation, argument, _) in enumerate(pickletools.genops(content)):
+        steps: Iterator[Any] = pickletools.genops(content)  # type: ignore[arg-type]  # reads like a file
+        for count, (operation, argument, _) in enumerate(steps):
             name = operation.name
             if name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
                 raise _Refused(f"numbers an object {argument} that is at most the {count}th")

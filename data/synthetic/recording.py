@@ -128,9 +128,8 @@ class Recording:
         """
         since = [_present_since(body.present) for body in self.bodies]
         return [
-            tuple(sorted(
-                (b for b, body in enumerate(self.bodies) if body.present[t]),
-                key=lambda b, t=t: (since[b][t], b),
+            tuple(b for _, b in sorted(
+                (since[b][t], b) for b, body in enumerate(self.bodies) if body.present[t]
             ))
             for t in range(len(self.bodies[0].present))
         ]
@@ -236,7 +235,7 @@ def _presence(
     present = np.ones((bodies, frames), bool)
     if rng.random() < empty:
         # Either everyone enters late or everyone is lost for a moment.
-        start = rng.choice([0, rng.integers(1, frames - 5)])
+        start = rng.choice([0, int(rng.integers(1, frames - 5))])
         present[:, start : start + rng.integers(1, 6)] = False
     if bodies > 1 and rng.random() < 2.0 * empty:
         start = rng.integers(1, frames - 8)

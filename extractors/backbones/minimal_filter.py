@@ -51,6 +51,7 @@ class MinimalFilter(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d, before: torch.Tensor) -> None:
         super().__init__()
+        assert convolution.bias is not None
         weight = convolution.weight.detach().double()
         taps = weight[:, :, :, 0].unflatten(2, (3, TILE))  # [C', C, filter, tap]
         points = torch.einsum("pk,ocfk->pocf", torch.from_numpy(_FILTER_AT).to(taps), taps)

@@ -9,6 +9,7 @@ in which a frame lies in memory joint by joint, as the spatial shift wants it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +54,7 @@ class ShiftGCN(BaseModule):
         in_channels: int = 3,
         num_joints: int = 25,
         num_person: int = 2,
-        init_cfg: dict | None = None,
+        init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if not channels or len(channels) != len(strides):
@@ -194,5 +195,6 @@ class Projection(nn.Module):
 def _pointwise(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
     convolution = nn.Conv2d(c_in, c_out, 1, stride=(stride, 1))
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out")
+    assert convolution.bias is not None
     nn.init.zeros_(convolution.bias)
     return convolution

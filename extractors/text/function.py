@@ -48,7 +48,7 @@ class FunctionEncoder:
     def known_revision(function: str, **options: Any) -> str | None:
         """The revision, without loading the module; None where its file is gone."""
         source = _source(_parts(function)[0])
-        return source and f"sha256:{digest_file(source)}"
+        return None if source is None else f"sha256:{digest_file(source)}"
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Float32 ``[N, D]``.

@@ -33,7 +33,8 @@ def extract(
     workers: Annotated[Optional[int], typer.Option(
         min=1, help="Processes that parse [default: one for each core].")] = None,
     weights: Annotated[Optional[list[str]], typer.Option(metavar="[PHASE=]FILE", help=(
-        "Weights to use instead of training, for both phases or for test= or calibration=."))] = None,
+        "Weights to use instead of training, for both phases or for test= or calibration=."
+    ))] = None,
     bank: Annotated[Optional[Path], typer.Option(help=(
         "Where store and backbones are shared with other experiments [default: work_dirs/bank; "
         "a --work-dir keeps its own]."))] = None,
@@ -92,11 +93,14 @@ def fit(
     work_dir: WorkDirOption = None,
     seeds: Annotated[Optional[int], typer.Option(
         min=1, help="How many seeds, from 0 [default: the config's].")] = None,
-    method: Annotated[Optional[list[str]], typer.Option(autocompletion=beginning(method_names), help=(
-        "A config of configs/_base_/methods instead of the experiment's method; may be repeated; "
-        "all: every method."))] = None,
-    gate: Annotated[Optional[list[str]], typer.Option(autocompletion=beginning(gate_names), help=(
-        "A gate to evaluate beside the experiment's own; may be repeated; all: every gate."))] = None,
+    method: Annotated[Optional[list[str]], typer.Option(
+        autocompletion=beginning(method_names), help=(
+            "A config of configs/_base_/methods instead of the experiment's method; may be "
+            "repeated; all: every method."))] = None,
+    gate: Annotated[Optional[list[str]], typer.Option(
+        autocompletion=beginning(gate_names), help=(
+            "A gate to evaluate beside the experiment's own; may be repeated; all: every gate."
+        ))] = None,
     no_models: Annotated[bool, typer.Option("--no-models", help=(
         "Keep results alone; predict needs what was fitted, a few MB a method and seed."))] = False,
     cfg_options: Options = None,
@@ -115,7 +119,8 @@ def fit(
 def report(
     experiments: Annotated[Optional[list[str]], typer.Argument(
         metavar="[EXPERIMENT]...", autocompletion=beginning(experiment_names),
-        help="Experiments whose work_dirs/EXPERIMENT to report [default: all with results].")] = None,
+        help="Experiments whose work_dirs/EXPERIMENT to report [default: all with results]."
+    )] = None,
     work_dir: Annotated[Optional[list[Path]], typer.Option(
         help="A work directory, or the JSON file of one result; may be repeated.")] = None,
     out: Annotated[Optional[Path], typer.Option(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from data.files import digest_json, write_json
-from data.synthetic import Settings, class_names, generate, write_ntu
+from data.synthetic import Recording, Settings, class_names, generate, write_ntu
 from pipeline.progress import bar, say
 
 #: Written last: a folder without it was not finished.
@@ -40,7 +41,7 @@ def demo_data(folder: str | Path, seed: int = 0, settings: Settings | None = Non
     actions = settings.actions or class_names()
     total = len(actions) * settings.performers * settings.cameras * settings.replications
     with bar("writing recordings") as tell:
-        def counted():
+        def counted() -> Iterator[Recording]:
             for done, recording in enumerate(generate(settings), start=1):
                 yield recording
                 tell(done, total)

@@ -111,7 +111,7 @@ class Machine:
         except (IndexError, ValueError, KeyError):
             last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
             reason = f"the process ended with {ended.returncode}: {last}"
-        return {name: reason for name in statements}, []
+        return dict.fromkeys(statements, reason), []
 
     def hub_reachable(self) -> bool:
         """Whether the model hub answers."""
@@ -191,7 +191,7 @@ def _toolbox(machine: Machine, errors: Mapping[str, str]) -> Iterator[Finding]:
                           "pip install mmaction2==1.1.0")
         else:
             yield Finding(name, OK, found)
-    mmcv = {name: version(name) for name in ("mmcv", "mmcv-lite") if version(name)}
+    mmcv = {name: there for name in ("mmcv", "mmcv-lite") if (there := version(name))}
     shown = ", ".join(f"{name} {found}" for name, found in mmcv.items())
     if len(mmcv) != 1:
         yield Finding("mmcv", PROBLEM, shown or "not installed",

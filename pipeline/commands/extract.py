@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,8 +94,8 @@ def _extract(
     experiment: Experiment, raw: Sequence[str | Path], work_dir: str | Path | None,
     workers: int | None, weights: Mapping[str, str | Path] | None, bank: str | Path | None,
 ) -> Extracted | None:
-    weights = {phase: Path(path) for phase, path in (weights or {}).items()}
-    for path in weights.values():
+    given = {phase: Path(path) for phase, path in (weights or {}).items()}
+    for path in given.values():
         if not path.is_file():
             raise BadInput(f"{path}: no such file of weights")
     split = resolve_split(experiment)  # a wrong split should not wait for the parser
@@ -105,7 +105,7 @@ def _extract(
     with alone:
         barrier()  # what is there is looked at only once one has the lock
         shared = bank_of(work, bank, own_work_dir=work_dir is not None)
-        return _extract_alone(experiment, raw, work, workers, weights, shared, split)
+        return _extract_alone(experiment, raw, work, workers, given, shared, split)
 
 
 def _extract_alone(
@@ -163,7 +163,8 @@ def make_plan(experiment: Experiment, store: SequenceStore, split: ClassSplit) -
         )
     subset = protocol.subsets(getattr(store, protocol.field))
     test = test_phase(store.label, subset, split)
-    group, subjects = getattr(store, protocol.group), experiment.calibration.subjects
+    group = getattr(store, protocol.group)
+    subjects: Collection[int] | None = experiment.calibration.subjects
     if subjects is None:
         subjects = held_out_groups(
             set(group[test.train].tolist()), experiment.calibration.share,
@@ -220,6 +221,7 @@ def _store_at(
     path: Path, dataset: DatasetConfig, raw: Sequence[str | Path], workers: int | None
 ) -> SequenceStore:
     if raw:
+        assert dataset.reader is not None
         reader = READERS.build(dataset.reader, raw, **dataset.reader_options)
         with bar("reading clips") as tell:
             report = build_store(

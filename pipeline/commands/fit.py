@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import BadConfig, BadInput
+from data.errors import BadInput
 from data.files import digest_json
 from data.memory import memory_in_one_line
 from extractors.distributed import require_alone
@@ -156,7 +156,7 @@ def _fit_seed(
     method = what.method(seed)
     digests = files.digests(method)
     # The seed is a field of its own: all seeds of one setting share a digest.
-    identities = {
+    identities: dict[str, dict[str, Any]] = {
         key: {"method": what.method_name, "variant": _variant(method), "seed": seed,
               "protocol": what.config.protocol, "split": experiment.split.name, "gate_key": key}
         for key in what.gates

@@ -106,7 +106,7 @@ def show(content: Mapping[str, Any]) -> None:
     texts = Counter(row["state"] for row in content["texts"])
     show_tables({
         "path": content["table"], "kind": content["title"], "backbones": backbones,
-        "text_caches": {state: count for state, count in texts.items()}, "fits": fits,
+        "text_caches": dict(texts.items()), "fits": fits,
         "problems": content["problems"],
     }, console)
     console.print()

@@ -27,7 +27,7 @@ from data.skeleton import Clip, JointLayout, present
 
 _MIDDLE, _LEFT, _RIGHT = "#444444", "#0072b2", "#d55e00"
 #: How the first, second, ... body is drawn: line style and opacity.
-_BODIES = (("solid", 1.0), ("dashed", 0.75), ("dotted", 0.6))
+_BODIES: tuple[tuple[Any, float], ...] = (("solid", 1.0), ("dashed", 0.75), ("dotted", 0.6))
 #: Depth cameras record 30 frames a second; GIFs play at the recorded speed.
 _FRAME_MS = 1000 / 30
 #: No more pictures than this in one GIF; longer clips leave frames out.
@@ -151,11 +151,11 @@ class _Scene:
             whole = valid[self.child] & valid[self.parent]
             child, parent = self.child[whole], self.parent[whole]
             drawn.append(axes.add_collection(LineCollection(
-                np.stack([flat[child], flat[parent]], axis=1), linestyles=style, alpha=opacity,
-                colors=[self.colours[joint] for joint in child], linewidths=1.8)))
+                list(np.stack([flat[child], flat[parent]], axis=1)), linestyles=style,
+                alpha=opacity, colors=[self.colours[joint] for joint in child], linewidths=1.8)))
             joints = np.flatnonzero(valid)
             drawn.append(axes.scatter(
-                *flat[joints].T, s=5, c=[self.colours[joint] for joint in joints],
+                flat[joints, 0], flat[joints, 1], s=5, c=[self.colours[joint] for joint in joints],
                 alpha=opacity, linewidths=0, zorder=3))
         if not drawn:
             drawn.append(axes.text(0.5, 0.5, "empty frame", transform=axes.transAxes,

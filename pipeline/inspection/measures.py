@@ -13,7 +13,6 @@ from data.protocols import PROTOCOLS
 from data.skeleton import UNKNOWN, present
 
 
-
 def lengths(values: Sequence[int] | np.ndarray, bins: int = 10) -> dict[str, Any]:
     """Minimum, median, maximum, sum and a histogram of whole numbers.
 

@@ -98,7 +98,7 @@ def _placeholders(path: Path) -> list[str]:
 
     content = load(str(path))
     listed = content.get("annotations") if isinstance(content, dict) else None
-    labels = [item.get("label") for item in listed or () if isinstance(item, dict)]
+    labels: list[Any] = [item.get("label") for item in listed or () if isinstance(item, dict)]
     # Anything else among the labels is the reader's to refuse.
     count = max((int(label) for label in labels if str(label).isdecimal()), default=0) + 1
     return [f"class {index}" for index in range(min(count, 10_000))]

@@ -83,13 +83,13 @@ class ClipSource(ABC):
                 except ClipError as error:
                     last = error
             raise last
-        index = {name: i for i, name in enumerate(self.sample_ids)}.get(sample_id)
-        if index is None:
+        place = {name: i for i, name in enumerate(self.sample_ids)}.get(sample_id)
+        if place is None:
             known = list(self.sample_ids)
             hint = nearest(sample_id, known) if len(known) <= 20 or _close(sample_id, known) \
                 else f"the first is {known[0]!r}, the last {known[-1]!r}"
             raise BadInput(f"clip {sample_id!r} is not there; {hint}")
-        return self.clip_at(index)
+        return self.clip_at(place)
 
     def describe_clip(self, clip: Clip) -> dict[str, Any]:
         """What one clip holds."""
@@ -187,7 +187,7 @@ class StoreSource(ClipSource):
                 {"check": "labels are within class_names",
                  "passed": bool(((store.label >= 0) & (store.label < len(self.names))).all())},
                 {"check": "parse report counts the clips stored here",
-                 "passed": bool(report) and report["stored"] == len(store)},
+                 "passed": report is not None and report["stored"] == len(store)},
             ],
         }
 
@@ -214,13 +214,15 @@ def _common(
     options: Options,
 ) -> dict[str, Any]:
     split = class_split(dataset, options.split) if options.split else None
-    table = class_table(names, label, None, split and split.seen, split.unseen if split else ())
+    table = class_table(
+        names, label, None, split.seen if split else None, split.unseen if split else ())
     return {
         "clips": len(label),
         "classes_with_clips": f"{sum(row['clips'] > 0 for row in table)} of {len(names)}",
         **({"split": options.split} if split else {}),
         "identity": identity(columns),
-        "sample_protocols": protocol_table(dataset, columns, label, split and split.unseen),
+        "sample_protocols": protocol_table(
+            dataset, columns, label, split.unseen if split else None),
         "classes": table,
     }
 

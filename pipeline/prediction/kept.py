@@ -70,7 +70,8 @@ def keep(
     alike = ("config_digest", "cache_digests")
     try:
         card = read_card(path)
-        before = card["origin"] if all(card["origin"][k] == origin[k] for k in alike) else None
+        same = all(card["origin"][k] == origin[k] for k in alike)
+        before: Any = card["origin"] if same else None
         older = before and load_fitted(
             path, files.test, files.calibration, files.texts(fitted.method))
     except (BadInput, KeyError):

@@ -145,11 +145,12 @@ def _our_rows(
     found: dict[tuple[str, ...], dict[str, dict[int, Candidate]]] = defaultdict(dict)
     for column in table.columns:
         for candidate in _candidates(column, wanted, settings):
-            at, kind = 0, candidate.kind
+            at, row = 0, (*candidate.kind, "0")
             # Two results for one cell: each gets a row, none is chosen for its numbers.
-            while candidate.position in found[(*kind, str(at))].get(column.key, {}):
+            while candidate.position in found[row].get(column.key, {}):
                 at += 1
-            found[(*kind, str(at))].setdefault(column.key, {})[candidate.position] = candidate
+                row = (*candidate.kind, str(at))
+            found[row].setdefault(column.key, {})[candidate.position] = candidate
     for (protocol, label, features, _), by_column in found.items():
         cells: dict[str, Any] = {}
         hrefs: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def embed_setting(setting: Setting) -> Embeddings:
         if group == head:
             continue
         other, own = _with_arrays(group)
-        add(group, other, "z_r", own and _rows(own, sample_id),
+        add(group, other, "z_r", None if own is None else _rows(own, sample_id),
             f"Not drawn for {group.label}: its arrays are not there, or hold other clips.")
     return Embeddings(sample_id, number[chosen], len(number), tuple(pictures), tuple(missing))
 
@@ -106,7 +107,7 @@ def _with_arrays(group: Group) -> tuple[Run, ResultArrays | None]:
 
 def _rows(arrays: ResultArrays, sample_id: np.ndarray) -> np.ndarray | None:
     place = {name: at for at, name in enumerate(arrays.sample_id.tolist())}
-    rows = [place.get(name) for name in sample_id.tolist()]
+    rows: list[Any] = [place.get(name) for name in sample_id.tolist()]
     return None if None in rows else arrays.z_r[rows]
 
 

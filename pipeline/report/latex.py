@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from pipeline.report.labels import PROTOCOL_WARNINGS, protocol_label
 from pipeline.report.tables import Table
@@ -46,14 +47,14 @@ def to_latex(table: Table) -> str:
     ]
     groups = table.heading_groups()
     if groups:
-        cells, rules, at = [], [], 1
+        heads, rules, at = [], [], 1
         for label, span in groups:
-            cells.append(rf"\multicolumn{{{span}}}{{c}}{{{escape(label)}}}" if label
+            heads.append(rf"\multicolumn{{{span}}}{{c}}{{{escape(label)}}}" if label
                          else "&" * (span - 1))
             if label:
                 rules.append(rf"\cmidrule(lr){{{at}-{at + span - 1}}}")
             at += span
-        lines += [" & ".join(cells) + r" \\", " ".join(rules)]
+        lines += [" & ".join(heads) + r" \\", " ".join(rules)]
     lines += [" & ".join(escape(c.label) for c in columns) + r" \\", r"\midrule"]
     for row in table.rows:
         cells = [table.cell(row, column) for column in columns]
@@ -77,7 +78,7 @@ def _for_paper(table: Table) -> Table:
             if not column.context or (column.key in _TELLING and differs(column.key))]
     rows = [{**row, "protocol": protocol_label(row["protocol"])} if "protocol" in row else row
             for row in table.rows]
-    warned = {row.get("protocol") for row in table.rows} & set(PROTOCOL_WARNINGS)
+    warned: set[Any] = {row.get("protocol") for row in table.rows} & set(PROTOCOL_WARNINGS)
     caption = table.heading
     if warned and not differs("protocol"):
         caption = f"{caption} Protocol {protocol_label(warned.pop())}."

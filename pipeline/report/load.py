@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def summarize(runs: Iterable[Run]) -> list[Setting]:
     Raises:
         BadInput: Records of one setting disagree about classes or clips.
     """
-    by_setting: dict[tuple[str, ...], dict[tuple[str, ...], list[Run]]] = {}
+    by_setting: dict[_SettingKey, dict[tuple[str, ...], list[Run]]] = {}
     for run in runs:
         groups = by_setting.setdefault(_setting_key(run.record), {})
         groups.setdefault(_group_key(run.record), []).append(run)
@@ -85,7 +85,10 @@ def summarize(runs: Iterable[Run]) -> list[Setting]:
     return settings
 
 
-def _setting_key(record: ResultRecord) -> tuple[str, ...]:
+_SettingKey = tuple[str, str, str, str, str]
+
+
+def _setting_key(record: ResultRecord) -> _SettingKey:
     return (record.experiment, record.dataset, record.sample_protocol, record.split,
             record.protocol)
 
@@ -123,8 +126,11 @@ def _distinguish(groups: Sequence[Group]) -> list[Group]:
     Fits are told apart first, whatever their gates, and then gates of one fit and name.
     """
     named: dict[int, list[str]] = defaultdict(list)
-    for key, facts_of in ((lambda g: (g.method, g.variant, g.seen_classifier), _fit_facts),
-                          (lambda g: (*_family(g), g.gate_key), _gate_facts)):
+    kinds: tuple[tuple[Callable[[Group], tuple[str, ...]], Callable[[Group], Any]], ...] = (
+        (lambda g: (g.method, g.variant, g.seen_classifier), _fit_facts),
+        (lambda g: (*_family(g), g.gate_key), _gate_facts),
+    )
+    for key, facts_of in kinds:
         alike: dict[tuple[str, ...], list[Group]] = defaultdict(list)
         for group in groups:
             alike[key(group)].append(group)

@@ -78,13 +78,14 @@ class Tables:
             return tuple(comparison_table(table, settings, out_dir, averages)
                          for table in published_tables(name))
 
+        paper, later = map(published, FILES)
         return cls(
             contents.results_table(settings, out_dir),
             contents.class_averaged_table(settings, out_dir),
             gates.gates_table(settings, out_dir), gates.paired_table(settings),
             gates.sensitivity_table(settings, out_dir),
             contents.per_class_table(settings, out_dir), contents.runs_table(settings, out_dir),
-            provenance.provenance_table(settings), *map(published, FILES),
+            provenance.provenance_table(settings), paper, later,
             contents.confusion_table(settings, "zsl"), contents.confusion_table(settings, "gzsl"),
             gates.operating_curves_table(settings), gates.roc_table(settings),
             latents_table(list(zip(settings, embeddings))), contents.training_table(settings),

@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.report.labels import (
-    DATASET_LABELS, DEFAULT_SEEN_CLASSIFIER, METHOD_LABELS, PROTOCOL_WARNINGS, gate_label,
+    DATASET_LABELS,
+    DEFAULT_SEEN_CLASSIFIER,
+    METHOD_LABELS,
+    PROTOCOL_WARNINGS,
+    gate_label,
     variant_label,
 )
 from pipeline.results import ClassResult, ResultArrays, ResultRecord, read_arrays, slugify
@@ -67,7 +71,9 @@ class Run:
     def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Labels, ZSL and GZSL predictions; kept, as they are small, unlike the latents."""
         arrays = self.arrays
-        return arrays and (arrays.label, arrays.zsl_prediction, arrays.gzsl_prediction)
+        if arrays is None:
+            return None
+        return arrays.label, arrays.zsl_prediction, arrays.gzsl_prediction
 
 
 @dataclass(frozen=True)
@@ -126,8 +132,9 @@ class Group:
         Returns:
             None if any run has no such number.
         """
-        values = [getattr(run.record, pick) if isinstance(pick, str) else pick(run.record)
-                  for run in self.runs]
+        values: list[Any] = [
+            getattr(run.record, pick) if isinstance(pick, str) else pick(run.record)
+            for run in self.runs]
         return None if any(value is None for value in values) else Stat(tuple(map(float, values)))
 
     def class_stat(self, name: str, field: str) -> Stat | None:

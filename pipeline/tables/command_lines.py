@@ -14,8 +14,8 @@ from pipeline.workdir import DEFAULT_ROOT
 
 
 def command_lines(
-    table: Table, raw: Mapping[str, Sequence[str | Path]], root: Path, bank: str | Path | None, ready: set[str],
-    results: Sequence[Result], report_state: str,
+    table: Table, raw: Mapping[str, Sequence[str | Path]], root: Path, bank: str | Path | None,
+    ready: set[str], results: Sequence[Result], report_state: str,
 ) -> list[str]:
     """The commands that make what a table lacks, in order; ``pipeline run`` does the same.
 

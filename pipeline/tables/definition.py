@@ -204,8 +204,10 @@ def _fits(runs: RunsConfig) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]
         if method != OWN:
             yield (method,), ()
             continue
-        variants = [(f"fit.method.options.variant={variant}",) for variant in runs.variants]
-        yield from product([()], variants or [()])
+        variants: list[tuple[str, ...]] = [(f"fit.method.options.variant={variant}",)
+                                           for variant in runs.variants]
+        none: list[tuple[str, ...]] = [()]
+        yield from product(none, variants or none)
 
 
 def _texts(names: Sequence[str]) -> Iterator[str]:

@@ -13,7 +13,6 @@ from pipeline.changes import differences, few
 from pipeline.verification.checks import BROKEN, NOTICE, STALE, Check, checked
 from pipeline.verification.files import Files
 
-
 #: Where backbones lie: folders named by a digest.
 BACKBONES = f"backbones/{'[0-9a-f]' * 16}"
 

@@ -97,7 +97,9 @@ def _file(path: Path, experiment: Experiment | None, named: str) -> list[Check]:
     # Of the others no more is read than what the file was made from.
     parts = read_parts(root, Files(thorough=False, experiment=named))
     if path.parent.name == MODELS:
-        parts.models[path] = files.model(path)[0]
+        card, _ = files.model(path)
+        assert card is not None  # or not all checks had passed
+        parts.models[path] = card
     return [*whole, *(check for check in _compared(parts, experiment) if check.part == path)]
 
 

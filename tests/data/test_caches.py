@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 from data.caches import (
-    SkeletonFeatures, TextFeatures, check_same_classes, read_skeleton_features,
-    read_text_features, write_skeleton_features, write_text_features,
+    SkeletonFeatures,
+    TextFeatures,
+    check_same_classes,
+    read_skeleton_features,
+    read_text_features,
+    write_skeleton_features,
+    write_text_features,
 )
 from data.errors import BadCache
 from data.seal import seal

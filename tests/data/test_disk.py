@@ -127,7 +127,7 @@ def test_a_refused_write_has_a_number_and_a_name_and_leaves_nothing(
     (tmp_path / "source").write_bytes(bytes(2 * LIMIT))
     request.getfixturevalue("small_files")
     path = tmp_path / "made"
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="made") as caught:
         write(path)
     assert caught.value.errno == errno.EFBIG and caught.value.filename == str(path)
     assert [each.name for each in tmp_path.iterdir()] == ["source"]
@@ -211,10 +211,9 @@ def test_other_threads_hold_nothing_back() -> None:
 def test_each_librarys_words_are_understood(error: Exception, number: int) -> None:
     found = refusal(error, "b")
     assert found is not None and found.errno == number
-    try:
+    with pytest.raises(ValueError, match="went wrong") as outer:
         raise ValueError("something went wrong") from error
-    except ValueError as outer:
-        assert getattr(refusal(outer), "errno", None) == number
+    assert getattr(refusal(outer.value), "errno", None) == number
 
 
 @pytest.mark.parametrize("error", [
@@ -230,7 +229,7 @@ def test_other_errors_stay_what_they_are(error: Exception, tmp_path: Path) -> No
 
 
 def test_a_refusal_without_a_name_gets_one() -> None:
-    with pytest.raises(OSError) as caught, naming("the log"):
+    with pytest.raises(OSError, match="No space left") as caught, naming("the log"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert described(caught.value).startswith("the log: No space left on device; make room")
 

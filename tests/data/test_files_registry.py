@@ -38,33 +38,30 @@ def test_a_finished_block_leaves_the_file_and_nothing_else(tmp_path, durable):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_a_crash_inside_leaves_nothing(tmp_path, error):
-    with pytest.raises(error):
-        with atomic_path(tmp_path / "file") as temporary:
-            temporary.write_bytes(b"half")
-            raise error
+    with pytest.raises(error), atomic_path(tmp_path / "file") as temporary:
+        temporary.write_bytes(b"half")
+        raise error
     assert everything_in(tmp_path) == []
 
 
 def test_an_interrupt_that_a_writer_turns_into_its_own_complaint_stays_an_interrupt(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        with atomic_path(tmp_path / "file") as temporary:
-            archive = zipfile.ZipFile(temporary, "w")
-            archive.open("member", "w")
-            try:
-                raise KeyboardInterrupt
-            finally:
-                archive.close()  # "... there is an open writing handle on it"
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "file") as temporary:
+        archive = zipfile.ZipFile(temporary, "w")
+        archive.open("member", "w")
+        try:
+            raise KeyboardInterrupt
+        finally:
+            archive.close()  # "... there is an open writing handle on it"
     assert everything_in(tmp_path) == []
 
 
 def test_a_crash_inside_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(ValueError):
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(b"half of the new")
-            assert path.read_bytes() == b"old"
-            raise ValueError
+    with pytest.raises(ValueError, match="halfway"), atomic_path(path) as temporary:
+        temporary.write_bytes(b"half of the new")
+        assert path.read_bytes() == b"old"
+        raise ValueError("halfway")
     assert path.read_bytes() == b"old"
     assert everything_in(tmp_path) == ["file"]
 
@@ -72,9 +69,8 @@ def test_a_crash_inside_leaves_the_old_file(tmp_path):
 def test_a_block_that_writes_nothing_is_an_error_and_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(FileNotFoundError):
-        with atomic_path(path):
-            pass
+    with pytest.raises(FileNotFoundError), atomic_path(path):
+        pass
     assert path.read_bytes() == b"old"
     assert everything_in(tmp_path) == ["file"]
 
@@ -118,7 +114,7 @@ def test_written_json_reads_back_and_nan_is_refused(tmp_path):
     write_json(path, value)
     text = path.read_text(encoding="utf-8")
     assert json.loads(text) == value and text.endswith("}\n") and "à" in text
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="JSON compliant"):
         write_json(path, {"share": float("nan")})
     assert path.read_text(encoding="utf-8") == text
 

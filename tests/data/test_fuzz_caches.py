@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 
 from data.caches import (
-    SkeletonFeatures, TextFeatures, write_skeleton_features, write_text_features,
+    SkeletonFeatures,
+    TextFeatures,
+    write_skeleton_features,
+    write_text_features,
 )
 from data.readers.utd_mhad import UTDMHADReader
 from data.store import build_store

@@ -26,7 +26,10 @@ from data.readers.pose_pickle import PosePickleReader
 from data.readers.utd_mhad import UTDMHADReader
 from data.synthetic import Settings, generate
 from data.synthetic.export import (
-    write_nw_ucla, write_pku_mmd, write_pose_pickle, write_utd_mhad,
+    write_nw_ucla,
+    write_pku_mmd,
+    write_pose_pickle,
+    write_utd_mhad,
 )
 
 COUNT = int(os.environ.get("FUZZ_MUTATIONS", "200"))

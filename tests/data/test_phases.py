@@ -80,7 +80,8 @@ def test_any_group_can_take_the_place_of_subjects():
     assert set(subject[phase.held_out]) == {2}
 
 
-@pytest.mark.parametrize("dataset, name", [("nw-ucla", "purls-5-5"), ("utd-mhad", "purls-14-13")])
+@pytest.mark.parametrize(("dataset", "name"), [
+    ("nw-ucla", "purls-5-5"), ("utd-mhad", "purls-14-13")])
 def test_a_split_without_calibration_has_a_test_phase_all_the_same(dataset, name):
     split = class_split(dataset, name)
     label = np.tile(np.arange(split.num_classes), 4)

@@ -110,7 +110,8 @@ def test_an_error_is_that_of_the_call() -> None:
 
 
 def test_a_process_that_is_killed_is_one_clear_line() -> None:
-    with pytest.raises(PipelineError, match=r"was killed, probably for want of memory; .*--workers 1"):
+    why = r"was killed, probably for want of memory; .*--workers 1"
+    with pytest.raises(PipelineError, match=why):
         list(in_processes(os._exit, [(1,)], 2))
 
 

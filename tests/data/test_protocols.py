@@ -207,4 +207,5 @@ def test_an_unknown_protocol_is_refused_with_a_suggestion():
 def test_a_data_set_of_ones_own_says_what_trains():
     own = sample_protocol("nowhere", "cross-view", train=[2, 3], group="camera")
     assert (own.field, own.train, own.group) == ("camera", frozenset((2, 3)), "camera")
-    assert sample_protocol("nowhere", "listed").subsets(np.array([1, 2])).tolist() == ["train", "test"]
+    listed = sample_protocol("nowhere", "listed")
+    assert listed.subsets(np.array([1, 2])).tolist() == ["train", "test"]

@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from data.classes import class_names
 from data.errors import BadConfig
 from data.splits import (
-    choose_validation_unseen, class_split, held_out_groups, make_split, split_names,
+    choose_validation_unseen,
+    class_split,
+    held_out_groups,
+    make_split,
+    split_names,
 )
 
 #: The published lists, as their authors order them; independent of our resource.

@@ -11,7 +11,13 @@ import pytest
 from data.errors import BadInput
 from data.skeleton import NTU_RGBD
 from data.synthetic import (
-    UNSEEN, Body, Recording, Settings, class_names, generate, write_ntu,
+    UNSEEN,
+    Body,
+    Recording,
+    Settings,
+    class_names,
+    generate,
+    write_ntu,
 )
 
 FRONT = 2

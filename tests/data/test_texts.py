@@ -63,9 +63,9 @@ def test_a_description_tells_more_than_its_label(dataset: str) -> None:
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_a_description_names_what_moves(dataset: str) -> None:
-    body = set("""arm arms hand hands palm palms finger fingers thumb thumbs fist fists wrist
+    body = set(words("""arm arms hand hands palm palms finger fingers thumb thumbs fist fists wrist
         forearm elbow elbows shoulder shoulders head face neck mouth nose trunk waist body chest
-        spine hip hips leg legs knee knees foot feet heel toes forearms fingertips lips""".split())
+        spine hip hips leg legs knee knees foot feet heel toes forearms fingertips lips"""))
     for name, text in descriptions(dataset).items():
         assert set(words(text)) & body, name
 

@@ -24,7 +24,7 @@ def test_each_clip_is_in_one_pass_with_its_like(
     shapes: list[tuple[int, int]], batch_size: int
 ) -> None:
     passes = plan_passes(shapes, batch_size)
-    assert sorted(sum(passes, [])) == list(range(len(shapes)))
+    assert sorted(each for positions in passes for each in positions) == list(range(len(shapes)))
     for positions in passes:
         assert positions == sorted(positions) and len({shapes[each] for each in positions}) == 1
         sampled = shapes[positions[0]][0]
@@ -38,7 +38,8 @@ def test_each_clip_is_in_one_pass_with_its_like(
 def test_runs_are_all_passes_in_order(count: int, most: int, least: int) -> None:
     passes = [[position] for position in range(count)]
     runs = as_runs(passes, most, least)
-    assert sum(runs, []) == passes and all(1 <= len(run) <= most for run in runs)
+    assert [each for run in runs for each in run] == passes
+    assert all(1 <= len(run) <= most for run in runs)
     assert len(runs) >= min(count, least)
 
 

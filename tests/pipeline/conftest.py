@@ -1,4 +1,7 @@
-"""Small made-up results whose records follow from their arrays; lets tests import ``undisturbed``."""
+"""Small made-up results whose records follow from their arrays.
+
+Lets tests import ``undisturbed``.
+"""
 
 from __future__ import annotations
 

@@ -71,6 +71,15 @@ def test_overrides_may_be_repeated_and_the_work_directory_has_a_default(
     assert missing.code == 2 and "work_dirs/tiny/features" in missing.err
 
 
+def test_demo_data_of_fewer_people_and_cameras(tmp_path: Path, commands: Any) -> None:
+    ended = commands.run("demo-data", tmp_path / "raw", "--performers", 1, "--cameras", 1)
+    assert ended.code == 0 and "40 clips" in ended.err, ended.err
+    assert {path.name[4:12] for path in (tmp_path / "raw").glob("*.skeleton")} == {"C001P001"}
+    for option, value in (("--performers", 0), ("--cameras", 4)):
+        assert commands.run("demo-data", tmp_path / "none", option, value).code == 2
+    assert not (tmp_path / "none").exists()
+
+
 def test_demo_data_writes_ntu_files_and_keeps_them(tmp_path: Path) -> None:
     from data.synthetic import Settings
     from pipeline.commands.demo_data import demo_data

@@ -23,8 +23,9 @@ HEALTHY = {"torch": "2.6.0", "mmengine": "0.10.7", "mmaction2": "1.1.0", "mmcv-l
 class Made(Machine):
     """Answers what it is told to answer."""
 
-    def __init__(self, versions: dict[str, str | None] | None = None, *, lacks: tuple[str, ...] = (),
-                 errors: dict[str, str] | None = None, devices: tuple[str, ...] = ("H200",),
+    def __init__(self, versions: dict[str, str | None] | None = None, *,
+                 lacks: tuple[str, ...] = (), errors: dict[str, str] | None = None,
+                 devices: tuple[str, ...] = ("H200",),
                  online: bool = True, free: int = 1 << 40, write: str = "",
                  **fields: Any) -> None:
         super().__init__(**{"python": (3, 12, 1), "cpus": 8, **fields})

@@ -31,7 +31,8 @@ def test_own_weights_give_the_features_of_the_run_that_trained_them(
 
 
 @pytest.mark.parametrize(("weights", "message"), [
-    ("none.pth", "no such file of weights"), ("config", "no weights that load without running code"),
+    ("none.pth", "no such file of weights"),
+    ("config", "no weights that load without running code"),
 ])
 def test_bad_weights_are_one_line(
     tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path, weights: str, message: str
@@ -52,9 +53,8 @@ def test_evaluate_backbone_counts_what_its_own_head_gets_right(
     register()
     from mmaction.registry import MODELS
 
-    from pipeline.config import BackboneConfig, load_section
     from extractors.training import BackboneSpec
-    from pipeline.config import find_config
+    from pipeline.config import BackboneConfig, find_config, load_section
 
     section = find_config("demo").parent / "_base_" / "backbones" / "stgcn_tiny.py"
     spec = BackboneSpec(**load_section(section, "backbone", BackboneConfig).model_dump())
@@ -74,7 +74,8 @@ def test_evaluate_backbone_counts_what_its_own_head_gets_right(
     assert found["top5"] == pytest.approx(np.mean(among)) and found["top5"] >= found["top1"]
     best = found["clips"][0]["best"]
     assert len(best) == 5
-    assert [b["probability"] for b in best] == sorted((b["probability"] for b in best), reverse=True)
+    chances = [b["probability"] for b in best]
+    assert chances == sorted(chances, reverse=True)
 
     own = tmp_path / "own.py"
     base = f"_base_ = [{str(section)!r}]\n"

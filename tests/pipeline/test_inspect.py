@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pickle
@@ -373,7 +374,7 @@ def test_animation_moves_at_the_recorded_speed(tmp_path):
             total += picture.info["duration"]
             frames.append(np.asarray(picture.convert("RGB")))
     assert len(frames) == 6 and total == 200
-    assert all((a != b).any() for a, b in zip(frames, frames[1:]))
+    assert all((a != b).any() for a, b in itertools.pairwise(frames))
     assert len({tuple(frame[0, 0]) for frame in frames}) == 1  # the background does not flicker
     assert frames[0][0, 0].min() > 245
 

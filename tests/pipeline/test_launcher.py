@@ -180,9 +180,8 @@ def test_a_launcher_that_is_not_there_is_one_line(tiny_config: Path, commands: A
 def test_alone_all_is_agreed_and_errors_are_ones_own() -> None:
     assert distributed.agreed(["f_x"]) == ["f_x"] and distributed.gathered(3) == [3]
     distributed.wait_for_all(lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        with distributed.together():
-            1 / 0
+    with pytest.raises(ZeroDivisionError), distributed.together():
+        raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(("error", "code"), [
@@ -192,9 +191,8 @@ def test_who_fails_because_another_has_failed_is_silent(
 ) -> None:
     monkeypatch.setattr(distributed, "joined", lambda: True)
     monkeypatch.setattr(distributed, "_fails_first", lambda: False)
-    with pytest.raises(SystemExit) as caught:
-        with distributed.together():
-            raise error
+    with pytest.raises(SystemExit) as caught, distributed.together():
+        raise error
     assert caught.value.code == code
 
 

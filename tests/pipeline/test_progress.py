@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_about_twenty_lines_at_most(steps: int, seconds: float) -> None:
     times = [done * seconds for done in range(1, steps + 1)
              if life.due(done, steps, done * seconds)]
     assert len(times) <= 9 + 14  # tenths, and doubled minutes in ten days
-    assert all(b - a >= 10 for a, b in zip(times, times[1:]))
+    assert all(b - a >= 10 for a, b in itertools.pairwise(times))
 
 
 def test_an_unknown_total_shows_life_all_the_same() -> None:

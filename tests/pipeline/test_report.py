@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 import subprocess
@@ -28,7 +29,7 @@ UNSEEN_55_5 = (10, 11, 19, 26, 56)
 class Page(HTMLParser):
     """Everything the tests ask of a page: its elements with their attributes."""
 
-    VOID = {"meta", "link", "br", "img", "path", "input", "hr"}
+    VOID = frozenset(("meta", "link", "br", "img", "path", "input", "hr"))
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -216,7 +217,7 @@ def test_the_page_is_well_formed_and_has_a_clear_outline(page):
     assert page.unbalanced == [] and page.open == []
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:]))
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     assert page.all("html")[0]["lang"] == "en" and len(page.all("main")) == 1
 
 

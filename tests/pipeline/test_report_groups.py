@@ -142,8 +142,8 @@ def test_unnamed_differences_are_told_apart_by_digest(tmp_path, make_result):
 
 def test_other_caches_make_another_group(tmp_path, make_result):
     for place, digest in (("a", "1"), ("b", "2")):
-        write_result(tmp_path / place, *make_result(cache_digests={
-            name: digest * 64 for name in ("skeleton_test", "skeleton_calibration", "text")}))
+        write_result(tmp_path / place, *make_result(cache_digests=dict.fromkeys(
+            ("skeleton_test", "skeleton_calibration", "text"), digest * 64)))
     (setting,) = summarize(load_runs([tmp_path / "a", tmp_path / "b"]))
     assert len(setting.groups) == 2
     assert all("caches digest" in g.distinction for g in setting.groups)
@@ -186,7 +186,7 @@ def test_marks_stand_behind_what_they_speak_of(tmp_path, make_result, cheap_embe
     (setting,) = summarize(load_runs([tmp_path]))
     expected = {d.metric: d.mark for d in differences(setting)}
     assert WORSE in expected.values()
-    for metric, label in (("zsl_accuracy", "ZSL"), ("gzsl_harmonic_mean", "H")):
+    for metric in ("zsl_accuracy", "gzsl_harmonic_mean"):
         mean = setting.groups[0].stat(metric).mean
         cell = re.search(rf'data-value="{mean!r}">(.*?)</td>', made.html.read_text())[1]
         assert (f'<span class="sign">{WORSE}</span>' in cell) == (expected[metric] == WORSE)
@@ -252,7 +252,7 @@ def test_sensitivity_is_shown_only_where_several_weights_were_run(
 @pytest.fixture
 def with_features(tmp_path, make_result):
     """Results of naive and FD + TC beside the features they were made from."""
-    record, arrays = make_result()
+    _, arrays = make_result()
     path = tmp_path / "features" / "skeleton_test.h5"
     path.parent.mkdir()
     order = np.random.default_rng(0).permutation(len(arrays.label))
@@ -323,7 +323,7 @@ def test_every_number_leads_to_its_records(several, tmp_path):
     assert set(re.findall(r'href="#([^"]*)"', figures)) == {
         summarize(load_runs([several]))[0].headline.anchor}
     body = section[section.index("<tbody>"):section.index("</tbody>")]
-    numbers = [cell for cell in re.findall(r'<td class="num"[^>]*>(.*?)</td>', body)]
+    numbers = re.findall(r'<td class="num"[^>]*>(.*?)</td>', body)
     linked = [cell for cell in numbers if cell.startswith("<a ")]
     assert len(linked) == 4 * 4 and len(numbers) == 4 * 6  # seeds and chance are no measurement
     (anchor,) = set(re.findall(r'href="#([^"]*)"', body.rpartition("<tr>")[2]))

@@ -284,7 +284,7 @@ def test_the_seen_classifier_beta_and_backbone_lead_to_their_rows(put, tmp_path)
 
 
 def test_canonicalized_clips_are_known_by_the_cache_that_was_read(put, tmp_path):
-    digests = {name: "0" * 64 for name in ("skeleton_calibration", "text")}
+    digests = dict.fromkeys(("skeleton_calibration", "text"), "0" * 64)
     folders = []
     for i in (1, 2, 3):
         for word in ("canonicalize", "center"):

@@ -11,7 +11,13 @@ import pytest
 
 from data.errors import BadInput
 from pipeline.results import (
-    ResultArrays, ResultRecord, find_results, read_arrays, read_result, slugify, write_result,
+    ResultArrays,
+    ResultRecord,
+    find_results,
+    read_arrays,
+    read_result,
+    slugify,
+    write_result,
 )
 
 TOP_LEVEL = ("method", "variant", "protocol", "split", "seed", "zsl_accuracy",

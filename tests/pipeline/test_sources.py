@@ -109,4 +109,5 @@ def test_a_pku_store_of_another_protocol_is_refused(
     )
     ended = commands.run("extract", config, "--raw", raw[0], "--work-dir", tmp_path / "work")
     assert ended.code == 2
-    assert "marked for 'cross-subject', the experiment's sample protocol is 'cross-view'" in ended.err
+    assert ("marked for 'cross-subject', the experiment's sample protocol is 'cross-view'"
+            in ended.err)

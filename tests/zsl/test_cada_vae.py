@@ -225,7 +225,7 @@ def test_evidence_is_that_of_plain_numpy():
 
 
 def test_seen_latents_are_draws_of_each_classs_clips():
-    f_x, y, f_y = problem()
+    f_x, y, _ = problem()
     model = fitted(noise="dimension")
     draws = model._z_seen.reshape(4, 20, 6)
     for seen, of_class in zip(SEEN, draws, strict=True):
@@ -333,7 +333,7 @@ def test_misuse_is_refused_in_one_line():
         broken.transform(f_x)
 
 
-@pytest.mark.parametrize("params, message", [
+@pytest.mark.parametrize(("params", "message"), [
     ({"delta": -1}, "delta"), ({"beta_span": (0.5, 0.5)}, "beta_span"), ({"gama": 1}, "gama"),
     ({"gamma_span": (0.5, 2)}, "gamma_span"), ({"encoder_x_hidden": (0,)}, "encoder_x_hidden"),
     ({"recipe": "original"}, "recipe"), ({"reconstruction": "l2"}, "reconstruction"),

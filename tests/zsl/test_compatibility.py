@@ -203,7 +203,7 @@ def test_misuse_is_refused_in_one_line(cls):
 
 
 @every_method
-@pytest.mark.parametrize("params, message", [
+@pytest.mark.parametrize(("params", "message"), [
     ({"epochs": 0}, "epochs"), ({"learning_rate": float("nan")}, "learning_rate"),
     ({"recipe": "original"}, "recipe"), ({"epoch": 3}, "epoch"), ({"seed": -1}, "seed"),
 ])

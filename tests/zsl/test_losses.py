@@ -35,8 +35,8 @@ def test_kl_equals_numpy_sum_over_dimensions_mean_over_batch():
     mean, log_variance = arrays((7, 5), (7, 5))
     expected = 0.0
     for m_row, l_row in zip(mean, log_variance):
-        for m, l in zip(m_row, l_row):
-            expected += -0.5 * (1 + l - m**2 - np.exp(l))
+        for m, v in zip(m_row, l_row):
+            expected += -0.5 * (1 + v - m**2 - np.exp(v))
     value = float(gaussian_kl(*tensors(mean, log_variance)))
     assert value == pytest.approx(expected / 7, rel=1e-12)
 

@@ -35,7 +35,7 @@ class Scripted(ZeroShotMethod):
     def fit(self, f_x, y, f_y, *, seen_classes, on_progress=None, on_epoch=None, **others):
         self.calls = {"f_y": f_y, "rows": f_x, **others}
         self.seen_classes, self.history = np.asarray(seen_classes), {"loss": list(self.script)}
-        for self.epoch in range(len(self.script)):
+        for self.epoch in range(len(self.script)):  # noqa: B020  (the script is read here only)
             on_epoch and on_epoch(self.epoch)
             on_progress and on_progress(self.epoch + 1, len(self.script))
         return self

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from data.errors import BadConfig, BadInput
-from zsl.methods import METHODS, base
-from zsl.methods.sa_dvae import SADVAE, SADVAEParams
+from zsl.methods import METHODS
+from zsl.methods.sa_dvae import SADVAE
 from zsl.vae import AlignedVAE, Discriminator
 
 SMALL = dict(z_r_dim=6, z_v_dim=2, epochs=4, batch_size=16, learning_rate=5e-3,
@@ -158,7 +158,7 @@ def put(array, index, value):
     return array
 
 
-@pytest.mark.parametrize("name, value, message", [
+@pytest.mark.parametrize(("name", "value", "message"), [
     ("f_x", lambda a: put(a, (3, 0), np.nan), "f_x row 3 holds non-finite"),
     ("f_y", lambda a: put(a, (2, 1), np.inf), "f_y row 2 holds non-finite"),
     ("f_y", lambda a: put(a, 2, 0.0), "f_y row 2 is all zeros"),
@@ -200,7 +200,7 @@ def test_use_before_fit_and_wrong_classes_are_refused():
         model.transform(f_x[:, :7])
 
 
-@pytest.mark.parametrize("params, message", [
+@pytest.mark.parametrize(("params", "message"), [
     ({"beta_x": -1}, "beta_x"), ({"n_d": 0}, "n_d"), ({"epochs": 1.5}, "epochs"),
     ({"variant": "tc"}, "variant"), ({"betax": 1}, "betax"),
     ({"learning_rate": 0}, "learning_rate"), ({"beta_y": float("nan")}, "beta_y"),

@@ -83,7 +83,7 @@ def test_a_relu_on_c_u_still_learns():
     assert np.ptp(p_u) > 0.1
 
 
-@pytest.mark.parametrize("params, message", [
+@pytest.mark.parametrize(("params", "message"), [
     ({"recipe": "code"}, "recipe"), ({"noise": "row"}, "noise"),
     ({"tie_lambda_2": "often"}, "tie_lambda_2"), ({"joint_samples": 0}, "joint_samples"),
 ])

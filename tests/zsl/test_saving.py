@@ -153,7 +153,7 @@ def params(**changes):
     return apply
 
 
-@pytest.mark.parametrize("spoil, error, message", [
+@pytest.mark.parametrize(("spoil", "error", "message"), [
     (lambda f: (f / CARD).unlink(), BadInput, r"model\.json: no such file; expected a folder"),
     (lambda f: (f / WEIGHTS).unlink(), BadInput, r"model\.safetensors: no such file"),
     (lambda f: (f / CARD).write_text("{"), BadInput, r"model\.json: not readable as JSON"),

@@ -166,7 +166,7 @@ def test_training_follows_the_schedule():
         assert moved == pytest.approx(1e-3 * factor, rel=1e-2)
 
 
-@pytest.mark.parametrize("masked, message", [
+@pytest.mark.parametrize(("masked", "message"), [
     (np.ones((29, 6)), "f_x_masked has 29 rows, expected 30"),
     (np.ones((30, 5)), "f_x_masked has 5 columns, fit was given 6"),
     (np.full((30, 6), np.nan), "f_x_masked row 0 holds non-finite"),
@@ -177,7 +177,7 @@ def test_masked_features_have_to_fit(masked, message):
         SMIE(**TINY).fit(f_x, y, f_y, seen_classes=SEEN, f_x_masked=masked)
 
 
-@pytest.mark.parametrize("params, message", [
+@pytest.mark.parametrize(("params", "message"), [
     ({"warm_up": 1.0}, "warm_up"), ({"hidden_dims": (4,)}, "hidden_dims"),
     ({"negatives": "shift"}, "negatives"), ({"batch_size": 1}, "batch_size"),
 ])

@@ -213,7 +213,7 @@ def test_texts_that_are_no_parts_are_refused_in_one_line():
         check_training_parts(f_x, y, texts, (0, 1, 3), ("verb", "noun"))
 
 
-@pytest.mark.parametrize("params, message", [
+@pytest.mark.parametrize(("params", "message"), [
     ({"latent_dim": 5}, "latent_dim"), ({"alpha": -1}, "alpha"), ({"gamma": 1}, "gamma"),
     ({"kl_start": 1.0}, "kl_start"), ({"cycles": 0}, "cycles"),
 ])

@@ -27,7 +27,7 @@ def test_every_row_is_used_once_an_epoch_in_a_new_order():
     batches = list(zip((10, 10, 10, 10, 5), range(0, 50, 10)))
     assert [(len(rows), epoch, k) for rows, epoch, k in calls] == [
         (size, epoch, k) for epoch in (0, 1) for size, k in batches]
-    orders = [sum((rows for rows, of, _ in calls if of == epoch), []) for epoch in (0, 1)]
+    orders = [[row for rows, of, _ in calls if of == epoch for row in rows] for epoch in (0, 1)]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(45)) and orders[0] != orders[1]
     generator = torch.Generator().manual_seed(0)
     assert orders == [torch.randperm(45, generator=generator).tolist() for _ in range(2)]

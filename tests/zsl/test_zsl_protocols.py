@@ -246,7 +246,7 @@ def not_finite(t, c, y):
     return change(t, "f_x", 3, np.nan), c, y
 
 
-@pytest.mark.parametrize("spoil, message", [
+@pytest.mark.parametrize(("spoil", "message"), [
     (swapped, "phase is 'calibration'; are the files swapped"),
     (other_names, "text features: class 0 is 'something else', in the skeleton cache 'action 0'"),
     (other_names_in_calibration, "calibration-phase skeleton features: class 19 is"),

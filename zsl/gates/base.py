@@ -91,7 +91,7 @@ class GateInput:
         """
         for name in sorted(needs):
             value = getattr(self, name)
-            if value is None or name == EVIDENCE and not value:
+            if value is None or (name == EVIDENCE and not value):
                 raise BadInput(f"gate {gate} needs {name}, which its input lacks")
 
 

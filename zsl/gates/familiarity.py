@@ -122,7 +122,8 @@ class FamiliarityGate(Gate):
     def features(self, inputs: GateInput) -> np.ndarray:
         """Familiarity and text agreement ``[N, 2]`` in units of the phase's training clips."""
         inputs.require(self.needs, self.name)
-        reference, f_y = inputs.reference, inputs.f_y
+        reference, f_x, f_y = inputs.reference, inputs.f_x, inputs.f_y
+        assert reference is not None and f_x is not None and f_y is not None
         known, seen = _unit(reference.f_x), inputs.seen_logits.shape[1]
         left_out = np.empty((len(known), 2))
         for rest, part in self._divisions(reference):
@@ -132,7 +133,7 @@ class FamiliarityGate(Gate):
         low, middle, high = np.percentile(left_out, [16, 50, 84], axis=0)
         spread = (high - low) / 2
         spread[spread == 0] = 1.0
-        scores = self._scores(known, reference.columns, _unit(inputs.f_x), f_y, seen)
+        scores = self._scores(known, reference.columns, _unit(f_x), f_y, seen)
         return (scores - middle) / spread
 
     def description(self) -> dict[str, Any]:

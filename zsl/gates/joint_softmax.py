@@ -49,7 +49,7 @@ class JointSoftmax(Gate):
 
     def sides(self, inputs: GateInput) -> tuple[np.ndarray, np.ndarray]:
         """The joint probabilities within each side."""
-        return tuple(  # type: ignore[return-value]
+        return tuple(
             part / np.maximum(part.sum(axis=1, keepdims=True), _TINY)
             for part in self._split(inputs)
         )

@@ -148,10 +148,11 @@ class JPoSE(CompatibilityMethod):
         text = self._text_of(self.seen_classes)
         groups = {name: same_text(part) for name, part in text.items()}
         groups[JOINT] = same_text(*text.values())
-        optimizer = torch.optim.Adam([
+        tuned: list[dict[str, Any]] = [
             {"params": self._net.of_parts()},
             {"params": self._net.of_joint(), "weight_decay": params.joint_weight_decay},
-        ], lr=params.learning_rate, fused=True)
+        ]
+        optimizer = torch.optim.Adam(tuned, lr=params.learning_rate, fused=True)
         space_weights = torch.tensor([params.verb_weight, params.noun_weight, params.joint_weight])
 
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:

@@ -141,10 +141,11 @@ class ReViSE(CompatibilityMethod):
         generator = torch.Generator().manual_seed(params.seed)
         features, columns = self._begin(f_x, y, f_y, seen_classes, generator)
         text = self._text_of(self.seen_classes)["f_y"]
-        optimizer = torch.optim.Adam([
+        tuned: list[dict[str, Any]] = [
             {"params": self._net.of_skeleton()},
             {"params": self._net.of_text(), "weight_decay": params.text_weight_decay},
-        ], lr=params.learning_rate, fused=True)
+        ]
+        optimizer = torch.optim.Adam(tuned, lr=params.learning_rate, fused=True)
 
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
             terms = self.terms(features[rows], columns[rows], text)

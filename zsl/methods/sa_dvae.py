@@ -76,7 +76,7 @@ class SADVAE(ZeroShotMethod):
         >>> SADVAE().variant, SADVAE(recipe="released", noise="dimension").variant
         ('fd+tc', 'fd+tc released noise=dimension')
         """
-        parts = [self.params.variant]
+        parts: list[str] = [self.params.variant]
         if self.params.recipe != "paper":
             parts.append(self.params.recipe)
         return " ".join([*parts, *(f"{k}={v}" for k, v in self.params.changed.items())])

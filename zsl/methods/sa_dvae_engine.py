@@ -102,10 +102,12 @@ class Engine:
         self._read()
         self._decoder_x_transposed, self._decoder_y_transposed = (
             self._flat.value[name][:, :-1].mT for name in ("decoder_x", "decoder_y"))
-        self.names, self._d_t = TERMS[:-1], None
+        self.names: tuple[str, ...] = TERMS[:-1]
+        self._d_t: Discriminators | None = None
         if first.discriminator is not None:
             self.names = TERMS
-            self._d_t = Discriminators([member.discriminator for member in members],
+            nets = [member.discriminator for member in members]
+            self._d_t = Discriminators([net for net in nets if net is not None],
                                        self._generators, rates, v, self._game)
         texts = [member.text for member in members]
         self._f_x, self._row = _joined(_with_one, [member.f_x for member in members])
@@ -199,9 +201,10 @@ class Engine:
 
         self.vae_steps += 1
         before = self._game.turn == "before"
-        turn = self._d_t is not None and (count if before else self.vae_steps) % self._n_d == 0
-        if turn and before:
-            self._d_t.climb(self._fresh(w), by.lambda_2)
+        d_t = self._d_t
+        turn = d_t is not None and (count if before else self.vae_steps) % self._n_d == 0
+        if d_t is not None and turn and before:
+            d_t.climb(self._fresh(w), by.lambda_2)
             self.discriminator_steps += 1
 
         torch.bmm(w.latents, value["decoder_x"], out=w.out_x)
@@ -213,16 +216,16 @@ class Engine:
         torch.bmm(w.out_x, self._decoder_x_transposed, out=w.latents_grad)
         w.semantic_grad.baddbmm_(w.out_y, self._decoder_y_transposed)
         w.z_v_grad.add_(w.z_v_copy_grad)
-        if self._d_t is not None:
+        if d_t is not None:
             weight = by.lambda_2 if by.adversarial else None
-            self._d_t.adversary(w.z_x_one, w.z_x_grad, weight, record.total_correlation)
+            d_t.adversary(w.z_x_one, w.z_x_grad, weight, record.total_correlation)
         of_x.backward(by.beta_x, by.half_beta_x, *record.kl_x)
         of_y.backward(by.beta_y, by.half_beta_y, *record.kl_y)
         torch.bmm(w.x_transposed, of_x.grad, out=grad["encoder_x"])
         torch.bmm(w.y_transposed, of_y.grad, out=grad["encoder_y"])
         self._flat.adam()
-        if turn and not before:
-            self._d_t.climb(self._branches(w), by.lambda_2)
+        if d_t is not None and turn and not before:
+            d_t.climb(self._branches(w), by.lambda_2)
             self.discriminator_steps += 1
 
     def _errors(self, out: Tensor, target: Tensor, scale: Tensor, norms: Tensor) -> None:

@@ -117,7 +117,7 @@ def _problems(
     for row in zip(*columns):
         key = tuple(id(value) for value in row)
         if key not in made:
-            made[key] = _Problem(*row, methods[0].params.text_basis)
+            made[key] = _Problem(row[0], row[1], row[2], row[3], methods[0].params.text_basis)
         problems.append(made[key])
     for problem in problems:
         if problem.shapes != problems[0].shapes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zsl.methods.sa_dvae_engine_buffers import Flat
 from zsl.methods.sa_dvae_training import Game
@@ -32,7 +33,7 @@ class Discriminators:
         game: Game,
     ) -> None:
         self._nets, self._generators, self._game, self._v = nets, generators, game, z_v_dim
-        first, _, second = nets[0].layers
+        first, second = _layers(nets[0])
         self._z = first.in_features
         self._signs: dict[int, Tensor] = {}
         self._flat = Flat({
@@ -41,14 +42,14 @@ class Discriminators:
         }, learning_rates, first.weight.device)
         self._first_transposed = self._flat.value["first"][:, :-1].mT
         for g, net in enumerate(nets):
-            for name, layer in zip(("first", "second"), (net.layers[0], net.layers[2])):
+            for name, layer in zip(("first", "second"), _layers(net)):
                 self._flat.value[name][g, :-1] = layer.weight.T
                 self._flat.value[name][g, -1] = layer.bias
 
     def write(self) -> None:
         """Puts the weights into the nets."""
         for g, net in enumerate(self._nets):
-            for name, layer in zip(("first", "second"), (net.layers[0], net.layers[2])):
+            for name, layer in zip(("first", "second"), _layers(net)):
                 layer.weight.copy_(self._flat.value[name][g, :-1].T)
                 layer.bias.copy_(self._flat.value[name][g, -1])
 
@@ -153,3 +154,7 @@ def _sigmoid(logits: Tensor) -> Tensor:
     """In place. torch's own differs in the last bit between a vector and its tail."""
     return logits.neg_().exp_().add_(1).reciprocal_()
 
+
+def _layers(net: Discriminator) -> tuple[nn.Linear, nn.Linear]:
+    first, _, second = net.layers
+    return cast(nn.Linear, first), cast(nn.Linear, second)

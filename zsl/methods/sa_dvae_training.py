@@ -31,7 +31,6 @@ from zsl.schedules import (
 )
 from zsl.vae import AlignedVAE, Discriminator, Noise, sample_gaussian
 
-
 #: The terms of eq. 7 with eq. 2-4 put in, in the order of every vector of them.
 #: kl_x is both KL terms of eq. 2.
 TERMS = (
@@ -244,6 +243,7 @@ class Trainer:
 
     def total_correlation(self, z_x: Tensor) -> Tensor:
         """L_T of a batch: z_v, or z_r and z_v apart, permuted among the rows."""
+        assert self.discriminator is not None
         z_v, z_r = self.vae.split(z_x)
         if self.game.permute == "both":
             z_r = z_r[self._order(z_x)]
@@ -263,6 +263,7 @@ class Trainer:
         """
         l_t = self.total_correlation(z_x)
         if self.game.branches == "skeleton+text":
+            assert z_y is not None
             z_v, _ = self.vae.split(z_x)
             l_t = (l_t + self.total_correlation(torch.cat([z_v, z_y], dim=-1))) / 2
         self._climb(l_t, lambda_2)

@@ -6,9 +6,9 @@ space; SynSE has a noun and a verb, each of which takes half of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,9 +80,12 @@ class TextVAEs(nn.Module):
         self.skeleton, self.texts = skeleton, nn.ModuleDict(texts)
         initialize(self, generator)
 
+    def _vaes(self) -> Iterable[tuple[str, VAE]]:
+        return cast("Iterable[tuple[str, VAE]]", self.texts.items())
+
     def encode_text(self, f_y: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Mean and log variance ``[B, latent]`` of all parts, side by side."""
-        pairs = [vae.encode(f_y[name]) for name, vae in self.texts.items()]
+        pairs = [vae.encode(f_y[name]) for name, vae in self._vaes()]
         return (torch.cat([mean for mean, _ in pairs], dim=-1),
                 torch.cat([log_variance for _, log_variance in pairs], dim=-1))
 
@@ -97,7 +100,7 @@ class TextVAEs(nn.Module):
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:
         """Cuts ``[B, latent]`` into the columns of each part."""
-        return z.split([vae.latent for vae in self.texts.values()], dim=-1)
+        return z.split([vae.latent for _, vae in self._vaes()], dim=-1)
 
     def terms(
         self,
@@ -126,7 +129,7 @@ class TextVAEs(nn.Module):
         def text_distance(z: Tensor) -> Tensor:
             return sum((
                 distance(vae.decode(part), f_y[name], reconstruction)
-                for (name, vae), part in zip(self.texts.items(), self.split(z), strict=True)
+                for (name, vae), part in zip(self._vaes(), self.split(z), strict=True)
             ), start=torch.zeros(()))
 
         def skeleton_distance(z: Tensor) -> Tensor:

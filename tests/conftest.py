@@ -68,6 +68,8 @@ import extractors.mm, extractors.features, extractors.training, extractors.text
 import sentence_transformers
 import pipeline.commands.extract, pipeline.commands.fit, pipeline.commands.report
 import zsl.protocols, zsl.methods.sa_dvae
+import pipeline.commands.search, pipeline.search.worker, pipeline.search.page
+from optuna.storages import RDBStorage
 from pipeline.cli import main
 extractors.mm.register()
 extractors.text.ENCODERS.build("sentence_bert", model="all-MiniLM-L6-v2").encode(["warm up"])

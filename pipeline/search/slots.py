@@ -286,7 +286,7 @@ class Slots:
                     self._storage.set_trial_user_attr(identity, SIGN, self._beats)
                 except UpdateFinishedTrialError:
                     claim.lost = True
-                except Exception:  # noqa: BLE001, S112
+                except Exception:
                     # A storage that does not answer now may do so the next time; where
                     # it never does, the worker's own calls say so.
                     continue

@@ -30,9 +30,9 @@ class Row:
 
     Attributes:
         name: For people.
-        argv: With ``{config}``, ``{raw}`` and ``{root}``, in which it works.
+        argv: With ``{config}``, ``{raw}``, ``{space}`` and ``{root}``, in which it works.
         needs: Folders of a finished work directory that are there when it starts.
-        made: Folders below ``{root}`` that it writes.
+        made: Folders and files below ``{root}`` that it writes.
         config: Lines added to the tiny experiment's config.
     """
 
@@ -43,6 +43,13 @@ class Row:
     config: str = ""
 
 
+# Its page and table say who did a trial and how long it took; trials.json does too, but
+# can be compared without.
+SPACE = """
+search = dict(steps=[dict(
+    name="rate", trials=8, fixed=dict(epochs=1),
+    space=dict(learning_rate=dict(type="exponent", low=-4, high=-2)))])
+"""
 SHORT = """
 fit = dict(method=dict(name="{}", options={}), seeds=2)
 """
@@ -58,6 +65,8 @@ ROWS = (
     Row("fit of others", "fit {config} --work-dir {root}/work --method cada_vae --method conse "
         "--method eszsl --method ridge", ("features",), ("work/results", "work/models"),
         SHORT.format("cada_vae", "dict(epochs=2)")),
+    Row("search", "search {config} --work-dir {root}/work --space {space}", ("features",),
+        ("work/search/space/trials.json", "work/search/space/best.py")),
     Row("report", "report --work-dir {root}/work", ("features", "results"), ("work/report",)),
 )
 
@@ -73,6 +82,8 @@ def test_nothing_is_lost(
 ) -> None:
     config = tmp_path / tiny_config.name
     config.write_text(tiny_config.read_text() + row.config)
+    space = tmp_path / "space.py"
+    space.write_text(SPACE)
 
     def fresh(root: Path) -> list[str]:
         """A place to start from, and the command that works there."""
@@ -80,7 +91,7 @@ def test_nothing_is_lost(
         (root / "work").mkdir(parents=True)
         for part in row.needs:
             shutil.copytree(tiny_work / part, root / "work" / part)
-        return row.argv.format(config=config, raw=tiny_raw, root=root).split()
+        return row.argv.format(config=config, raw=tiny_raw, space=space, root=root).split()
 
     undisturbed, root = tmp_path / "undisturbed" / "root", tmp_path / "killed" / "root"
     argv, started = fresh(undisturbed), time.monotonic()

@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 
 CACHES = ("skeleton_test.h5", "skeleton_calibration.h5", "text.h5")
-#: Fields that say when something was made and how long it took.
+#: Fields that say when something was made, how long it took, and which process did it.
 TIMES = {"created", "duration_seconds"}
+WHO = {"seconds", "worker"}
 
 
 def assert_same_cache(one: Path, other: Path) -> None:
@@ -30,9 +31,14 @@ def assert_same_caches(work: Path, undisturbed: Path) -> None:
         assert_same_cache(work / "features" / name, undisturbed / "features" / name)
 
 
-def record(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text())
-    return {key: value for key, value in content.items() if key not in TIMES}
+def record(path: Path) -> Any:
+    return _without(json.loads(path.read_text()), TIMES | WHO)
+
+
+def _without(content: Any, fields: set[str]) -> Any:
+    if isinstance(content, dict):
+        return {k: _without(v, fields) for k, v in content.items() if k not in fields}
+    return [_without(v, fields) for v in content] if isinstance(content, list) else content
 
 
 def assert_same_file(one: Path, other: Path) -> None:
@@ -55,7 +61,7 @@ def files(root: Path, parts: Iterable[str]) -> dict[str, Path]:
     """Those that bear a final name, by their path; no logs, nothing that begins with a dot."""
     found = {}
     for part in parts:
-        for path in sorted((root / part).rglob("*")):
+        for path in sorted([root / part, *(root / part).rglob("*")]):
             name = path.relative_to(root)
             hidden = any(each.startswith(".") or each == "logs" for each in name.parts)
             if path.is_file() and not hidden and path.suffix != ".lock":

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from search_caches import NAMES, UNSEEN, VALIDATION, skeleton, texts  # noqa: E402
+from search_caches import NAMES, UNSEEN, VALIDATION, skeleton, texts
 
 from data.caches import write_skeleton_features, write_text_features
 from pipeline.commands.search import plan_search

@@ -69,7 +69,7 @@ def test_two_who_start_at_once_share_the_slots(url: str) -> None:
                 for claim in slots.claim(2):
                     if end(slots, claim, float(claim.slot)):
                         done.append(claim.slot)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
 
     # Each thinks that the others' trials are its own lost ones, so they must differ.

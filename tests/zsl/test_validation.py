@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ class Watching(Gate):
     """Remembers what it was fitted on and asked about, by f_x."""
 
     name, needs = "watching", frozenset({"f_x"})
-    seen: list[tuple[set[bytes], set[bytes]]] = []
+    seen: ClassVar[list[tuple[set[bytes], set[bytes]]]] = []
 
     def fit(self, inputs, is_seen, columns=None):  # type: ignore[no-untyped-def]
         assert inputs.f_x is not None and 0 < is_seen.sum() < len(is_seen)

@@ -47,7 +47,7 @@ class Row:
 # can be compared without.
 SPACE = """
 search = dict(steps=[dict(
-    name="rate", trials=8, fixed=dict(epochs=1),
+    name="rate", trials=4, fixed=dict(epochs=1),
     space=dict(learning_rate=dict(type="exponent", low=-4, high=-2)))])
 """
 SHORT = """

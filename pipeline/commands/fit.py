@@ -11,17 +11,16 @@ from data.errors import BadInput
 from data.files import digest_json
 from data.memory import memory_in_one_line
 from extractors.distributed import require_alone
-from pipeline.config import Experiment, FitConfig, NamedConfig, load_method, method_names
+from pipeline.config import Experiment
 from pipeline.determinism import use_deterministic_algorithms
 from pipeline.feature_files import FeatureFiles
+from pipeline.fits import ALL, Fit, fit_configs, is_current_result, variant_of
 from pipeline.locks import work_dir_locked
 from pipeline.prediction.kept import keep, kept_path, not_kept
 from pipeline.progress import bar, say
 from pipeline.records import make_arrays, make_record
-from pipeline.results import CacheDigests, read_arrays, read_result, result_stem, write_result
+from pipeline.results import result_stem, write_result
 from pipeline.workdir import WorkDir
-
-ALL = "all"
 
 
 def fit(
@@ -62,13 +61,13 @@ def fit(
         use_deterministic_algorithms()
     work = WorkDir.of(experiment.name, work_dir)
     seeds = list(range(experiment.fit.seeds)) if seeds is None else list(seeds)
-    chosen = [_Fit(config) for config in _configs(experiment, methods, gates)]
+    chosen = [Fit(config) for config in fit_configs(experiment, methods, gates)]
     with work_dir_locked(work.root, "pipeline fit"):
         return _fit_all(experiment, chosen, work, seeds, ALL in methods, keep_models)
 
 
 def _fit_all(
-    experiment: Experiment, chosen: Sequence[_Fit], work: WorkDir, seeds: Sequence[int],
+    experiment: Experiment, chosen: Sequence[Fit], work: WorkDir, seeds: Sequence[int],
     what_can_be: bool, keep_models: bool,
 ) -> list[Path]:
     """Fits; methods that lack features of their own are left out if ``what_can_be``."""
@@ -87,84 +86,22 @@ def _fit_all(
     return paths
 
 
-def check_fit(config: FitConfig) -> None:
-    """Checks method and gate options without fitting anything.
-
-    Raises:
-        BadConfig: A name or an option is unknown or impossible.
-    """
-    made = _Fit(config)
-    made.method(0)
-    for gate in made.gates.values():
-        gate(0)
-
-
-class _Fit:
-    """A fit section made callable."""
-
-    def __init__(self, config: FitConfig) -> None:
-        self.config, self.method_name = config, config.method.name
-        self.gates = {key: _maker(_gates(), gate)
-                      for key, gate in {"": config.gate, **config.gates}.items()}
-
-    def method(self, seed: int) -> Any:
-        from zsl.methods import METHODS
-
-        return _maker(METHODS, self.config.method)(seed)
-
-    def evaluate(
-        self, files: FeatureFiles, gates: Sequence[str], seed: int, tell: Any, on_fitted: Any
-    ) -> Any:
-        """Evaluations by gate key, of one fit."""
-        from zsl.protocols import released_many, strict_many
-
-        run = {"strict": strict_many, "released": released_many}[self.config.protocol]
-        c_s = self.config.seen_classifier
-        method = self.method(seed)
-        return run(
-            files.test, files.calibration, files.texts(method), method=self.method,
-            gates={key: self.gates[key] for key in gates}, seed=seed, extra=files.extra(method),
-            on_progress=tell, on_fitted=on_fitted,
-            **({"seen_from": c_s} if c_s is not None else {}),
-        )
-
-    def result_config(self, key: str) -> dict[str, Any]:
-        """What decides one gate's result: no seed, no other gate."""
-        content = self.config.model_dump(mode="json", exclude={"seeds", "gates"})
-        if key:
-            content["gate"] = self.config.gates[key].model_dump(mode="json")
-        return content
-
-    def gate_config(self, key: str) -> dict[str, Any]:
-        """Name and options of a gate."""
-        gate = self.config.gates[key] if key else self.config.gate
-        return gate.model_dump(mode="json")
-
-    def model_digest(self) -> str:
-        """Names what is fitted apart from gates: no seed either."""
-        return digest_json(self.config.model_dump(mode="json", exclude={"seeds", "gate", "gates"}))
-
-    @property
-    def seen_classifier(self) -> str:
-        return self.config.seen_classifier or {"strict": "f_x"}.get(self.config.protocol, "logits")
-
-
 def _fit_seed(
-    experiment: Experiment, what: _Fit, work: WorkDir, files: FeatureFiles, seed: int,
+    experiment: Experiment, what: Fit, work: WorkDir, files: FeatureFiles, seed: int,
     keep_models: bool,
 ) -> list[Path]:
     method = what.method(seed)
     digests = files.digests(method)
     # The seed is a field of its own: all seeds of one setting share a digest.
     identities: dict[str, dict[str, Any]] = {
-        key: {"method": what.method_name, "variant": _variant(method), "seed": seed,
+        key: {"method": what.method_name, "variant": variant_of(method), "seed": seed,
               "protocol": what.config.protocol, "split": experiment.split.name, "gate_key": key}
         for key in what.gates
     }
     paths = {key: work.results / f"{result_stem(**identity)}.json"
              for key, identity in identities.items()}
     missing = [key for key, path in paths.items()
-               if not _current(path, digest_json(what.result_config(key)), digests)]
+               if not is_current_result(path, digest_json(what.result_config(key)), digests)]
     for key, path in paths.items():
         if key not in missing:
             say(f"kept {path}")
@@ -207,71 +144,3 @@ def _fit_seed(
             "cache_digests": digests.model_dump(mode="json"),
         }, files)
     return list(paths.values())
-
-
-def _configs(
-    experiment: Experiment, methods: Sequence[str], gates: Sequence[str]
-) -> list[FitConfig]:
-    """The fit section for each method, with the gates asked for added."""
-    own = experiment.fit
-    names = _gates().names() if ALL in gates else gates
-    extra = {name: NamedConfig(name=name) for name in names if name != own.gate.name}
-    with_gates = own.model_copy(update={"gates": {**own.gates, **extra}})
-    if not methods:
-        return [with_gates]
-    configs = []
-    for name in _expand(methods):
-        method = own.method if name == own.method.name else load_method(
-            name, experiment.dataset.name)
-        kept = with_gates.gates if ALL not in gates else {
-            key: gate for key, gate in with_gates.gates.items() if _works(gate, method)}
-        configs.append(with_gates.model_copy(update={"method": method, "gates": kept}))
-    return configs
-
-
-def _expand(methods: Sequence[str]) -> list[str]:
-    """Names with "all" replaced by every method that has a config of its name."""
-    from zsl.methods import METHODS
-
-    every = [name for name in METHODS.names() if name in method_names()]
-    return list(dict.fromkeys(
-        name for given in methods for name in (every if given == ALL else [given])))
-
-
-def _works(gate: NamedConfig, method: NamedConfig) -> bool:
-    """Whether a gate can work with what a method offers."""
-    from zsl.methods import METHODS
-    from zsl.methods.base import ZeroShotMethod
-
-    needs, offered = _gates().get(gate.name).needs, METHODS.get(method.name)
-    return all(
-        getattr(offered, attribute) is not getattr(ZeroShotMethod, attribute)
-        for need, attribute in (("joint_proba", "predict_joint_proba"), ("evidence", "evidence"))
-        if need in needs
-    )
-
-
-def _maker(registry: Any, config: NamedConfig) -> Any:
-    return lambda seed: registry.build(config.name, **{**config.options, "seed": seed})
-
-
-def _gates() -> Any:
-    from zsl.gates import GATES
-
-    return GATES
-
-
-def _variant(method: Any) -> str:
-    """What of a method is not the default: its ablation, its recipe, its switches."""
-    own = getattr(method, "variant", None)
-    recipe = getattr(method.params, "recipe", "paper")
-    return str(own or ("default" if recipe == "paper" else recipe))
-
-
-def _current(path: Path, config_digest: str, digests: CacheDigests) -> bool:
-    try:
-        record = read_result(path)
-        whole = read_arrays(path, record) is not None
-    except BadInput:
-        return False
-    return whole and record.config_digest == config_digest and record.cache_digests == digests

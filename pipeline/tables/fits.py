@@ -9,8 +9,8 @@ from typing import Any
 
 from data.errors import BadCache, BadConfig
 from data.files import digest_json
-from pipeline.commands import fit as stage_two
 from pipeline.feature_files import FeatureFiles
+from pipeline.fits import Fit, fit_configs, is_current_result, variant_of
 from pipeline.results import result_stem
 from pipeline.tables.definition import FitCall
 from pipeline.workdir import WorkDir
@@ -58,11 +58,11 @@ def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
     """
     files = _files(work) if current else None
     found = []
-    for config in stage_two._configs(call.experiment, call.methods, call.gates):
-        what = stage_two._Fit(config)
+    for config in fit_configs(call.experiment, call.methods, call.gates):
+        what = Fit(config)
         for seed in range(call.seeds):
             method = what.method(seed)
-            variant = stage_two._variant(method)
+            variant = variant_of(method)
             digests = None
             if files is not None and not files.missing(method):
                 digests = files.digests(method)
@@ -73,7 +73,7 @@ def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
                 digest = digest_json(what.result_config(key))
                 state = WAITING
                 if digests is not None:
-                    there = stage_two._current(path, digest, digests)
+                    there = is_current_result(path, digest, digests)
                     state = THERE if there else TO_FIT
                 found.append(Result(
                     call, call.experiment.name, what.method_name, variant, gate.name,

@@ -109,20 +109,20 @@ def _fitted(path: Path, changes: list[str], parts: Parts) -> Check:
 
 def _own_fit(experiment: Experiment, identity: dict[str, Any], made: dict[str, Any]) -> Any:
     """The fit that the config makes under this name; None if it makes none."""
-    from pipeline.commands import fit as stage_two
+    from pipeline.fits import Fit, fit_configs, variant_of
     from zsl.gates import GATES
 
     name, key = identity["method"], identity["gate_key"]
     if name not in made:
         gates = [gate for gate in GATES.names() if gate != experiment.fit.gate.name]
         try:
-            made[name] = stage_two._Fit(stage_two._configs(experiment, (name,), gates)[0])
+            made[name] = Fit(fit_configs(experiment, (name,), gates)[0])
         except PipelineError:
             made[name] = None  # a method that has no config here
     fit = made[name]
     if fit is None or key not in fit.gates or (
             identity["protocol"], identity["split"], identity["variant"]) != (
             fit.config.protocol, experiment.split.name,
-            stage_two._variant(fit.method(identity["seed"]))):
+            variant_of(fit.method(identity["seed"]))):
         return None
     return fit

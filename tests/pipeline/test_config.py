@@ -10,8 +10,8 @@ import pytest
 
 from data.errors import BadConfig
 from pipeline.commands.extract import resolve_split
-from pipeline.commands.fit import check_fit
 from pipeline.config import check_experiment, experiment_names, find_config, load_experiment
+from pipeline.fits import check_fit
 
 DEMO = load_experiment("demo").model_dump(mode="json")
 

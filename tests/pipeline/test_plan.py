@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from data.errors import BadConfig, BadInput
-from pipeline.commands.fit import check_fit
 from pipeline.commands.plan import plan, raw_of, summary
+from pipeline.fits import check_fit
 from pipeline.report.published import published_tables
 from pipeline.tables.definition import load_table, table_names
 from pipeline.tables.rates import DEFAULT, MEASURED, Rates

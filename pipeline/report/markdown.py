@@ -11,7 +11,7 @@ from pipeline.report.summary import Setting, remarks
 from pipeline.report.view import of_setting, title_of
 
 if TYPE_CHECKING:
-    from pipeline.report.page import Tables
+    from pipeline.report.all_tables import Tables
 
 
 def render_markdown(settings: Sequence[Setting], tables: Tables) -> str:

@@ -15,7 +15,7 @@ from pipeline.report.summary import Setting, remarks
 from pipeline.report.tables import Table
 
 if TYPE_CHECKING:
-    from pipeline.report.page import Tables
+    from pipeline.report.all_tables import Tables
 
 _HEADLINE = ("zsl_accuracy", "gzsl_seen_accuracy", "gzsl_unseen_accuracy", "gzsl_harmonic_mean")
 

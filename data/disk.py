@@ -86,7 +86,8 @@ def cannot_write(
     if found is None:
         return None
     written = found.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    if written or found.filename is None or Path(found.filename).parent == folder:
+    where = Path(found.filename or folder)
+    if written or folder in (where, where.parent):
         found.filename = str(path)  # not the temporary file, nor one that is only read
     return found
 

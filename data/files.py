@@ -7,16 +7,17 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from data.disk import cannot_write
 from data.errors import interrupt_behind
+from data.interrupts import held_back
 
-# What mkdtemp makes of the prefix and suffix below.
+# How atomic_path names its folders.
 _LEFT_BEHIND = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 
 
@@ -40,12 +41,12 @@ def atomic_path(path: str | os.PathLike[str], durable: bool = True) -> Iterator[
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    except OSError as error:
-        raise cannot_write(error, path, path.parent) or error from None
+    # Its name comes first: an interrupt that falls between making it and knowing it
+    # would leave it there.
+    folder = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     temporary = folder / path.name
     try:
+        folder.mkdir(mode=0o700)
         yield temporary
         if durable:
             with open(temporary, "rb") as handle:
@@ -60,10 +61,11 @@ def atomic_path(path: str | os.PathLike[str], durable: bool = True) -> Iterator[
             raise refused from error
         raise
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        with held_back():
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def remove_left_behind(folder: Path, deep: bool = True) -> int:

@@ -15,7 +15,6 @@ from typing import Any
 
 from data.disk import cannot_write
 from data.errors import interrupt_behind
-from data.interrupts import held_back
 
 # How atomic_path names its folders.
 _LEFT_BEHIND = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
@@ -61,11 +60,18 @@ def atomic_path(path: str | os.PathLike[str], durable: bool = True) -> Iterator[
             raise refused from error
         raise
     finally:
-        with held_back():
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        try:
+            _remove(temporary, folder)
+        except KeyboardInterrupt:  # which came in the middle of that
+            _remove(temporary, folder)
+            raise
+
+
+def _remove(file: Path, folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def remove_left_behind(folder: Path, deep: bool = True) -> int:

@@ -45,7 +45,7 @@ def in_processes(
         # spawn: the parent may have threads (numba, BLAS), which fork does not survive.
         pool = ProcessPoolExecutor(
             processes, mp_context=multiprocessing.get_context("spawn"),
-            initializer=_end_with_parent)
+            initializer=end_with_parent)
     own: list[Any] = []
     try:
         with _without_signals():
@@ -65,6 +65,22 @@ def in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def end_with_parent(*_: object) -> None:
+    """Ends this process as soon as the one that started it is gone.
+
+    The queue that it waits at would never tell: its other processes hold it open. Nor
+    can PyTorch's own watch where the parent went before a loader began to watch.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
 def _without_signals() -> Iterator[None]:
     """Processes that are started here never get the signals that end a command."""
@@ -76,18 +92,3 @@ def _without_signals() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end_with_parent() -> None:
-    """Ends this process as soon as the one that started it is gone.
-
-    The queue that it waits at would never tell: its other processes hold it open.
-    """
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

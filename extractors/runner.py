@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from data.errors import BadConfig, PipelineError
 from data.files import atomic_path
+from data.processes import end_with_parent
 from data.store import SequenceStore
 from extractors.dataset import EpochBatches, EpochSampler, StoreClips
 from extractors.distributed import is_main, joined, rank, world_size
@@ -88,7 +89,7 @@ def build_runner(
         work_dir=str(folder / "logs"),
         train_dataloader=DataLoader(
             dataset, batch_sampler=batches, collate_fn=pseudo_collate,
-            num_workers=spec.num_workers),
+            num_workers=spec.num_workers, worker_init_fn=end_with_parent),
         train_cfg={"by_epoch": True, "max_epochs": spec.epochs},
         optim_wrapper=_optim_wrapper(spec),
         param_scheduler=copy.deepcopy(spec.param_scheduler),

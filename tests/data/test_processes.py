@@ -112,7 +112,7 @@ def test_an_error_is_that_of_the_call() -> None:
 def test_a_process_that_is_killed_is_one_clear_line() -> None:
     why = r"was killed, probably for want of memory; .*--workers 1"
     with pytest.raises(PipelineError, match=why):
-        list(in_processes(os._exit, [(1,)], 2))
+        list(in_processes(signal.raise_signal, [(signal.SIGKILL,)], 2))
 
 
 def test_ending_early_does_not_wait(wait_for: Callable[..., None]) -> None:

@@ -135,7 +135,7 @@ def test_a_fit_that_does_not_fit_into_memory_is_one_line(
     def out(*arguments: Any) -> Any:
         raise np._core._exceptions._ArrayMemoryError((2**40,), np.dtype(np.float64))
 
-    monkeypatch.setattr(fit._Fit, "evaluate", out)
+    monkeypatch.setattr(fit.Fit, "evaluate", out)
     with pytest.raises(PipelineError, match="^fitting sa_dvae, seed 0 does not fit into memory "
                                             r"\(Unable to allocate.*batch_size") as caught:
         fit.fit(load_experiment(str(tiny_config)), copy_of(tiny_work, ("features",)))

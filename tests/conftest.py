@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import queue
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +27,8 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 ROOT = Path(__file__).resolve().parents[1]
+# What makes coverage measure the processes that are started.
+_COVERAGE = "COVERAGE_PROCESS_"
 
 TINY_EXPERIMENT = """
 _input = [dict(type="PoseDecode"), dict(type="FormatGCNInput", num_person=1),
@@ -153,16 +159,31 @@ class Ended:
     err: str
 
 
-class Commands:
-    """Runs ``pipeline ...`` one at a time, each in a process of its own."""
+#: Seconds after which a command is taken to hang; it is killed and the test fails.
+HANGS = 180
 
-    def __init__(self, folder: Path) -> None:
+
+class Commands:
+    """Runs ``pipeline ...`` one at a time, each in a process of its own.
+
+    Args:
+        folder: Where they work.
+        measured: Whether coverage sees them. Its hooks in forked processes lock and wait
+            where the bare interpreter does not, which tests of signals cannot have.
+    """
+
+    def __init__(self, folder: Path, measured: bool = True) -> None:
         self._folder = folder
+        environment = {name: value for name, value in os.environ.items()
+                       if measured or not name.startswith(_COVERAGE)}
         self._server = subprocess.Popen(
             [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.DEVNULL, text=True, env={**environment, "PYTHONPATH": str(ROOT)},
         )
         self._ready = False
+        self._running: list[int] = []
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
 
     def start(self, *argv: Any, **troubles: int) -> int:
         """Starts a command and returns its process id; ``wait`` must follow.
@@ -196,6 +217,7 @@ class Commands:
     def wait_together(self, processes: int) -> list[Ended]:
         """Waits for all processes of the command started last."""
         codes = [int(self._read()) for _ in range(processes)]
+        self._running = []
         return [Ended(code, *((self._folder / f"{name}{number or ''}").read_text()
                               for name in ("out", "err"))) for number, code in enumerate(codes)]
 
@@ -212,7 +234,8 @@ class Commands:
         assert self._server.stdin is not None
         self._server.stdin.write(json.dumps(job) + "\n")
         self._server.stdin.flush()
-        return [int(self._read()) for _ in range(processes)]
+        self._running = [int(self._read()) for _ in range(processes)]
+        return self._running
 
     def run(self, *argv: Any, **troubles: int) -> Ended:
         """Runs a command to its end; arguments as of ``start``."""
@@ -223,15 +246,41 @@ class Commands:
         self._server.kill()
         self._server.communicate()
 
-    def _read(self) -> str:
+    def _listen(self) -> None:
         assert self._server.stdout is not None
-        return self._server.stdout.readline().strip()
+        for line in self._server.stdout:
+            self._lines.put(line.strip())
+
+    def _read(self) -> str:
+        try:
+            return self._lines.get(timeout=HANGS)
+        except queue.Empty:
+            for process in self._running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(queue.Empty):
+                for _ in self._running:  # so that the next command is not taken for this one
+                    self._lines.get(timeout=10)
+            raise AssertionError(f"no answer within {HANGS} s: a command hangs") from None
 
 
 @pytest.fixture(scope="session")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     """See ``Commands``."""
     server = Commands(tmp_path_factory.mktemp("commands"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def unmeasured(
+    commands: Commands, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Commands]:
+    """``commands`` that coverage leaves alone; see ``Commands``."""
+    if not any(name.startswith(_COVERAGE) for name in os.environ):
+        yield commands
+        return
+    server = Commands(tmp_path_factory.mktemp("unmeasured"), measured=False)
     yield server
     server.close()
 

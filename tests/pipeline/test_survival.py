@@ -148,7 +148,7 @@ def test_a_report_is_not_misled_by_what_a_killed_fit_left(
     ("fit", "results", ("--seeds", "500")),
 ])
 def test_an_interrupt_is_one_line_and_an_exit_code(
-    tiny_work: Path, tiny_config: Path, commands: Any, tmp_path: Path,
+    tiny_work: Path, tiny_config: Path, unmeasured: Any, tmp_path: Path,
     wait_for: Callable[..., None], command: str, moment: str, long: tuple[str, ...],
     sent: signal.Signals, code: int, said: str,
 ) -> None:
@@ -158,27 +158,27 @@ def test_an_interrupt_is_one_line_and_an_exit_code(
     if command == "extract":
         (work / "features" / "skeleton_test.h5").unlink()
     # So much to do that it cannot be done before the signal comes.
-    process = commands.start(command, tiny_config, "--work-dir", work, *long)
+    process = unmeasured.start(command, tiny_config, "--work-dir", work, *long)
     wait_for(lambda: any(work.glob(moment)))
     os.kill(process, sent)
-    ended = commands.wait()
+    ended = unmeasured.wait()
     assert ended.code == code, ended.err
     assert ended.err.splitlines()[-1] == f"{said}; the same command goes on from here"
     assert "Traceback" not in ended.err and "Aborted" not in ended.err
     assert not list(work.rglob("*.tmp")), "something half-written was left"
-    assert commands.run(command, tiny_config, "--work-dir", work).code == 0
+    assert unmeasured.run(command, tiny_config, "--work-dir", work).code == 0
     assert_same_caches(work, tiny_work)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_that_loads_clips_stays(
-    tiny_work: Path, tiny_config: Path, commands: Any, tmp_path: Path,
+    tiny_work: Path, tiny_config: Path, unmeasured: Any, tmp_path: Path,
     wait_for: Callable[..., None], sent: signal.Signals,
 ) -> None:
     work = tmp_path / "work"
     shutil.copytree(tiny_work / "store", work / "store")
-    process = commands.start(
+    process = unmeasured.start(
         "extract", tiny_config, "--work-dir", work, "--cfg-options", "backbone.num_workers=2",
         "--cfg-options", "backbone.epochs=500")
     children = Path(f"/proc/{process}/task/{process}/children")
@@ -186,7 +186,7 @@ def test_no_process_that_loads_clips_stays(
              and len(children.read_text().split()) == 2)
     loaders = [Path("/proc") / each for each in children.read_text().split()]
     os.kill(process, sent)
-    ended = commands.wait()
+    ended = unmeasured.wait()
     assert ended.code == (143 if sent == signal.SIGTERM else -signal.SIGKILL), ended.err
     with work_dir_locked(work, "the next"):  # they do not keep the lock while they notice
         assert "waiting" not in ended.err

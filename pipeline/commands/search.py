@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.files import write_json, write_text
+from data.files import remove_left_behind, write_json, write_text
 from pipeline.config import Experiment, load_method
+from pipeline.locks import held
 from pipeline.progress import bar, say
 from pipeline.search.job import SearchJob, search_folder, search_name, with_method
 from pipeline.search.space import INDEPENDENT, load_space
@@ -130,10 +131,12 @@ def _run(job: SearchJob, storage: BaseStorage, workers: int) -> dict[str, Any]:
     digests = read_search_caches(
         job.work, job.method(dict(job.experiment.fit.method.options), 0)).digests
     content = outcome(job, [finished[at] for at in range(len(job.config.steps))], chosen, digests)
-    write_json(job.folder / "trials.json", content)
-    write_text(job.folder / "trials.csv", to_csv(content))
-    write_text(job.folder / "best.py", best_config(job, chosen[-1]))
-    page = write_page(content, job.folder)
+    with held(job.folder / ".outcome", f"the outcome of search {job.name}",
+              lambda: remove_left_behind(job.folder)):
+        write_json(job.folder / "trials.json", content)
+        write_text(job.folder / "trials.csv", to_csv(content))
+        write_text(job.folder / "best.py", best_config(job, chosen[-1]))
+        page = write_page(content, job.folder)
     best = content["best"]
     say(f"best {job.config.objective}: {best['value']:.1%} on the calibration phase -> {page}")
     say(f"now: pipeline fit {job.folder / 'best.py'} --work-dir {job.work.root}")

@@ -112,6 +112,7 @@ class Slots:
         self._study_id = self._storage.get_study_id_from_name(study.study_name)
         self._me, self._watch = this_process(), Watch(grace)
         self._held: dict[int, Claim] = {}
+        self._refused: set[int] = set()
         self._heartbeat, self._beats = heartbeat, 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -210,7 +211,8 @@ class Slots:
 
         self._held.clear()
         for trial in self._trials():
-            if trial.state == TrialState.RUNNING and trial.user_attrs.get(WORKER) == self._me:
+            own = trial.user_attrs.get(WORKER) == self._me and trial._trial_id not in self._refused
+            if trial.state == TrialState.RUNNING and own:
                 self._fail(trial._trial_id, "given back")
         self._fill()
 
@@ -223,6 +225,8 @@ class Slots:
             # First, so that a trial whose worker dies right here is known to be its.
             self._storage.set_trial_user_attr(identity, WORKER, self._me)
             if not self._storage.set_trial_state_values(identity, TrialState.RUNNING):
+                # Somebody was quicker, and the trial may name this process all the same.
+                self._refused.add(identity)
                 return None
             self._storage.set_trial_user_attr(identity, WORKER, self._me)
         except UpdateFinishedTrialError:
@@ -235,7 +239,8 @@ class Slots:
         worker = trial.user_attrs.get(WORKER)
         if trial._trial_id in self._held:
             return False
-        if worker == self._me or known_dead(worker):
+        own = worker == self._me and trial._trial_id not in self._refused
+        if own or known_dead(worker):
             return True
         return self._watch.silent(trial.number, (worker, trial.user_attrs.get(SIGN)))
 

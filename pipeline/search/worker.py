@@ -157,19 +157,27 @@ def _do(
     job: SearchJob, at: int, slots: Slots, evaluator: Evaluator, settled: Chosen,
     claims: list[Claim],
 ) -> None:
+    from optuna.exceptions import UpdateFinishedTrialError
+
     step = job.config.steps[at]
     try:
-        settings = []
+        settings, kept = [], []
         for claim in claims:
             slots.study.sampler = new_sampler(step, job.seed, claim.slot)
-            params = suggest(claim.trial, step)
+            try:
+                params = suggest(claim.trial, step)
+            except UpdateFinishedTrialError:
+                claim.lost = True
+                continue
+            kept.append(claim)
             settings.append(Setting(job.options(at, settled.options, params),
                                     _look(claim) if step.pruner != "none" else None))
 
         def done(place: int, outcome: Outcome) -> None:
-            _tell(job, slots, claims[place], outcome)
+            _tell(job, slots, kept[place], outcome)
 
-        evaluator.run(settings, step.seeds, done)
+        if settings:
+            evaluator.run(settings, step.seeds, done)
     finally:
         # Whatever ends this, an interrupt too: others need not wait until they notice.
         slots.release(claims)

@@ -48,7 +48,9 @@ ifdef COVERAGE
 test: $(DEV)
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest
-	$(BIN)/python -m coverage combine --quiet
+	@# Without the warnings: what tests kill, or a disk that they fill, leaves damaged files.
+	$(BIN)/python -W ignore -m coverage combine --quiet
+	@rm -f build/coverage/data.*
 	@for package in $(PACKAGES); do \
 		echo "$$package: $$($(BIN)/python -m coverage report --format=total \
 			--precision=1 --fail-under=0 --include="$$package/*") % of lines and branches"; \

@@ -69,7 +69,7 @@ fit = dict(
 # A process that has imported everything and makes a copy of itself for each
 # command: a start then costs nothing, and any moment can be its last.
 _SERVER = """
-import errno, gc, json, os, signal, sys, traceback
+import contextlib, errno, gc, json, os, signal, sys, traceback
 import extractors.mm, extractors.features, extractors.training, extractors.text
 import sentence_transformers
 import pipeline.commands.extract, pipeline.commands.fit, pipeline.commands.report
@@ -139,6 +139,9 @@ def run(job, number):
             traceback.print_exc()
             code = 1
         sys.stdout.flush(), sys.stderr.flush()
+        if "coverage" in sys.modules:
+            with contextlib.suppress(Exception):  # not measuring, or no room for it
+                sys.modules["coverage"].Coverage.current().save()
         os._exit(code)  # an orderly exit takes torch seconds
     print(child, flush=True)
     return child

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from data.errors import chain
+
 _FULL = "make room, then run the same command again: it goes on from here"
 _ALLOWED = "check who may read and write there, or choose another folder"
 _FILES = "raise the limit (`ulimit -n 4096`), then run the same command again"
@@ -52,15 +54,12 @@ def refusal(error: BaseException | None, path: str | os.PathLike[str] = "") -> O
     >>> refusal(ValueError("something else")) is None
     True
     """
-    passed: set[int] = set()
-    while error is not None and id(error) not in passed:
-        passed.add(id(error))
-        number = _number(error)
+    for each in chain(error):
+        number = _number(each)
         if number in ADVICE:
-            own = getattr(error, "filename", None)
+            own = getattr(each, "filename", None)
             name = own if isinstance(own, (str, os.PathLike)) else path
             return OSError(number, os.strerror(number), os.fspath(name) or None)
-        error = error.__cause__ or error.__context__
     return None
 
 

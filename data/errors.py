@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class PipelineError(Exception):
     """Base of every error that is the input's fault rather than ours.
@@ -37,6 +39,15 @@ class ClipError(BadInput):
     """One clip cannot be read; the parse report lists it and the run goes on."""
 
 
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it comes from, what that comes from, each once."""
+    passed: set[int] = set()
+    while error is not None and id(error) not in passed:
+        yield error
+        passed.add(id(error))
+        error = error.__cause__ or error.__context__
+
+
 def interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
     """The interrupt that an error comes from, if it does.
 
@@ -54,10 +65,4 @@ def interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
     >>> interrupt_behind(ValueError("something else")) is None
     True
     """
-    passed: set[int] = set()
-    while error is not None and id(error) not in passed:
-        if isinstance(error, KeyboardInterrupt):
-            return error
-        passed.add(id(error))
-        error = error.__cause__ or error.__context__
-    return None
+    return next((each for each in chain(error) if isinstance(each, KeyboardInterrupt)), None)

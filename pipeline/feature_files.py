@@ -82,13 +82,7 @@ class FeatureFiles:
 
     def missing(self, method: Any) -> str:
         """Why a method cannot be fitted on these caches; empty if it can."""
-        lacking = [part for part, path in self._parts(method).items() if not path.is_file()]
-        if not lacking:
-            return ""
-        return (f"{method.name} takes the text features {' and '.join(lacking)}, which are not "
-                f"in {self._work.text.parent}; add _base_/text/verb_noun_parts.py to the "
-                "experiment's config and run `pipeline extract` again, or `pipeline import` with "
-                "--class-text verb_noun_parts")
+        return missing_texts(self._work, method)
 
     @cached_property
     def text_width(self) -> int:
@@ -111,8 +105,28 @@ class FeatureFiles:
 
     def _digest(self, path: Path) -> str:
         if path not in self._digests:
-            try:
-                self._digests[path] = digest_file(path)
-            except FileNotFoundError:
-                raise BadCache(f"{path}: no such cache; `pipeline extract` makes it") from None
+            self._digests[path] = cache_digest(path)
         return self._digests[path]
+
+
+def missing_texts(work: WorkDir, method: Any) -> str:
+    """Why a method's text features are not all there; empty if they are."""
+    lacking = [part for part in method.text_parts if not work.text_part(part).is_file()]
+    if not lacking:
+        return ""
+    return (f"{method.name} takes the text features {' and '.join(lacking)}, which are not in "
+            f"{work.text.parent}; add _base_/text/verb_noun_parts.py to the experiment's config "
+            "and run `pipeline extract` again, or `pipeline import` with --class-text "
+            "verb_noun_parts")
+
+
+def cache_digest(path: Path) -> str:
+    """SHA-256 of a cache's file.
+
+    Raises:
+        BadCache: It is not there.
+    """
+    try:
+        return digest_file(path)
+    except FileNotFoundError:
+        raise BadCache(f"{path}: no such cache; `pipeline extract` makes it") from None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pprint
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from data.errors import BadCache, BadConfig, BadInput
 from data.files import write_json, write_text
 from data.registry import nearest
 from pipeline.config import check_experiment, load_method, load_texts
+from pipeline.experiment_file import experiment_source
 from pipeline.locks import work_dir_locked
 from pipeline.progress import say
 from pipeline.workdir import WorkDir
@@ -97,7 +97,8 @@ def import_features(
         for stale in set(work.text.parent.glob("*.h5")) - kept:
             stale.unlink()  # Of features that were replaced: parts of speech, masked clips.
         path = work_dir / "experiment.py"
-        write_text(path, _python(content))
+        write_text(path, experiment_source(
+            ["Written by `pipeline import`; change `fit` as you like."], content))
     _tell(imported, work, path)
     return path
 
@@ -240,13 +241,6 @@ def _experiment(
         # Zeros stand for logits that the source lacks; no protocol may take them for C_s.
         content["fit"]["seen_classifier"] = "f_x"
     return content
-
-
-def _python(content: Mapping[str, Any]) -> str:
-    lines = ["# Written by `pipeline import`; change `fit` as you like."]
-    lines += [f"{key} = {pprint.pformat(value, width=96, sort_dicts=False, compact=True)}"
-              for key, value in content.items()]
-    return "\n".join(lines) + "\n"
 
 
 def _tell(imported: Imported, work: WorkDir, path: Path) -> None:

@@ -6,7 +6,6 @@ The test phase's are not opened, and need not be there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from data.caches import (
@@ -16,8 +15,8 @@ from data.caches import (
     read_skeleton_features,
     read_text_features,
 )
-from data.errors import BadCache, BadInput
-from data.files import digest_file
+from data.errors import BadInput
+from pipeline.feature_files import cache_digest, missing_texts
 from pipeline.workdir import WorkDir
 
 
@@ -51,18 +50,14 @@ def read_search_caches(work: WorkDir, method: Any) -> SearchCaches:
     """
     skeleton = work.skeleton(CALIBRATION)
     texts = {part: work.text_part(part) for part in method.text_parts} or {"": work.text}
-    lacking = [part for part, path in texts.items() if part and not path.is_file()]
-    if lacking:
-        raise BadInput(
-            f"{method.name} takes the text features {' and '.join(lacking)}, which are not in "
-            f"{work.text.parent}; add _base_/text/verb_noun_parts.py to the experiment's config "
-            "and run `pipeline extract` again, or `pipeline import` with --class-text "
-            "verb_noun_parts")
+    missing = missing_texts(work, method)
+    if missing:
+        raise BadInput(missing)
     others = {name: work.skeleton(CALIBRATION, name) for name in method.extra_features}
     others = {name: path for name, path in others.items() if path.is_file()}
-    digests = {"calibration cache": _digest(skeleton)}
-    digests |= {f"text cache {part}".strip(): _digest(path) for part, path in texts.items()}
-    digests |= {f"{name} cache": _digest(path) for name, path in others.items()}
+    digests = {"calibration cache": cache_digest(skeleton)}
+    digests |= {f"text cache {part}".strip(): cache_digest(path) for part, path in texts.items()}
+    digests |= {f"{name} cache": cache_digest(path) for name, path in others.items()}
     read = {part: read_text_features(path) for part, path in texts.items()}
     return SearchCaches(
         calibration=read_skeleton_features(skeleton),
@@ -70,10 +65,3 @@ def read_search_caches(work: WorkDir, method: Any) -> SearchCaches:
         extra={name: (read_skeleton_features(path),) for name, path in others.items()},
         digests=digests,
     )
-
-
-def _digest(path: Path) -> str:
-    try:
-        return digest_file(path)
-    except FileNotFoundError:
-        raise BadCache(f"{path}: no such cache; `pipeline extract` makes it") from None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import pprint
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from data.classes import class_names
 from pipeline.config import Experiment, check_experiment
+from pipeline.experiment_file import experiment_source
 from pipeline.search.job import SearchJob, with_options
 from pipeline.search.worker import Chosen
 
@@ -100,15 +100,12 @@ def best_config(job: SearchJob, best: Chosen) -> str:
     content = _content(experiment)
     check_experiment(content, "the best setting")
     value = f"{best.trial.value:.4f}" if best.trial is not None else "none"
-    lines = [
-        f"# The best setting of `pipeline search {job.experiment.name}`, space {job.name}: "
+    return experiment_source([
+        f"The best setting of `pipeline search {job.experiment.name}`, space {job.name}: "
         "chosen by",
-        f"# {job.config.objective} on the calibration phase ({value}); no test clip had a part "
+        f"{job.config.objective} on the calibration phase ({value}); no test clip had a part "
         "in it.",
-    ]
-    lines += [f"{key} = {pprint.pformat(value, width=96, sort_dicts=False, compact=True)}"
-              for key, value in content.items()]
-    return "\n".join(lines) + "\n"
+    ], content)
 
 
 def _content(experiment: Experiment) -> dict[str, Any]:

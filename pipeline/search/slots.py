@@ -211,8 +211,7 @@ class Slots:
 
         self._held.clear()
         for trial in self._trials():
-            own = trial.user_attrs.get(WORKER) == self._me and trial._trial_id not in self._refused
-            if trial.state == TrialState.RUNNING and own:
+            if trial.state == TrialState.RUNNING and self._is_mine(trial):
                 self._fail(trial._trial_id, "given back")
         self._fill()
 
@@ -225,7 +224,7 @@ class Slots:
             # First, so that a trial whose worker dies right here is known to be its.
             self._storage.set_trial_user_attr(identity, WORKER, self._me)
             if not self._storage.set_trial_state_values(identity, TrialState.RUNNING):
-                # Somebody was quicker, and the trial may name this process all the same.
+                # It may name this process all the same.
                 self._refused.add(identity)
                 return None
             self._storage.set_trial_user_attr(identity, WORKER, self._me)
@@ -235,12 +234,16 @@ class Slots:
         self._held[identity] = claim
         return claim
 
+    def _is_mine(self, trial: FrozenTrial) -> bool:
+        """Whether it names this process, and not because somebody was quicker."""
+        named = trial.user_attrs.get(WORKER) == self._me
+        return named and trial._trial_id not in self._refused
+
     def _is_abandoned(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get(WORKER)
         if trial._trial_id in self._held:
             return False
-        own = worker == self._me and trial._trial_id not in self._refused
-        if own or known_dead(worker):
+        if self._is_mine(trial) or known_dead(worker):
             return True
         return self._watch.silent(trial.number, (worker, trial.user_attrs.get(SIGN)))
 

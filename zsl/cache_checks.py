@@ -61,16 +61,8 @@ def check_caches(
         f"calibration phase: {len(calibration.unseen_classes)} validation-unseen classes, "
         f"but the test phase has {len(test_unseen)} unseen ones; the gate needs as many"))
 
-    for features, phase in ((test, TEST), (calibration, CALIBRATION)):
-        missing = set(features.seen_classes) - set(features.label[features.rows(TRAIN)].tolist())
-        _require(not missing, lambda: (
-            f"{phase} phase: seen class {min(missing)} ({names[min(missing)]!r}) "
-            "has no train rows"))
-        label = features.label[features.rows(phase)]
-        unseen = np.isin(label, features.unseen_classes)
-        _require(bool(unseen.any() and not unseen.all()), lambda: (
-            f"{phase} phase: subset {phase!r} has {int((~unseen).sum())} rows of seen and "
-            f"{int(unseen.sum())} of unseen classes, both are needed"))
+    for features in (test, calibration):
+        check_rows(features, f"{features.phase} phase")
     strange = set(test.label[test.rows(TEST)].tolist()) - test_seen - test_unseen
     _require(not strange, lambda: (
         f"test phase: subset 'test' holds class {min(strange)} ({names[min(strange)]!r}), "
@@ -78,6 +70,27 @@ def check_caches(
     shared = set(test.sample_id[test.rows(TEST)].tolist()) & set(calibration.sample_id.tolist())
     _require(not shared, lambda: (
         f"calibration-phase skeleton features: sample {min(shared)!r} is also a test row"))
+
+
+def check_rows(features: SkeletonFeatures, where: str) -> None:
+    """Checks that a phase has rows of every kind that it needs.
+
+    Args:
+        features: Of one phase.
+        where: Named at the start of the error message.
+
+    Raises:
+        BadCache: A seen class has no train rows, or the held-out rows are all of seen or
+            all of unseen classes.
+    """
+    names, phase = features.class_names, features.phase
+    missing = set(features.seen_classes) - set(features.label[features.rows(TRAIN)].tolist())
+    _require(not missing, lambda: (
+        f"{where}: seen class {min(missing)} ({names[min(missing)]!r}) has no train rows"))
+    unseen = np.isin(features.label[features.rows(phase)], features.unseen_classes)
+    _require(bool(unseen.any() and not unseen.all()), lambda: (
+        f"{where}: subset {phase!r} has {int((~unseen).sum())} rows of seen and "
+        f"{int(unseen.sum())} of unseen classes, both are needed"))
 
 
 def text_of(method: Any, text: Text) -> np.ndarray | dict[str, np.ndarray]:

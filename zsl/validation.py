@@ -29,7 +29,7 @@ from data.caches import (
 )
 from data.errors import BadCache, BadInput
 from zsl import metrics
-from zsl.cache_checks import Extra, Text, extra_of, text_of
+from zsl.cache_checks import Extra, Text, check_rows, extra_of, text_of
 from zsl.classifiers import SeenClassifier
 from zsl.curves import seen_unseen_curve
 from zsl.gates.base import GateInput
@@ -307,15 +307,7 @@ def check_calibration(calibration: SkeletonFeatures, text: Text) -> None:
         name = f"{part} text features".strip()
         check_text_features(features, name)
         check_same_classes(calibration, features, name)
-    names, label = calibration.class_names, calibration.label
-    missing = set(calibration.seen_classes) - set(label[calibration.rows(TRAIN)].tolist())
-    if missing:
-        raise BadCache(f"{where}: seen class {min(missing)} ({names[min(missing)]!r}) "
-                       "has no train rows")
-    unseen = np.isin(label[calibration.rows(CALIBRATION)], calibration.unseen_classes)
-    if unseen.all() or not unseen.any():
-        raise BadCache(f"{where}: subset {CALIBRATION!r} has {int((~unseen).sum())} rows of seen "
-                       f"and {int(unseen.sum())} of unseen classes, both are needed")
+    check_rows(calibration, where)
 
 
 def _among_unseen(classes: np.ndarray, p_u: np.ndarray, label: np.ndarray) -> float:

@@ -8,7 +8,13 @@ from typing import Annotated, Optional
 import typer
 
 from pipeline.cli.app import app
-from pipeline.cli.options import Options, beginning, experiment_names
+from pipeline.cli.options import (
+    Options,
+    ParsersOption,
+    WorkDirsOption,
+    beginning,
+    experiment_names,
+)
 
 
 @app.command()
@@ -124,8 +130,7 @@ def evaluate_backbone(
         help="Where the store is kept [default: work_dirs/evaluate-DATASET].")] = None,
     as_json: Annotated[bool, typer.Option("--json", help=(
         "Each clip's id, label and five best classes as JSON on standard output."))] = False,
-    workers: Annotated[Optional[int], typer.Option(
-        min=1, help="Processes that parse [default: one for each core].")] = None,
+    workers: ParsersOption = None,
 ) -> None:
     """Top-1 and top-5 accuracy of a backbone's own head: do weights and data fit?"""
     from pipeline.commands.evaluate_backbone import evaluate_backbone as run
@@ -139,8 +144,7 @@ def evaluate_backbone(
 
 @app.command()
 def doctor(
-    work_dirs: Annotated[Path, typer.Option(
-        help="Folder of the experiments' work directories.")] = Path("work_dirs"),
+    work_dirs: WorkDirsOption = Path("work_dirs"),
     as_json: Annotated[bool, typer.Option("--json", help=(
         "One JSON document on standard output."))] = False,
 ) -> None:

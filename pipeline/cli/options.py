@@ -16,15 +16,15 @@ def beginning(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
 
 
 def experiment_names() -> Iterable[str]:
-    return _configs("")
+    return configs("")
 
 
 def table_names() -> Iterable[str]:
-    return _configs("tables")
+    return configs("tables")
 
 
 def method_names() -> Iterable[str]:
-    return ["all", *_configs("_base_/methods")]
+    return ["all", *configs("_base_/methods")]
 
 
 def gate_names() -> Iterable[str]:
@@ -33,7 +33,8 @@ def gate_names() -> Iterable[str]:
     return ["all", *GATES.names()]
 
 
-def _configs(folder: str) -> list[str]:
+def configs(folder: str) -> list[str]:
+    """Names of the configs in a folder of ``configs``."""
     # Not pipeline.config: a shell that completes must not wait for its imports.
     root = resources.files("configs").joinpath(*folder.split("/")) if folder else \
         resources.files("configs")
@@ -57,6 +58,12 @@ TableRaw = Annotated[Optional[list[str]], typer.Option(
     "--raw", metavar="[DATASET=]PATH", help=(
         "Raw recordings of a data set, which can be left out where the table has one; may be "
         "repeated. Not needed once the sequence store is there."))]
+TableSeeds = Annotated[Optional[int], typer.Option(
+    min=1, help="How many seeds, from 0 [default: the table's].")]
+BankOption = Annotated[Optional[Path], typer.Option(
+    help="Where stores and backbones are shared [default: bank in --work-dirs].")]
+ParsersOption = Annotated[Optional[int], typer.Option(
+    min=1, help="Processes that parse [default: one for each core].")]
 WorkDirsOption = Annotated[Path, typer.Option(help="Folder of the experiments' work directories.")]
 
 

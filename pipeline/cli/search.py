@@ -13,17 +13,17 @@ from pipeline.cli.options import (
     ExperimentName,
     Options,
     WorkDirOption,
-    _configs,
     beginning,
+    configs,
 )
 
 
 def space_names() -> Iterable[str]:
-    return _configs("_base_/search")
+    return configs("_base_/search")
 
 
 def one_method() -> Iterable[str]:
-    return _configs("_base_/methods")
+    return configs("_base_/methods")
 
 
 @app.command()

@@ -9,10 +9,13 @@ import typer
 
 from pipeline.cli.app import app
 from pipeline.cli.options import (
+    BankOption,
     Deterministic,
     ExperimentName,
     Options,
+    ParsersOption,
     WorkDirOption,
+    WorkDirsOption,
     beginning,
     by_dataset,
     by_phase,
@@ -30,8 +33,7 @@ def extract(
              "Not needed once the sequence store is there.")] = None,
     work_dir: WorkDirOption = None,
     cfg_options: Options = None,
-    workers: Annotated[Optional[int], typer.Option(
-        min=1, help="Processes that parse [default: one for each core].")] = None,
+    workers: ParsersOption = None,
     weights: Annotated[Optional[list[str]], typer.Option(metavar="[PHASE=]FILE", help=(
         "Weights to use instead of training, for both phases or for test= or calibration=."
     ))] = None,
@@ -61,13 +63,10 @@ def queue(
         "Not needed once its sequence store is there."))] = None,
     only_list: Annotated[bool, typer.Option("--list", help=(
         "Show what is needed and what is there, and do nothing."))] = False,
-    bank: Annotated[Optional[Path], typer.Option(
-        help="Where stores and backbones are shared [default: bank in --work-dirs].")] = None,
-    work_dirs: Annotated[Path, typer.Option(
-        help="Folder of the experiments' work directories.")] = Path("work_dirs"),
+    bank: BankOption = None,
+    work_dirs: WorkDirsOption = Path("work_dirs"),
     cfg_options: Options = None,
-    workers: Annotated[Optional[int], typer.Option(
-        min=1, help="Processes that parse [default: one for each core].")] = None,
+    workers: ParsersOption = None,
     as_json: Annotated[Optional[Path], typer.Option("--json", metavar="FILE", help=(
         "Gets the list, or what became of each backbone and experiment."))] = None,
 ) -> None:

@@ -9,9 +9,12 @@ import typer
 
 from pipeline.cli.app import app
 from pipeline.cli.options import (
+    BankOption,
     Options,
+    ParsersOption,
     TableName,
     TableRaw,
+    TableSeeds,
     WorkDirsOption,
 )
 
@@ -21,10 +24,8 @@ def plan(
     table: TableName,
     raw: TableRaw = None,
     work_dirs: WorkDirsOption = Path("work_dirs"),
-    bank: Annotated[Optional[Path], typer.Option(
-        help="Where stores and backbones are shared [default: bank in --work-dirs].")] = None,
-    seeds: Annotated[Optional[int], typer.Option(
-        min=1, help="How many seeds, from 0 [default: the table's].")] = None,
+    bank: BankOption = None,
+    seeds: TableSeeds = None,
     cfg_options: Options = None,
     as_json: Annotated[bool, typer.Option("--json", help=(
         "One JSON document on standard output."))] = False,
@@ -49,13 +50,10 @@ def run_table(
     table: TableName,
     raw: TableRaw = None,
     work_dirs: WorkDirsOption = Path("work_dirs"),
-    bank: Annotated[Optional[Path], typer.Option(
-        help="Where stores and backbones are shared [default: bank in --work-dirs].")] = None,
-    seeds: Annotated[Optional[int], typer.Option(
-        min=1, help="How many seeds, from 0 [default: the table's].")] = None,
+    bank: BankOption = None,
+    seeds: TableSeeds = None,
     cfg_options: Options = None,
-    workers: Annotated[Optional[int], typer.Option(
-        min=1, help="Processes that parse [default: one for each core].")] = None,
+    workers: ParsersOption = None,
     as_json: Annotated[Optional[Path], typer.Option("--json", metavar="FILE", help=(
         "Gets what became of each backbone, experiment and fit."))] = None,
 ) -> None:

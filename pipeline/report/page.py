@@ -20,7 +20,8 @@ from pipeline.report.load import load_runs, summarize
 from pipeline.report.markdown import render_markdown
 from pipeline.report.published import literature, published_tables
 from pipeline.report.summary import Setting, all_runs
-from pipeline.report.tables import Table, percent
+from pipeline.report.tables import Table
+from pipeline.report.templating import render_template
 from pipeline.report.view import setting_view, title_of
 
 
@@ -85,31 +86,18 @@ def render_html(
     settings: Sequence[Setting], embeddings: Sequence[Embeddings], tables: Tables
 ) -> str:
     """The page: one string that needs nothing else to be shown."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    loader = PackageLoader("pipeline.report")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
-    # What leads to the page itself is an anchor within it.
-    environment.filters["local"] = lambda href: href.removeprefix(PAGE)
-
-    def inline(name: str) -> Markup:
-        # Style and script are ours; escaping would break them.
-        return Markup(loader.get_source(environment, name)[0])
-
-    page = environment.get_template("report.html").render(
+    return render_template(
+        # What leads to the page itself is an anchor within it.
+        "report.html", lambda href: href.removeprefix(PAGE),
         settings=[setting_view(*each, tables, Markup) for each in zip(settings, embeddings)],
         overview=_overview(tables.results), paper=literature("sa_dvae"),
-        later=literature("later"), tables=tables, inline=inline, title=title_of(settings),
+        later=literature("later"), tables=tables, title=title_of(settings),
         matched=matched(published_tables("sa_dvae"), settings),
         warned=[setting for setting in settings if setting.warning],
         run_count=len(all_runs(settings)),
     )
-    return page.rstrip() + "\n"
 
 
 def _overview(results: Table) -> Table:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from data.files import write_text
-from pipeline.report.tables import Column, Table, format_cell, percent
+from pipeline.report.tables import Column, Table, format_cell
+from pipeline.report.templating import render_template
 from pipeline.search.figures import (
     LABELS,
     Figure,
@@ -40,14 +41,8 @@ def write_page(content: Mapping[str, Any], folder: Path) -> Path:
 
 def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
     """The page, one string that needs nothing else to be shown, and its figures."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    loader = PackageLoader("pipeline.report")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
-    environment.filters["percent"] = percent
-    environment.filters["local"] = lambda href: href
     objective = content["objective"]
     views: list[dict[str, Any]] = []
     figures: list[Figure] = []
@@ -71,15 +66,15 @@ def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
                for kind, each in kept.items()},
         })
     searched = {name for step in content["steps"] for name in (*step["space"], *step["ties"])}
-    page = environment.get_template("search.html").render(
+    page = render_template(
+        "search.html", lambda href: href,
         it=content, views=views, labels=LABELS, objective=LABELS[objective],
         best=content["steps"][-1]["trials"][content["steps"][-1]["best_slot"]],
         options=[(name, _text(value), name in searched)
                  for name, value in content["best"]["options"].items()],
-        inline=lambda name: Markup(loader.get_source(environment, name)[0]),
         described=_described,
     )
-    return page.rstrip() + "\n", figures
+    return page, figures
 
 
 def trials_table(step: Mapping[str, Any], objective: str) -> Table:

@@ -89,10 +89,7 @@ class DomainClassifier(Gate):
         """
         if not hasattr(self, "_model"):
             raise BadInput("C_d: call fit before predict_proba")
-        found = inputs.unseen_proba.shape[1]
-        if found != self._columns:
-            raise BadInput(f"C_d was fitted with {self._columns} unseen classes "
-                           f"and is given {found}")
+        check_as_many_unseen(inputs, self._columns, "C_d")
         return self._model.predict_proba(gate_features(inputs, self.temperature))[:, 1]
 
     def description(self) -> dict[str, Any]:
@@ -144,6 +141,17 @@ def check_temperatures(temperatures: Sequence[float]) -> tuple[float, ...]:
     if not temperatures or not all(0 < t < np.inf for t in temperatures):
         raise BadInput(f"temperatures are {list(temperatures)}, expected positive numbers")
     return tuple(float(t) for t in temperatures)
+
+
+def check_as_many_unseen(inputs: GateInput, fitted: int, gate: str) -> None:
+    """Checks that there are as many unseen classes as when a gate was fitted.
+
+    Raises:
+        BadInput: There are not.
+    """
+    found = inputs.unseen_proba.shape[1]
+    if found != fitted:
+        raise BadInput(f"{gate} was fitted with {fitted} unseen classes and is given {found}")
 
 
 def gate_features(inputs: GateInput, temperature: float) -> np.ndarray:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from data.errors import BadInput
 from zsl.gates.base import Gate, GateInput, check_calibration_rows, mix
-from zsl.gates.domain_classifier import check_temperatures, gate_features
+from zsl.gates.domain_classifier import check_as_many_unseen, check_temperatures, gate_features
 from zsl.linear import linear_arrays, linear_model
 from zsl.methods.base import State
 
@@ -106,10 +106,7 @@ class HardGate(Gate):
         """
         if not hasattr(self, "_model"):
             raise BadInput("the hard gate: call fit before predict_proba")
-        found = inputs.unseen_proba.shape[1]
-        if found != self._columns:
-            raise BadInput(f"the hard gate was fitted with {self._columns} unseen classes "
-                           f"and is given {found}")
+        check_as_many_unseen(inputs, self._columns, "the hard gate")
         return self._model.predict_proba(gate_features(inputs, self.temperature))[:, 1]
 
     def state(self) -> State:

@@ -24,7 +24,7 @@ from zsl.methods.base import (
 )
 from zsl.methods.saving import module_arrays, restore_module
 from zsl.methods.text_vae import TERMS, TextVAEs
-from zsl.methods.training import run_epochs, steps_of
+from zsl.methods.training import rows_in_turn, run_epochs, steps_of
 from zsl.threads import single_threaded
 from zsl.vae import activate, initialize, sample_gaussian
 
@@ -269,13 +269,9 @@ class LatentMethod(ZeroShotMethod):
     @torch.no_grad()
     def _keep_seen(self, f_x: Tensor, y: Tensor) -> None:
         """Draws latents of training clips, as many of each seen class, its clips in turn."""
-        count, rows = self.params.joint_seen_samples, []
         generator = torch.Generator().manual_seed(self.params.seed + _SEEN_STREAM)
-        for index in self.seen_classes.tolist():
-            own = (y == index).nonzero()[:, 0]
-            own = own[torch.randperm(len(own), generator=generator)]
-            rows.append(own[torch.arange(count) % len(own)])
-        mean, log_variance = self._vaes.skeleton.encode(f_x[torch.cat(rows)])
+        rows = rows_in_turn(y, self.seen_classes, self.params.joint_seen_samples, generator)
+        mean, log_variance = self._vaes.skeleton.encode(f_x[rows])
         self._z_seen = sample_gaussian(mean, log_variance, generator, self.params.noise).numpy()
 
     def _forget(self) -> None:

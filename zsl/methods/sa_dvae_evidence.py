@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from zsl.classifiers import SeenClassifier
+from zsl.methods.training import rows_in_turn
 from zsl.vae import AlignedVAE, Noise, sample_gaussian
 
 
@@ -37,12 +38,7 @@ def draw_seen(
     Returns:
         Float32 ``[S * count, R]``, class by class.
     """
-    rows = []
-    for index in classes.tolist():
-        own = (y == index).nonzero()[:, 0]
-        own = own[torch.randperm(len(own), generator=generator)]
-        rows.append(own[torch.arange(count) % len(own)])
-    mean, log_variance = vae.encoder_x(f_x[torch.cat(rows)])
+    mean, log_variance = vae.encoder_x(f_x[rows_in_turn(y, classes, count, generator)])
     _, mean_r = vae.split(mean)
     _, log_variance_r = vae.split(log_variance)
     return sample_gaussian(mean_r, log_variance_r, generator, noise).numpy()

@@ -27,6 +27,31 @@ def steps_of(samples: int, epochs: int, batch_size: int) -> int:
     return epochs * -(-samples // batch_size)
 
 
+def rows_in_turn(
+    y: Tensor, classes: np.ndarray, count: int, generator: torch.Generator
+) -> Tensor:
+    """As many rows of every class, its own in turn, in random order.
+
+    Args:
+        y: ``[N]`` class ids.
+        classes: ``[S]``, each with a row in ``y``.
+        count: Rows per class.
+        generator: Draws the order.
+
+    Returns:
+        Row numbers ``[S * count]``, class by class.
+
+    >>> rows_in_turn(torch.tensor([4, 7, 4]), np.array([4, 7]), 2, torch.Generator())[2:]
+    tensor([1, 1])
+    """
+    rows = []
+    for index in classes.tolist():
+        own = (y == index).nonzero()[:, 0]
+        own = own[torch.randperm(len(own), generator=generator)]
+        rows.append(own[torch.arange(count) % len(own)])
+    return torch.cat(rows)
+
+
 def run_epochs(
     step: Step,
     terms: Sequence[str],

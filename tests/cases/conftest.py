@@ -1,4 +1,4 @@
-"""Small inputs that people really have: from the folder of cases where it is at hand, else twins."""
+"""Small inputs that people really have: from the folder of cases, or twins of them."""
 
 from __future__ import annotations
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
-from data.caches import TEST, SkeletonFeatures
+from pydantic import ValidationError
+
+from data.caches import SkeletonFeatures
 from data.files import digest_json
 from data.machine import machine
 from pipeline.commands.extract import seen_test_accuracy
@@ -19,9 +23,21 @@ from pipeline.results import (
     ResultRecord,
     SampleCounts,
     Text,
+    first_problem,
 )
 
 
+@contextlib.contextmanager
+def _defects() -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        raise RuntimeError("this result cannot be recorded, a defect of this program and not of "
+                           "what it was given; please report it with the experiment's config: "
+                           f"{first_problem(error)}") from None
+
+
+@_defects()
 def make_record(
     evaluation: Any,
     identity: dict[str, Any],
@@ -44,6 +60,9 @@ def make_record(
         test, calibration: The skeleton features.
         text, digests: See ``pipeline.feature_files``.
         seconds: That the fit took, for all gates together.
+
+    Raises:
+        RuntimeError: They make no valid record, which no input is to blame for.
     """
     names, label = test.class_names, evaluation.rows.label
     return ResultRecord(
@@ -80,7 +99,7 @@ def make_record(
         unseen_classes=[names[index] for index in test.unseen_classes],
         validation_unseen_classes=[names[index] for index in calibration.unseen_classes],
         backbone=Backbone(name=test.backbone, weights_sha256=test.weights_sha256,
-                          seen_test_accuracy=_seen_accuracy(test),
+                          seen_test_accuracy=seen_test_accuracy(test),
                           preprocessing=dict(test.preprocessing)),
         text=text,
         gate=evaluation.gate,
@@ -104,11 +123,6 @@ def make_arrays(evaluation: Any) -> ResultArrays:
         gzsl_prediction=rows.gzsl_prediction, p_seen=rows.p_seen,
         z_r=rows.latents.z_r, z_v=rows.latents.z_v,
     )
-
-
-def _seen_accuracy(test: SkeletonFeatures) -> float | None:
-    # Imported features may come without the backbone's scores: zeros then.
-    return seen_test_accuracy(test) if test.logits[test.rows(TEST)].any() else None
 
 
 def _pairs(first: Any, second: Any) -> list[tuple[float, float]]:

@@ -329,7 +329,7 @@ def read_result(path: str | os.PathLike[str]) -> ResultRecord:
     try:
         record = ResultRecord.model_validate(value)
     except ValidationError as error:
-        raise BadInput(f"{path}: {_first_problem(error)}") from None
+        raise BadInput(f"{path}: {first_problem(error)}") from None
     if Path(record.arrays).name != record.arrays:
         raise BadInput(f"{path}: field 'arrays' is {record.arrays!r}, expected a plain file name")
     return record
@@ -418,7 +418,8 @@ def _demand(condition: bool, problem: str) -> None:
         raise ValueError(problem)
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
+    """What a record's first wrong field is, and why, in one line."""
     first = error.errors()[0]
     field = _join(first["loc"])
     message = first["msg"].removeprefix("Value error, ")

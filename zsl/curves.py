@@ -6,42 +6,65 @@ result: these curves show test rows to whoever reads them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from data.errors import BadInput
-from zsl.metrics import harmonic_mean
 
 
 @dataclass(frozen=True)
 class SeenUnseenCurve:
     """Accuracies while a bias pushes the decision from "all seen" to "all unseen".
 
+    Counts are kept, and each fraction is one division of them: a sum of rounded
+    fractions can be a little more than 1.
+
     Attributes:
-        seen, unseen: ``[P]`` accuracies on rows of seen and of unseen classes.
-            ``seen`` falls from what C_s reaches alone to 0, ``unseen`` rises
-            from 0 to what C_u reaches alone.
+        seen_right, unseen_right: Int ``[P]``, rows that are decided rightly. The
+            first falls from what C_s gets right alone to 0, the second rises from
+            0 to what C_u gets right alone.
+        num_seen, num_unseen: Rows of seen and of unseen classes.
     """
 
-    seen: np.ndarray
-    unseen: np.ndarray
+    seen_right: np.ndarray
+    unseen_right: np.ndarray
+    num_seen: int
+    num_unseen: int
+
+    @property
+    def seen(self) -> np.ndarray:
+        """``[P]`` accuracies on rows of seen classes."""
+        return self.seen_right / self.num_seen
+
+    @property
+    def unseen(self) -> np.ndarray:
+        """``[P]`` accuracies on rows of unseen classes."""
+        return self.unseen_right / self.num_unseen
 
     @property
     def area(self) -> float:
         """AUSUC (Chao et al., ECCV 2016): the area under unseen over seen."""
-        heights = (self.unseen[1:] + self.unseen[:-1]) / 2
-        return float(np.sum((self.seen[:-1] - self.seen[1:]) * heights))
+        widths = self.seen_right[:-1] - self.seen_right[1:]
+        doubled = int(widths @ (self.unseen_right[1:] + self.unseen_right[:-1]))
+        return doubled / (2 * self.num_seen * self.num_unseen)
 
     @property
     def best_harmonic_mean(self) -> float:
         """The largest H on the curve: what the best bias would give."""
-        return max(map(harmonic_mean, self.seen.tolist(), self.unseen.tolist()))
+        return float(self.harmonic_means.max())
+
+    @property
+    def harmonic_means(self) -> np.ndarray:
+        """``[P]`` H at each point."""
+        right = self.seen_right * self.num_unseen + self.unseen_right * self.num_seen
+        return 2 * self.seen_right * self.unseen_right / np.maximum(right, 1)
 
     def thinned(self, points: int = 101) -> SeenUnseenCurve:
         """At most so many of its points, evenly spaced, with both ends."""
         keep = _even(len(self.seen), points)
-        return SeenUnseenCurve(self.seen[keep], self.unseen[keep])
+        return replace(self, seen_right=self.seen_right[keep],
+                       unseen_right=self.unseen_right[keep])
 
 
 def seen_unseen_curve(
@@ -68,19 +91,20 @@ def seen_unseen_curve(
     >>> curve.area, round(curve.best_harmonic_mean, 3)
     (0.75, 0.667)
     """
-    margin, is_seen, right = np.asarray(margin, float), np.asarray(is_seen), np.asarray(right)
+    margin = np.asarray(margin, float)
+    is_seen, right = np.asarray(is_seen, bool), np.asarray(right, bool)
     if not len(margin) == len(is_seen) == len(right) or np.isnan(margin).any():
         raise BadInput(f"margin, is_seen and right have {len(margin)}, {len(is_seen)} and "
                        f"{len(right)} rows; they must be as many, without NaN")
     _require_both(is_seen)
     values, place = np.unique(margin, return_inverse=True)
-    share_seen = np.bincount(place, is_seen & right, len(values)) / is_seen.sum()
-    share_unseen = np.bincount(place, ~is_seen & right, len(values)) / (~is_seen).sum()
-    start = np.zeros(1)
+    seen_right, unseen_right = (
+        np.bincount(place[side & right], minlength=len(values)) for side in (is_seen, ~is_seen)
+    )
     return SeenUnseenCurve(
-        # Summed from the far end, so that the last point is 0 and not nearly 0.
-        seen=np.concatenate([np.cumsum(share_seen[::-1])[::-1], start]),
-        unseen=np.concatenate([start, np.cumsum(share_unseen)]),
+        seen_right=np.concatenate([np.cumsum(seen_right[::-1])[::-1], [0]]),
+        unseen_right=np.concatenate([[0], np.cumsum(unseen_right)]),
+        num_seen=int(is_seen.sum()), num_unseen=int((~is_seen).sum()),
     )
 
 
@@ -114,8 +138,7 @@ def best_bias(
     values = np.unique(margin)
     # The first and the last point are one-sided: H is 0 there.
     between = np.concatenate([[values[0] - 1], (values[1:] + values[:-1]) / 2, [values[-1] + 1]])
-    total = curve.seen + curve.unseen
-    h = 2 * curve.seen * curve.unseen / np.where(total > 0, total, 1)
+    h = curve.harmonic_means
     best = np.flatnonzero(h == h.max())
     choice = best[np.argmin(np.abs(between[best]))]
     return float(between[choice]), float(h[choice])
@@ -149,11 +172,12 @@ def roc(p_seen: np.ndarray, is_seen: np.ndarray) -> ROC:
     >>> roc(np.array([0.9, 0.8, 0.3]), np.array([True, False, False])).area
     1.0
     """
-    from sklearn.metrics import auc, roc_curve
+    from sklearn.metrics import roc_curve
 
     _require_both(is_seen)
     fpr, tpr, _ = roc_curve(is_seen, p_seen)
-    return ROC(fpr, tpr, float(auc(fpr, tpr)))
+    # The chance that a seen row has the larger score; ties count half.
+    return ROC(fpr, tpr, ausuc(p_seen, is_seen, np.ones(len(is_seen), bool)))
 
 
 def _require_both(is_seen: np.ndarray) -> None:

@@ -36,14 +36,14 @@ class Extracted:
     Attributes:
         skeleton: The skeleton cache of each phase.
         text: The text cache.
-        seen_test_accuracy: Top-1 of the test-phase backbone's own head on the
-            test clips of seen classes; reported, never used to choose.
+        seen_test_accuracy: See :func:`seen_test_accuracy`; reported, never used to
+            choose.
         text_parts: The text cache of each part of speech, where there are any.
     """
 
     skeleton: dict[str, Path]
     text: Path
-    seen_test_accuracy: float
+    seen_test_accuracy: float | None
     text_parts: dict[str, Path] = field(default_factory=dict)
 
 
@@ -128,7 +128,8 @@ def _extract_alone(
     if not is_main():
         return None
     accuracy = seen_test_accuracy(read_skeleton_features(skeleton[TEST]))
-    say(f"seen-class accuracy of the test-phase backbone on test clips: {accuracy:.1%}")
+    if accuracy is not None:
+        say(f"seen-class accuracy of the test-phase backbone on test clips: {accuracy:.1%}")
     return Extracted(skeleton, text, accuracy, text_parts)
 
 
@@ -174,11 +175,16 @@ def make_plan(experiment: Experiment, store: SequenceStore, split: ClassSplit) -
     return Plan(store, split, (test, calibration), protocol.group, tuple(subjects))
 
 
-def seen_test_accuracy(features: SkeletonFeatures) -> float:
-    """Top-1 of the backbone's own head on the test clips of seen classes."""
-    seen = np.asarray(features.seen_classes)
-    rows = features.rows(TEST)
+def seen_test_accuracy(features: SkeletonFeatures) -> float | None:
+    """Top-1 of the backbone's own head on the test clips of seen classes.
+
+    None where there are no such clips, or no scores: imported features without them
+    have zeros instead.
+    """
+    seen, rows = np.asarray(features.seen_classes), features.rows(TEST)
     rows = rows[np.isin(features.label[rows], seen)]
+    if not features.logits[rows].any():
+        return None
     return float(np.mean(seen[features.logits[rows].argmax(axis=1)] == features.label[rows]))
 
 

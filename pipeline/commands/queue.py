@@ -78,7 +78,7 @@ def queue(
     jobs = [Job(experiment, WorkDir(Path(work_dirs) / experiment.name))
             for experiment in experiments]
     found: list[Need] = []
-    done: dict[str, float] = {}
+    done: dict[str, float | None] = {}
 
     def document() -> dict[str, Any]:
         content = {

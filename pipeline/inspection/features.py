@@ -11,7 +11,6 @@ from data.caches import (
     CALIBRATION,
     IDENTITY,
     SUBSETS_OF_PHASE,
-    TEST,
     TRAIN,
     SkeletonFeatures,
     read_skeleton_features,
@@ -95,11 +94,8 @@ def describe_text(path: Path) -> dict[str, Any]:
 
 def _accuracy(found: SkeletonFeatures) -> dict[str, float]:
     """Of the backbone's own head; only test-phase caches have what it takes."""
-    rows = found.rows(TEST)
-    # Imported features may come without the backbone's scores: zeros then.
-    if not np.isin(found.label[rows], found.seen_classes).any() or not found.logits[rows].any():
-        return {}
-    return {"seen_test_accuracy": round(seen_test_accuracy(found), 6)}
+    accuracy = seen_test_accuracy(found)
+    return {} if accuracy is None else {"seen_test_accuracy": round(accuracy, 6)}
 
 
 def _statistics(features: np.ndarray) -> dict[str, Any]:

@@ -106,3 +106,32 @@ def test_refusals():
         seen_unseen_curve(two, np.array([True, False]), np.ones(3, bool))
     with pytest.raises(BadInput, match="points"):
         roc(two, np.array([True, False])).thinned(1)
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.sampled_from(["all", "none", "some"]),
+       st.sampled_from(["apart", "mixed", "one value"]), st.integers(0, 99))
+def test_fractions_stay_fractions_whatever_the_number_of_clips(seen, unseen, hits, scores, seed):
+    generator = np.random.default_rng(seed)
+    is_seen = np.repeat([True, False], [seen, unseen])
+    right = {"all": np.ones(seen + unseen, bool), "none": np.zeros(seen + unseen, bool),
+             "some": generator.random(seen + unseen) < 0.8}[hits]
+    margin = {"apart": is_seen + generator.random(seen + unseen) / 2, "one value": is_seen * 0.0,
+              "mixed": generator.normal(size=seen + unseen)}[scores]
+    curve, domain = seen_unseen_curve(margin, is_seen, right), roc(margin, is_seen)
+    thin = curve.thinned()
+    for values in (curve.seen, curve.unseen, thin.seen, thin.unseen, domain.fpr, domain.tpr,
+                   curve.harmonic_means, [curve.area, thin.area, domain.area]):
+        assert 0 <= np.min(values) <= np.max(values) <= 1
+    assert curve.seen[0] == right[is_seen].sum() / seen and curve.seen[-1] == 0
+    assert curve.unseen[-1] == right[~is_seen].sum() / unseen and curve.unseen[0] == 0
+    if hits == "all" and scores == "apart":
+        assert curve.area == domain.area == curve.best_harmonic_mean == 1
+    if hits == "none":
+        assert curve.area == curve.best_harmonic_mean == 0
+
+
+def test_all_right_is_exactly_1_at_the_end_of_the_curve_for_every_number_of_clips():
+    for seen in range(1, 501):
+        is_seen = np.arange(seen + 3) < seen
+        curve = seen_unseen_curve(-np.arange(seen + 3.0), is_seen, np.ones(seen + 3, bool))
+        assert (curve.seen[0], curve.unseen[-1], curve.seen[-1], curve.area) == (1, 1, 0, 1), seen

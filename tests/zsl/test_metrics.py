@@ -29,6 +29,21 @@ def test_harmonic_mean_lies_below_the_mean_and_is_symmetric(a, b):
     assert 0 <= h <= (a + b) / 2 + 1e-12 and h == harmonic_mean(b, a)
 
 
+@given(st.integers(1, 500), st.integers(1, 60), st.sampled_from([0.0, 0.9, 1.0]),
+       st.integers(0, 99))
+def test_accuracies_are_counts_divided_once_whatever_the_number_of_clips(rows, classes, rate, seed):
+    generator = np.random.default_rng(seed)
+    label = np.append(generator.integers(0, classes, rows), [classes])  # one row unseen
+    prediction = np.where(generator.random(rows + 1) < rate, label, classes + 1)
+    summary = gzsl_summary(label, prediction, [classes])
+    assert summary.seen == (label == prediction)[:-1].sum() / rows
+    assert summary.unseen == float(label[-1] == prediction[-1])
+    for name, value in vars(summary).items():
+        assert 0 <= value <= 1 and (rate not in (0, 1) or value == rate), name
+    for c, share in zsl.metrics.per_class_accuracy(label, prediction).items():
+        assert share == (prediction[label == c] == c).sum() / (label == c).sum()
+
+
 def test_class_average_differs_from_sample_average_for_unequal_classes():
     label, prediction = np.array([5] * 9 + [6]), np.full(10, 5)
     assert class_averaged_accuracy(label, prediction) == 0.5

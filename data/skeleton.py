@@ -8,13 +8,26 @@ absent in a frame is all zeros there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from data.errors import BadConfig
+from data.layouts import (
+    KINECT_V1,
+    KINECT_V1_TO_NTU,
+    LAYOUTS,
+    NTU_RGBD,
+    TO_NTU,
+    UTD_MHAD,
+    JointLayout,
+)
 from data.registry import nearest
+
+__all__ = [
+    "KINECT_V1", "KINECT_V1_TO_NTU", "LAYOUTS", "NTU_RGBD", "UNKNOWN", "UTD_MHAD", "Clip",
+    "JointLayout", "JointMapping", "layout_of", "mapping_by_name", "present"]
 
 UNKNOWN = -1
 
@@ -38,124 +51,6 @@ class Clip:
     camera: int = UNKNOWN
     setup: int = UNKNOWN
     replication: int = UNKNOWN
-
-
-@dataclass(frozen=True)
-class JointLayout:
-    """Names and bones of a skeleton.
-
-    Attributes:
-        name: The name configs use.
-        joints: Joint names, in array order.
-        bones: ``(child, parent)`` joint indices; one joint, the root, has none.
-        center: Joint that normalization moves to the origin.
-        spine, shoulders, hips: Joint indices that orient the body: ``spine`` as
-            (lower, upper), the others as (left, right).
-    """
-
-    name: str
-    joints: tuple[str, ...]
-    bones: tuple[tuple[int, int], ...]
-    center: int
-    spine: tuple[int, int]
-    shoulders: tuple[int, int]
-    hips: tuple[int, int]
-
-    def definition(self) -> dict[str, Any]:
-        """The layout as ``layout_of`` takes it, for files that must stand alone."""
-        return asdict(self)
-
-    @property
-    def num_joints(self) -> int:
-        """V."""
-        return len(self.joints)
-
-    def index(self, joint: str) -> int:
-        """The position of a joint, by name."""
-        return self.joints.index(joint)
-
-
-NTU_RGBD = JointLayout(
-    name="nturgb+d",
-    joints=(
-        "spine base", "spine mid", "neck", "head",
-        "left shoulder", "left elbow", "left wrist", "left hand",
-        "right shoulder", "right elbow", "right wrist", "right hand",
-        "left hip", "left knee", "left ankle", "left foot",
-        "right hip", "right knee", "right ankle", "right foot",
-        "spine shoulder", "left hand tip", "left thumb", "right hand tip", "right thumb",
-    ),
-    bones=(
-        (1, 0), (20, 1), (2, 20), (3, 2),
-        (4, 20), (5, 4), (6, 5), (7, 6), (21, 7), (22, 7),
-        (8, 20), (9, 8), (10, 9), (11, 10), (23, 11), (24, 11),
-        (12, 0), (13, 12), (14, 13), (15, 14),
-        (16, 0), (17, 16), (18, 17), (19, 18),
-    ),
-    center=1,
-    spine=(0, 1),
-    shoulders=(4, 8),
-    hips=(12, 16),
-)
-
-UTD_MHAD = JointLayout(
-    name="utd-mhad",
-    joints=(
-        "head", "shoulder center", "spine", "hip center",
-        "left shoulder", "left elbow", "left wrist", "left hand",
-        "right shoulder", "right elbow", "right wrist", "right hand",
-        "left hip", "left knee", "left ankle", "left foot",
-        "right hip", "right knee", "right ankle", "right foot",
-    ),
-    bones=(
-        (2, 3), (1, 2), (0, 1),
-        (4, 1), (5, 4), (6, 5), (7, 6),
-        (8, 1), (9, 8), (10, 9), (11, 10),
-        (12, 3), (13, 12), (14, 13), (15, 14),
-        (16, 3), (17, 16), (18, 17), (19, 18),
-    ),
-    center=2,
-    spine=(3, 2),
-    shoulders=(4, 8),
-    hips=(12, 16),
-)
-
-# The order of the Kinect SDK 1.x, in which NW-UCLA comes: the joints of UTD-MHAD
-# with the trunk counted upwards from the hip centre.
-KINECT_V1 = JointLayout(
-    name="kinect-v1",
-    joints=("hip center", "spine", "shoulder center", "head", *UTD_MHAD.joints[4:]),
-    bones=(
-        (1, 0), (2, 1), (3, 2),
-        (4, 2), (5, 4), (6, 5), (7, 6),
-        (8, 2), (9, 8), (10, 9), (11, 10),
-        (12, 0), (13, 12), (14, 13), (15, 14),
-        (16, 0), (17, 16), (18, 17), (19, 18),
-    ),
-    center=1,
-    spine=(0, 1),
-    shoulders=(4, 8),
-    hips=(12, 16),
-)
-
-LAYOUTS: dict[str, JointLayout] = {
-    layout.name: layout for layout in (NTU_RGBD, UTD_MHAD, KINECT_V1)
-}
-
-# Kinect v1 has no neck, hand tips or thumbs. Its shoulder centre is Kinect v2's
-# spine shoulder; the neck of v2 lies midway from there to the head; tips and
-# thumbs fall onto the hand, so their bones have length zero rather than an
-# invented direction.
-KINECT_V1_TO_NTU: Mapping[str, Mapping[str, float]] = {
-    "spine base": {"hip center": 1.0},
-    "spine mid": {"spine": 1.0},
-    "neck": {"shoulder center": 0.5, "head": 0.5},
-    "spine shoulder": {"shoulder center": 1.0},
-    "left hand tip": {"left hand": 1.0},
-    "left thumb": {"left hand": 1.0},
-    "right hand tip": {"right hand": 1.0},
-    "right thumb": {"right hand": 1.0},
-}
 
 
 @dataclass(frozen=True)
@@ -187,8 +82,16 @@ class JointMapping:
         return matrix
 
     def __call__(self, keypoint: np.ndarray) -> np.ndarray:
-        """Maps ``[..., V_source, 3]`` to ``[..., V_target, 3]``, float32."""
-        return np.einsum("ts,...sc->...tc", self.matrix(), keypoint, dtype=np.float32)
+        """Maps ``[..., V_source, 3]`` to ``[..., V_target, 3]``, float32.
+
+        A joint that stands for one that was not tracked (zeros) is zeros, too.
+        """
+        matrix = self.matrix()
+        mapped = np.einsum("ts,...sc->...tc", matrix, keypoint, dtype=np.float32)
+        missing = ~np.any(np.asarray(keypoint) != 0, axis=-1)
+        if missing.any():
+            mapped[missing @ (matrix > 0).T] = 0
+        return mapped
 
 
 def mapping_by_name(
@@ -197,13 +100,16 @@ def mapping_by_name(
     """The map between two layouts as far as their joints' names tell it.
 
     Returns:
-        The map of joints of the same name; if some have none, the one that
-        also knows ``KINECT_V1_TO_NTU``; None if that is not enough either.
+        For a shipped layout, what ``TO_NTU`` says; for others the map of joints
+        of the same name; if some have none, the one that also knows
+        ``KINECT_V1_TO_NTU``; None if that is not enough either.
 
-    >>> mapping_by_name(KINECT_V1).target.name
+    >>> mapping_by_name(LAYOUTS["coco-17"]).target.name
     'nturgb+d'
     """
-    for named in ({}, KINECT_V1_TO_NTU):
+    known: Mapping[str, Mapping[str, float]] = (
+        TO_NTU.get(source.name, {}) if source == LAYOUTS.get(source.name) else {})
+    for named in (known, KINECT_V1_TO_NTU):
         mapping = JointMapping(source, target, named)
         try:
             mapping.matrix()

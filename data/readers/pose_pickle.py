@@ -42,9 +42,11 @@ class PosePickleReader(Reader):
         dataset: The data set's name.
         class_names: Class names in label order, or a text file with one a line;
             None for a data set whose classes are known.
-        layout: "nturgb+d", "kinect-v1", "utd-mhad", or one's own as
-            ``data.skeleton.layout_of`` takes it. Joints are mapped to the 25 of
-            "nturgb+d" where their names allow it, and kept as they are otherwise.
+        layout: A name of ``data.layouts``, such as "coco-17", or one's own as
+            ``data.skeleton.layout_of`` takes it.
+        map_to_ntu: Joints are mapped to the 25 of "nturgb+d" where their names
+            allow it, as in all shipped layouts, so that published weights can be
+            used; False keeps the layout, as one of one's own is otherwise.
         train_split: The name of a list in ``split``: ``replication`` is 1 for
             the clips in it and 2 for all others. None: not told apart.
 
@@ -59,6 +61,7 @@ class PosePickleReader(Reader):
         dataset: str,
         class_names: Sequence[str] | str | None = None,
         layout: str | Mapping[str, Any] = "nturgb+d",
+        map_to_ntu: bool = True,
         train_split: str | None = None,
     ) -> None:
         super().__init__(sources)
@@ -67,7 +70,7 @@ class PosePickleReader(Reader):
         self.num_classes = len(names)
         self.source_layout = layout_of(layout)
         self._mapping = None
-        if self.source_layout is not NTU_RGBD:
+        if map_to_ntu and self.source_layout is not NTU_RGBD:
             self._mapping = mapping_by_name(self.source_layout)
         self.layout: JointLayout = NTU_RGBD if self._mapping else self.source_layout
         self.train_split = train_split

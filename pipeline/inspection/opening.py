@@ -9,7 +9,6 @@ from typing import Any
 from data.classes import class_names, datasets
 from data.errors import BadInput
 from data.readers import READERS, Reader, Scan
-from data.skeleton import LAYOUTS
 from pipeline.inspection.sources import Options, RawSource
 
 #: Readers in the order in which they are tried; others follow by name.
@@ -69,7 +68,7 @@ def _options(name: str, path: Path, dataset: str | None) -> Iterator[dict[str, A
     elif name == "pose_pickle":
         dataset = dataset or _named_in(path)
         names = None if dataset is not None else _placeholders(path)
-        for layout in LAYOUTS:
+        for layout in ("nturgb+d", "utd-mhad"):
             yield {"dataset": dataset or path.stem, "class_names": names, "layout": layout}
     else:
         yield {}

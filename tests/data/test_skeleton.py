@@ -14,6 +14,7 @@ from data.skeleton import (
     UTD_MHAD,
     JointLayout,
     JointMapping,
+    mapping_by_name,
     present,
 )
 
@@ -51,12 +52,74 @@ def test_orientation_joints_are_what_they_say(layout):
     assert (left, right) == ("left shoulder", "right shoulder")
     left, right = (layout.joints[joint] for joint in layout.hips)
     assert (left, right) == ("left hip", "right hip")
-    assert layout.spine in ((0, 1), (3, 2)) and layout.center == layout.spine[1]
+    lower, upper = layout.spine
+    assert lower != upper and 0 <= layout.center < layout.num_joints
+    limbs = [("elbow", "shoulder"), ("knee", "hip")]
+    limbs += [("wrist", "elbow"), ("ankle", "knee")] if "left wrist" in layout.joints else []
     for side in ("left", "right"):
-        for joint, parent in (("elbow", "shoulder"), ("wrist", "elbow"), ("hand", "wrist"),
-                              ("knee", "hip"), ("ankle", "knee"), ("foot", "ankle")):
+        for joint, parent in limbs:
             bone = (layout.index(f"{side} {joint}"), layout.index(f"{side} {parent}"))
             assert bone in layout.bones
+
+
+def other_side(name):
+    turned = {"left": "right", "right": "left"}
+    return " ".join(turned.get(word, word) for word in name.split())
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS.values()), ids=list(LAYOUTS))
+def test_both_sides_have_the_same_joints_and_bones(layout):
+    twin = [layout.index(other_side(joint)) for joint in layout.joints]
+    assert {(twin[child], twin[parent]) for child, parent in layout.bones} == set(layout.bones)
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS.values()), ids=list(LAYOUTS))
+def test_a_mirrored_body_maps_to_a_mirrored_body(layout):
+    def mirror(body, of):
+        return body[[of.index(other_side(joint)) for joint in of.joints]] * np.float32((-1, 1, 1))
+
+    body = np.random.default_rng(3).normal(size=(layout.num_joints, 3)).astype(np.float32)
+    mapping = mapping_by_name(layout)
+    np.testing.assert_allclose(mapping(mirror(body, layout)), mirror(mapping(body), NTU_RGBD),
+                               atol=1e-6)
+    np.testing.assert_allclose(mapping.matrix().sum(axis=1), 1, atol=1e-6)
+
+
+# Of each layout's documentation: the index of some joints.
+@pytest.mark.parametrize(("name", "places"), [
+    ("h36m-17", {0: "hip", 1: "right hip", 6: "left ankle", 7: "spine", 10: "head",
+                 13: "left wrist", 16: "right wrist"}),
+    ("coco-17", {0: "nose", 3: "left ear", 5: "left shoulder", 10: "right wrist",
+                 11: "left hip", 16: "right ankle"}),
+    ("openni-15", {0: "head", 2: "torso", 5: "left hand", 8: "right hand", 11: "left foot",
+                   14: "right foot"}),
+    ("smpl-24", {0: "pelvis", 1: "left hip", 9: "spine 3", 12: "neck", 15: "head",
+                 17: "right shoulder", 23: "right hand"}),
+    ("kinect-v1", {0: "hip center", 3: "head", 7: "left hand", 19: "right foot"}),
+    ("nturgb+d", {0: "spine base", 11: "right hand", 20: "spine shoulder", 24: "right thumb"}),
+    ("azure-kinect-32", {0: "pelvis", 3: "neck", 10: "left thumb", 17: "right thumb",
+                         21: "left foot", 26: "head", 29: "left ear", 30: "right eye",
+                         31: "right ear"}),
+    ("mediapipe-33", {0: "nose", 8: "right ear", 11: "left shoulder", 16: "right wrist",
+                      22: "right thumb", 24: "right hip", 29: "left heel",
+                      32: "right foot index"}),
+    ("openpose-body25", {1: "neck", 4: "right wrist", 7: "left wrist", 8: "mid hip",
+                         14: "left ankle", 18: "left ear", 19: "left big toe",
+                         24: "right heel"}),
+])
+def test_joints_are_in_the_documented_order(name, places):
+    assert {index: LAYOUTS[name].joints[index] for index in places} == places
+
+
+def test_what_stands_for_an_untracked_joint_is_untracked():
+    layout = LAYOUTS["coco-17"]
+    body = np.random.default_rng(4).normal(size=(2, layout.num_joints, 3)).astype(np.float32)
+    whole = mapping_by_name(layout)(body)
+    body[1, layout.index("left ear")] = 0
+    mapped = mapping_by_name(layout)(body)
+    np.testing.assert_array_equal(mapped[0], whole[0])
+    gone = [NTU_RGBD.joints[joint] for joint in np.flatnonzero(~mapped[1].any(axis=-1))]
+    assert gone == ["neck", "head"]
 
 
 def test_sizes():

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -39,18 +39,20 @@ def room(size: int) -> int:
 
 
 def own_dataset(file: h5py.File, name: str, path: str | os.PathLike[str]) -> h5py.Dataset | None:
-    """A data set at the top of an HDF5 file; None if it has none of that name.
+    """A data set of an HDF5 file by its path in it, "f_x" or "train/f_x"; None if there is none.
 
     Raises:
         BadCache: It is a link, lies in other files, or is larger than the file can hold.
     """
-    link = file.get(name, getlink=True)
-    if link is None:
-        return None
-    if not isinstance(link, h5py.HardLink):
-        raise BadCache(f"{path}: /{name} is a link to something else; only what the file itself "
-                       "holds is read")
-    item = file[name]
+    item: Any = file
+    for part in name.strip("/").split("/"):
+        link = item.get(part, getlink=True) if isinstance(item, h5py.Group) else None
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise BadCache(f"{path}: /{name} is a link to something else; only what the file "
+                           "itself holds is read")
+        item = item[part]
     if not isinstance(item, h5py.Dataset):
         return None
     if item.is_virtual or item.external:
@@ -136,8 +138,8 @@ def check_archive(archive: zipfile.ZipFile, path: str | os.PathLike[str]) -> Non
                        f"{_mega(size)}; more than {_mega(room(size))} is not read")
 
 
-def check_npy(handle: IO[bytes], size: int, where: str) -> None:
-    """Refuses an .npy stream whose header announces more than its bytes.
+def check_npy(handle: IO[bytes], size: int, where: str) -> tuple[int, ...]:
+    """Refuses an .npy stream whose header announces more than its bytes; else gives its shape.
 
     Args:
         handle: At its start; left after the header.
@@ -160,6 +162,7 @@ def check_npy(handle: IO[bytes], size: int, where: str) -> None:
     if not dtype.hasobject and declared > size:
         raise BadInput(f"{where} is declared as {dtype} of shape {list(shape)}, "
                        f"{_mega(declared)}, and has {_mega(size)}")
+    return tuple(shape)
 
 
 def _parts(shape: tuple[int, ...], part: int) -> Iterator[tuple[int | slice, ...]]:

@@ -5,15 +5,110 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import numpy as np
 
-from data.errors import BadInput
+from data.errors import BadCache, BadInput
 from data.files import atomic_path
-from data.limits import ZIP_DAMAGE, check_npy, check_npz
+from data.limits import ZIP_DAMAGE, check_npy, check_npz, own_dataset, read_strings
 from data.registry import nearest
+from data.seal import open_hdf5
+
+_FULL = {"npy": "an .npy file", "npz": "an .npz file", "hdf5": "an HDF5 file"}
+
+
+def kind_of(path: Path) -> str:
+    """What a file of arrays is by its content: "npy", "npz", "hdf5", or "" for none of them.
+
+    Raises:
+        BadInput: The file is absent or cannot be read.
+    """
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file")
+    try:
+        with open(path, "rb") as handle:
+            start = handle.read(6)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror or error})") from None
+    if start.startswith(b"PK\x03\x04"):
+        return "npz"
+    return "npy" if start == b"\x93NUMPY" else "hdf5" if h5py.is_hdf5(path) else ""
+
+
+def load_array(path: Path, name: str | None) -> np.ndarray:
+    """Reads one array: of an .npz or HDF5 file by its name, or that of an .npy file.
+
+    Raises:
+        BadInput: As ``load_npy``, or there is no array of that name.
+    """
+    kind = kind_of(path)
+    if name is None:
+        if kind in ("npz", "hdf5"):
+            raise BadInput(f"{path}: is {_FULL[kind]}, whose arrays have names: write "
+                           f'"{path.name}:NAME"')
+        return load_npy(path)
+    if kind == "npy":
+        raise BadInput(f"{path}: is an .npy file, whose one array has no name; write "
+                       f'"{path.name}" where {name!r} stands, and leave `file` out')
+    return load_hdf5(path, name) if kind == "hdf5" else load_npz(path, (name,))[name]
+
+
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the named arrays of an .npz or HDF5 file; other files have none.
+
+    Raises:
+        BadInput: It is damaged.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    kind = kind_of(path)
+    if kind == "hdf5":
+        with _hdf5(path) as file:
+            file.visititems(lambda name, item: shapes.update(
+                {name: item.shape} if isinstance(item, h5py.Dataset) else {}))
+    if kind != "npz":
+        return shapes
+    try:
+        check_npz(path)
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.filename.endswith(".npy"):
+                    name = member.filename[:-4]
+                    with archive.open(member) as handle:
+                        shapes[name] = check_npy(handle, member.file_size, f"{path}: {name}")
+    except BadInput:
+        raise
+    except (ValueError, EOFError, OSError, *ZIP_DAMAGE) as error:
+        raise BadInput(f"{path}: {_why(error)}") from None
+    return shapes
+
+
+def load_hdf5(path: Path, name: str) -> np.ndarray:
+    """Reads a data set of an HDF5 file by its path in it, such as "train/features".
+
+    Raises:
+        BadInput: The file is absent or damaged, or holds no such data set.
+    """
+    with _hdf5(path) as file:
+        item = own_dataset(file, name, path)
+        if item is not None:
+            text = h5py.check_string_dtype(item.dtype) is not None
+            return np.asarray(read_strings(item, name, path) if text else item[()])
+    known = array_shapes(path)
+    raise BadInput(f"{path}: holds no data set {name!r}; {nearest(name, known)}")
+
+
+@contextmanager
+def _hdf5(path: Path) -> Iterator[h5py.File]:
+    try:
+        with open_hdf5(path) as file:
+            yield file
+    except BadCache as error:
+        raise BadInput(str(error)) from None
 
 
 def load_npy(path: Path) -> np.ndarray:
@@ -46,21 +141,18 @@ def load_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, np.nda
     Raises:
         BadInput: As ``load_npy``, or an array is not there.
     """
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file")
+    kind = kind_of(path)
+    if kind not in ("npz", ""):
+        raise BadInput(f"{path}: is {_FULL[kind]}, not an .npz file")
     try:
         check_npz(path)
         with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise BadInput(f"{path}: not an .npz file")
             wanted = file.files if names is None else list(dict.fromkeys(names))
             for name in wanted:
                 if name not in file.files:
                     raise BadInput(f"{path}: holds no array {name!r}; "
                                    f"{nearest(name, file.files)}")
             return {name: file[name] for name in wanted}
-    except AttributeError:  # a bare .npy has no context
-        raise BadInput(f"{path}: not an .npz file") from None
     except BadInput:
         raise
     except (ValueError, EOFError, OSError, MemoryError, SyntaxError, *ZIP_DAMAGE) as error:
@@ -78,7 +170,8 @@ def features_of(array: np.ndarray, where: str, notes: list[str]) -> np.ndarray:
         array = array.reshape(len(array), -1)
     if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.size:
         raise BadInput(f"{where}: holds {array.dtype} of shape {list(array.shape)}, "
-                       "expected features [N, D]")
+                       "expected features [N, D]"
+                       + ("; recordings go to `pipeline extract --raw`" if array.ndim > 2 else ""))
     if array.dtype != np.float32:
         notes.append(f"{where}: {array.dtype}, stored as float32")
         with np.errstate(over="ignore"):
@@ -114,8 +207,10 @@ def labels_of(array: np.ndarray, where: str, classes: int) -> np.ndarray:
                        "expected one class index a row")
     outside = np.flatnonzero((array < 0) | (array >= classes))
     if len(outside):
+        from_one = array.min() == 1 and array.max() == classes
         raise BadInput(f"{where}: row {outside[0]} is class {int(array[outside[0]])}, "
-                       f"expected 0..{classes - 1}")
+                       f"expected 0..{classes - 1}"
+                       + ("; they are counted from 1, subtract it" if from_one else ""))
     return array.astype(np.int64)
 
 

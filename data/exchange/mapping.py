@@ -19,18 +19,18 @@ class _Section(BaseModel):
 class Source(_Section):
     """One file of clips; several are set one below the other.
 
-    A value that ends in ``.npy`` is a file of its own, any other the name of an
-    array in ``file``. Paths are relative to the mapping file.
+    An array is called by its name in ``file``, or by a file of its own:
+    ``x.npy``, ``x.npz:name`` or ``x.h5:path``. Paths are relative to the mapping file.
 
     Attributes:
-        file: An .npz file.
+        file: An .npz or HDF5 file.
         f_x: Features ``[N, D]`` (of the test-phase backbone).
         f_x_calibration: Those of a calibration-phase backbone; None: the same.
         label: Class index of each clip, or its class name.
         class_names: Names in label order: an array, or the list itself.
         logits, logits_calibration: Of all classes of this source, ``[N, C]``.
-        subset: "train", "test" and perhaps "calibration" of each clip, or
-            booleans (true trains).
+        subset: "train", "test" or "calibration", where that holds for all clips of
+            the source; else an array of these, or of booleans (true trains).
         train_subjects: Subjects that train, instead of ``subset``.
         subject, camera, setup, replication: Whole numbers, ``[N]``.
         subject_offset: Added to ``subject``, where files number different people alike.
@@ -80,7 +80,7 @@ class Text(_Section):
     """f_y of one's own, ``[C, D]`` in the order of the classes.
 
     Attributes:
-        f_y: An .npy file, or an array's name in ``file``.
+        f_y: An array, called as in a source.
         texts: The strings that were embedded, ``[C]``; None: the class names.
         encoder, source: What made f_y, and what the strings are.
     """

@@ -22,7 +22,7 @@ from data.caches import (
 from data.classes import register_dataset
 from data.errors import BadConfig, BadInput
 from data.exchange import mapping
-from data.exchange.arrays import features_of, require_finite
+from data.exchange.arrays import array_shapes, features_of, kind_of, require_finite
 from data.exchange.caches import UNKNOWN_NAME, Imported
 from data.exchange.own_source import ArrayReader, OwnSource
 from data.phases import Phase, calibration_phase, test_phase
@@ -100,6 +100,9 @@ class OwnArrays:
             BadInput: A class or a subset has no clips where some are needed.
         """
         split.require_calibration()
+        if not (self.subset == TEST).any():
+            raise BadInput('no clips test; name the file of those that do as another [[source]] '
+                           f'with subset = "{TEST}"')
         notes = list(self.notes)
         subset = np.where(self.subset == CALIBRATION, TRAIN, self.subset)
         group, held_out = self._calibration_groups(subset, split, notes)
@@ -126,6 +129,13 @@ class OwnArrays:
         held_out = config.subjects
         if held_out is None:
             usable = (subset == TRAIN) & np.isin(self.label, split.seen)
+            unknown = int((subject[usable] < 0).sum())
+            if unknown:
+                raise BadInput(
+                    f"{unknown} of {int(usable.sum())} training clips have no known subject, of "
+                    "whom calibration holds out some; name `subject`, or say yourself which clips "
+                    f'calibrate: mark some of every seen class "{CALIBRATION}" in the array of '
+                    f'`subset`, or give their file as a source with subset = "{CALIBRATION}"')
             groups = [set(subject[usable & (self.source == number)].tolist())
                       for number in range(len(self.mapping.source))]
             # Each source has classes of its own, of which some clips must be held out.
@@ -176,6 +186,7 @@ def read_own_arrays(path: Path) -> OwnArrays:
         BadConfig: The mapping file is wrong.
         BadInput: A file or an array is missing, damaged or disagrees with another.
     """
+    _require_mapping(path)
     mapped = mapping.read_mapping(path)
     notes: list[str] = []
     files: dict[str, str] = {}
@@ -212,6 +223,21 @@ def read_own_arrays(path: Path) -> OwnArrays:
     )
 
 
+def _require_mapping(path: Path) -> None:
+    if not path.is_file() or not kind_of(path):
+        return
+    shapes = array_shapes(path)
+    recordings = next((f"{name} {list(shape)}" for name, shape in shapes.items()
+                       if name in ("x_train", "x_test") and len(shape) > 2), None)
+    if recordings:
+        raise BadInput(f"{path}: holds recordings ({recordings}), not features; they are for "
+                       "`pipeline extract --raw`")
+    what = ", ".join(shapes)
+    raise BadInput(f"{path}: {f'holds the arrays {what}' if what else 'is one array'}; which of "
+                   "one's arrays is what, a mapping file says (docs/exchange.md), and that is what "
+                   "`import npz` takes")
+
+
 def _text(folder: Path, item: mapping.Text, names: tuple[str, ...], notes: list[str],
           files: dict[str, str]) -> TextFeatures:
     read = ArrayReader(folder, item.file, files)
@@ -234,10 +260,9 @@ def _text(folder: Path, item: mapping.Text, names: tuple[str, ...], notes: list[
 
 
 def _tell_alike(sources: Sequence[OwnSource], names: Sequence[str], notes: list[str]) -> None:
-    total = sum(len(source.class_names) for source in sources)
-    if total > len(names):
-        notes.append(f"{total - len(names)} class names are in several sources and taken as one "
-                     "class each")
+    shared = sum(sum(name in source.class_names for source in sources) > 1 for name in names)
+    if shared:
+        notes.append(f"{shared} class names are in several sources and taken as one class each")
     folded: dict[str, str] = {}
     for name in names:
         other = folded.setdefault(name.casefold().strip(), name)

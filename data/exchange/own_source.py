@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import numpy as np
 from data.caches import CALIBRATION, IDENTITY, TEST, TRAIN
 from data.errors import BadConfig, BadInput
 from data.exchange import mapping
-from data.exchange.arrays import features_of, labels_of, load_npy, load_npz
+from data.exchange.arrays import array_shapes, features_of, labels_of, load_array
 from data.files import digest_file
 from data.registry import nearest
 
 _SUBSETS = (TRAIN, TEST, CALIBRATION)
+_ALONE = re.compile(r"(.+?\.(?:npy|npz|h5|hdf5))(?::(.+))?")
 
 
 class OwnSource:
@@ -97,8 +99,10 @@ class OwnSource:
 
     def _subset(self, item: mapping.Source) -> np.ndarray:
         if (item.subset is None) == (item.train_subjects is None):
-            raise BadConfig(f"{self.where}: give either subset or train_subjects, which say what "
-                            "trains and what tests")
+            raise BadConfig(
+                f"{self.where}: give either subset or train_subjects, which say what trains and "
+                f'what tests; where all clips do the same, subset = "{TRAIN}", "{TEST}" or '
+                f'"{CALIBRATION}"')
         if item.train_subjects is not None:
             if item.subject is None:
                 raise BadConfig(f"{self.where}: train_subjects needs subject")
@@ -111,7 +115,10 @@ class OwnSource:
                 raise BadInput(f"{self.where}: {int((subject < 0).sum())} clips have no subject; "
                                "train_subjects needs that of every clip")
             return np.where(np.isin(subject, item.train_subjects), TRAIN, TEST)
-        array, where = self._column(str(item.subset))
+        named = str(item.subset)
+        if named in _SUBSETS and not self._read.holds(named, (self.count,)):
+            return np.full(self.count, named)
+        array, where = self._column(named)
         if array.dtype.kind == "b":
             return np.where(array, TRAIN, TEST)
         others = sorted({str(value) for value in array.tolist()} - set(_SUBSETS))
@@ -140,22 +147,28 @@ class OwnSource:
 
 
 class ArrayReader:
-    """Reads by ``name`` of an .npz file or ``file.npy``, and keeps digests."""
+    """Reads arrays by what a mapping file calls them, and keeps digests.
+
+    That is a name in ``file``, or ``x.npy``, ``x.npz:name`` or ``x.h5:path``.
+    """
 
     def __init__(self, folder: Path, file: str | None, files: dict[str, str]) -> None:
         self._folder, self._file, self._files = folder, file, files
 
     def __call__(self, key: str) -> tuple[np.ndarray, str]:
-        if not key.endswith(".npy"):
-            if self._file is None:
-                raise BadConfig(f"{key!r} is an array of a file, but `file` is not given; an .npy "
-                                "file ends in .npy")
-            path = self._folder / self._file
-            array = load_npz(path, (key,))[key]
-            where = f"{path}: {key}"
-        else:
-            path = self._folder / key
-            array, where = load_npy(path), str(path)
+        alone = _ALONE.fullmatch(key)
+        if alone is None and self._file is None:
+            raise BadConfig(
+                f"{key!r} is an array of a file, but `file` is not given; give it, or call the "
+                f'array by a file of its own, "{key}.npy", "FILE.npz:{key}" or "FILE.h5:{key}"')
+        file, name = alone.groups() if alone is not None else (self._file, key)
+        path = self._folder / str(file)
+        array, where = load_array(path, name), f"{path}: {name}" if name else str(path)
         if path.name not in self._files:
             self._files[path.name] = digest_file(path)
         return array, where
+
+    def holds(self, name: str, shape: tuple[int, ...]) -> bool:
+        """Whether ``file`` has an array of that name and shape."""
+        return self._file is not None and \
+            array_shapes(self._folder / self._file).get(name) == shape

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -219,6 +220,23 @@ def test_the_documented_random_split_and_embedding(
     expected = np.random.default_rng(0).choice(7, size=2, replace=False)
     assert experiment.split.unseen == sorted(expected.tolist())
     assert experiment.split.name == "random-2-seed0"
+
+
+def test_the_documented_files_without_subjects(commands: Any, tmp_path: Path) -> None:
+    (text,) = re.findall(r"```json\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    rng = np.random.default_rng(0)
+    label = np.tile(np.arange(7), 6)
+    x = rng.normal(size=(42, 4)).astype(np.float32)
+    for name in ("train", "test"):
+        np.save(tmp_path / f"{name}_feat.npy", x)
+        np.save(tmp_path / f"{name}_label.npy", label)
+    with h5py.File(tmp_path / "val.h5", "w") as file:
+        file["joint/x"], file["joint/y"] = x, label
+    np.save(tmp_path / "f_y.npy", rng.normal(size=(7, 5)).astype(np.float32))
+    content = json.loads(text) | {"text": {"f_y": "f_y.npy"}}
+    (tmp_path / "mapping.json").write_text(json.dumps(content), encoding="utf-8")
+    err = done(commands.run("import", "npz", tmp_path / "mapping.json", "--work-dir", tmp_path))
+    assert "calibration: the 42 clips that `subset` marks" in err
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -16,6 +16,7 @@ from data.classes import class_names
 from data.errors import BadConfig
 from data.registry import nearest
 from data.skeleton import UNKNOWN
+from data.texts import plain
 
 # What a softmax classifier needs.
 _MIN_CLASSES = 2
@@ -115,8 +116,8 @@ def split_names(dataset: str) -> tuple[str, ...]:
 def make_split(
     dataset: str,
     name: str,
-    unseen: Collection[int],
-    validation_unseen: Collection[int] | None = None,
+    unseen: Collection[int | str],
+    validation_unseen: Collection[int | str] | None = None,
     validation_seed: int = 0,
     source: str = "config",
     note: str = "",
@@ -125,13 +126,14 @@ def make_split(
 
     Where ``validation_unseen`` is not given, as many of the seen classes as
     there are unseen ones are drawn with ``validation_seed``; none are if fewer
-    than two would remain to train the calibration phase on.
+    than two would remain to train the calibration phase on. Classes are given by
+    index or by name.
 
     Raises:
-        BadConfig: Classes out of range, repeated, or too few seen ones left.
+        BadConfig: Classes unknown, out of range, repeated, or too few seen ones left.
     """
     count = _num_classes(dataset)
-    unseen = _checked(unseen, count, f"{dataset}/{name}: unseen")
+    unseen = _checked(unseen, dataset, count, f"{dataset}/{name}: unseen")
     seen = _complement(count, unseen)
     if len(seen) < _MIN_CLASSES:
         raise BadConfig(
@@ -139,7 +141,8 @@ def make_split(
             f"a classifier needs {_MIN_CLASSES}"
         )
     if validation_unseen is not None:
-        validation = _checked(validation_unseen, count, f"{dataset}/{name}: validation_unseen")
+        validation = _checked(validation_unseen, dataset, count,
+                              f"{dataset}/{name}: validation_unseen")
         choice = "published" if source != "config" else "config"
     elif len(seen) - len(unseen) >= _MIN_CLASSES:
         validation = choose_validation_unseen(seen, len(unseen), validation_seed)
@@ -156,6 +159,43 @@ def make_split(
             f"leave {len(seen) - len(validation)}; a classifier needs {_MIN_CLASSES}"
         )
     return ClassSplit(dataset, name, unseen, validation, count, choice, source, note)
+
+
+def class_indices(
+    given: Iterable[int | str], names: Sequence[str], where: str
+) -> list[int]:
+    """Classes by name or index to indices.
+
+    Args:
+        given: Names, whose case and punctuation are of no account, and indices.
+        names: All class names, in label order.
+        where: What messages call the list.
+
+    Raises:
+        BadConfig: A name is none of them, or stands for two; the message names
+            the nearest.
+
+    >>> class_indices(["Tennis-Swing", 0], ["throw", "tennis swing"], "split.unseen")
+    [1, 0]
+    >>> class_indices(["thrw"], ["throw", "tennis swing"], "split.unseen")
+    Traceback (most recent call last):
+    data.errors.BadConfig: split.unseen: no class 'thrw'; did you mean 'throw'?
+    """
+    return [_class_index(item, names, where) if isinstance(item, str) else item
+            for item in given]
+
+
+def _class_index(name: str, names: Sequence[str], where: str) -> int:
+    alike = [c for c, known in enumerate(names) if known == name] or [
+        c for c, known in enumerate(names) if plain(known) == plain(name)]
+    if not alike and name.isdecimal():
+        return int(name)
+    if not alike:
+        raise BadConfig(f"{where}: no class {name!r}; {nearest(name, names)}")
+    if len(alike) > 1:
+        raise BadConfig(f"{where}: {name!r} may be class {alike[0]} ({names[alike[0]]!r}) or "
+                        f"{alike[1]} ({names[alike[1]]!r}); give its index")
+    return alike[0]
 
 
 def choose_validation_unseen(seen: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
@@ -221,8 +261,12 @@ def _complement(count: int, classes: Collection[int]) -> tuple[int, ...]:
     return tuple(c for c in range(count) if c not in set(classes))
 
 
-def _checked(classes: Collection[int], count: int, where: str) -> tuple[int, ...]:
-    ordered = tuple(sorted(int(c) for c in classes))
+def _checked(
+    classes: Collection[int | str], dataset: str, count: int, where: str
+) -> tuple[int, ...]:
+    named = any(isinstance(item, str) for item in classes)
+    indices = class_indices(classes, class_names(dataset) if named else (), where)
+    ordered = tuple(sorted(int(c) for c in indices))
     if not ordered:
         raise BadConfig(f"{where}: is empty")
     if len(set(ordered)) != len(ordered):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -18,11 +16,12 @@ from pydantic import (
     model_serializer,
 )
 
-from data.classes import register_dataset
-from data.disk import refusal
+from data.classes import class_names, register_dataset
 from data.errors import BadConfig
 from data.files import digest_json
 from data.registry import nearest
+from data.splits import class_indices
+from pipeline.config_files import override, read_config, shipped_configs
 
 
 class _Section(BaseModel):
@@ -42,7 +41,7 @@ class DatasetConfig(_Section):
         group: Field that the calibration phase holds out whole instead of the
             protocol's.
         class_names: Of a data set of one's own: a list in label order, or a
-            text file with one a line.
+            text file with one a line, in the working directory or beside the config.
     """
 
     name: str
@@ -60,13 +59,14 @@ class SplitConfig(_Section):
 
     Attributes:
         name: Of ``data.splits``, or any name if ``unseen`` is given.
-        unseen, validation_unseen: Class indices, 0-based.
+        unseen, validation_unseen: Classes by name or by index, 0-based; names
+            become indices when the experiment is checked.
         validation_seed: Of the draw where no validation-unseen classes are given.
     """
 
     name: str
-    unseen: list[int] | None = None
-    validation_unseen: list[int] | None = None
+    unseen: list[int | str] | None = None
+    validation_unseen: list[int | str] | None = None
     validation_seed: int = 0
 
 
@@ -257,12 +257,11 @@ def load_experiment(name: str, options: Sequence[str] = ()) -> Experiment:
             message names the key and the nearest right one.
     """
     path = find_config(name)
-    content = _read(path)
-    for option in options:
-        _override(content, option)
+    content = read_config(path)
+    override(content, options)
     content = {key: value for key, value in content.items() if not key.startswith("_")}
     content.setdefault("name", path.stem)
-    return check_experiment(content, str(path))
+    return check_experiment(content, str(path), path.parent)
 
 
 def load_section(path: Path, key: str, section: type[_Section]) -> Any:
@@ -271,7 +270,7 @@ def load_section(path: Path, key: str, section: type[_Section]) -> Any:
     Raises:
         BadConfig: As ``load_experiment``.
     """
-    content = _read(path)
+    content = read_config(path)
     if key not in content:
         raise BadConfig(f"{path}: key {key!r} is missing")
     try:
@@ -280,8 +279,15 @@ def load_section(path: Path, key: str, section: type[_Section]) -> Any:
         raise BadConfig(f"{path}: {key}: {_explain(error, section)}") from None
 
 
-def check_experiment(content: Mapping[str, Any], where: str) -> Experiment:
+def check_experiment(
+    content: Mapping[str, Any], where: str, folder: Path = Path()
+) -> Experiment:
     """Checks a config's content against the schema.
+
+    Args:
+        content: Of the config.
+        where: What messages call it.
+        folder: Where a file of class names may lie besides the working directory.
 
     Raises:
         BadConfig: As ``load_experiment``.
@@ -295,9 +301,26 @@ def check_experiment(content: Mapping[str, Any], where: str) -> Experiment:
     missing = [key for key, value in needed.items() if value is None]
     if missing and experiment.imported is None:
         raise BadConfig(f"{where}: key {missing[0]!r} is missing")
-    if experiment.dataset.class_names is not None:
-        register_dataset(experiment.dataset.name, experiment.dataset.class_names)
-    return experiment
+    names = experiment.dataset.class_names
+    if isinstance(names, str) and not Path(names).is_file() and (folder / names).is_file():
+        names = str(folder / names)
+    if names is not None:
+        try:
+            register_dataset(experiment.dataset.name, names)
+        except BadConfig as error:
+            raise BadConfig(f"{where}: {error}") from None
+    split = _by_index(experiment.split, experiment.dataset.name, where)
+    return experiment.model_copy(update={"split": split})
+
+
+def _by_index(split: SplitConfig, dataset: str, where: str) -> SplitConfig:
+    """Indices in place of class names, so that a digest does not depend on how they are given."""
+    found = {}
+    for key in ("unseen", "validation_unseen"):
+        given = getattr(split, key)
+        if any(isinstance(item, str) for item in given or ()):
+            found[key] = class_indices(given, class_names(dataset), f"{where}: split.{key}")
+    return split.model_copy(update=found)
 
 
 def load_method(name: str, dataset: str) -> NamedConfig:
@@ -314,8 +337,8 @@ def load_method(name: str, dataset: str) -> NamedConfig:
     if name not in known:
         raise BadConfig(f"no method config {name!r}; {nearest(name, known)}")
     own = f"{name}_{dataset.replace('-', '_')}"
-    folder = resources.files("configs") / "_base_" / "methods"
-    path = Path(str(folder / f"{own if own in known else name}.py"))
+    folder = shipped_configs() / "_base_" / "methods"
+    path = folder / f"{own if own in known else name}.py"
     return load_section(path, "fit", FitConfig).method
 
 
@@ -325,11 +348,12 @@ def load_texts(name: str) -> tuple[TextConfig | None, dict[str, TextConfig]]:
     Raises:
         BadConfig: There is no such config; the message names the nearest.
     """
-    folder = Path(str(resources.files("configs"))) / "_base_" / "text"
+    folder = shipped_configs() / "_base_" / "text"
     known = {path.stem: path for path in folder.glob("*.py") if not path.name.startswith("_")}
     if name not in known:
         raise BadConfig(f"no text config {name!r}; {nearest(name, known)}")
-    content = {key: value for key, value in _read(known[name]).items() if not key.startswith("_")}
+    content = read_config(known[name])
+    content = {key: value for key, value in content.items() if not key.startswith("_")}
     try:
         texts = _Texts.model_validate(content)
     except ValidationError as error:
@@ -339,14 +363,14 @@ def load_texts(name: str) -> tuple[TextConfig | None, dict[str, TextConfig]]:
 
 def method_names() -> tuple[str, ...]:
     """The configs of ``configs/_base_/methods``."""
-    folder = resources.files("configs") / "_base_" / "methods"
+    folder = shipped_configs() / "_base_" / "methods"
     return tuple(sorted(item.name[:-3] for item in folder.iterdir()
                         if item.name.endswith(".py") and not item.name.startswith("_")))
 
 
 def experiment_names() -> tuple[str, ...]:
     """The experiments that ship with the package."""
-    folder = resources.files("configs")
+    folder = shipped_configs()
     return tuple(sorted(
         item.name[:-3] for item in folder.iterdir()
         if item.name.endswith(".py") and not item.name.startswith("_")
@@ -366,59 +390,18 @@ def find_config(name: str) -> Path:
     known = experiment_names()
     if name not in known:
         raise BadConfig(f"no experiment {name!r}; {nearest(name, known)}")
-    return Path(str(resources.files("configs") / f"{name}.py"))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    from mmengine.config import Config
-
-    try:
-        return Config.fromfile(str(path)).to_dict()
-    except Exception as error:  # a config is Python: anything can go wrong in it
-        refused = refusal(error, tempfile.gettempdir())  # mmengine copies it to there
-        if refused is not None and isinstance(error, OSError):
-            raise refused from None
-        raise BadConfig(f"{path}: {type(error).__name__}: {error}") from None
-
-
-def _override(content: dict[str, Any], option: str) -> None:
-    import ast
-
-    key, equals, text = option.partition("=")
-    if not equals or not key:
-        raise BadConfig(f"--cfg-options {option!r}: expected key=value")
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
-    node: Any = content
-    *parents, last = key.split(".")
-    for part in parents:
-        node = node.setdefault(part, {}) if isinstance(node, dict) else _item(node, part, option)
-    if isinstance(node, list):
-        index = _index(node, last, option)
-        node[index] = value
-    elif isinstance(node, dict):
-        node[last] = value
-    else:
-        raise BadConfig(f"--cfg-options {option!r}: {'.'.join(parents)} holds no keys")
-
-
-def _item(node: Any, part: str, option: str) -> Any:
-    if not isinstance(node, list):
-        raise BadConfig(f"--cfg-options {option!r}: nothing below the value before {part!r}")
-    return node[_index(node, part, option)]
-
-
-def _index(node: list[Any], part: str, option: str) -> int:
-    if not part.isdigit() or int(part) >= len(node):
-        raise BadConfig(f"--cfg-options {option!r}: {part!r} is not an index in 0..{len(node) - 1}")
-    return int(part)
+    return shipped_configs() / f"{name}.py"
 
 
 def _explain(error: ValidationError, section: type[_Section]) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    first, *others = error.errors()
+    location = first["loc"]
+    if location[-1] in ("int", "str"):  # of a value that may be either
+        others = [other for other in others if other["loc"][:-1] == location[:-1]]
+        location = location[:-1]
+        for other in others:
+            first["msg"] += f" or {other['msg'].removeprefix('Input should be ')}"
+    key = ".".join(str(part) for part in location)
     if first["type"] == "extra_forbidden":
         known = tuple(_fields_at(section, first["loc"][:-1]))
         return f"unknown key {key!r}; {nearest(str(first['loc'][-1]), known)}"

@@ -26,7 +26,6 @@ from data.exchange.arrays import array_shapes, features_of, kind_of, require_fin
 from data.exchange.caches import UNKNOWN_NAME, Imported
 from data.exchange.own_source import ArrayReader, OwnSource
 from data.phases import Phase, calibration_phase, test_phase
-from data.registry import nearest
 from data.splits import ClassSplit, held_out_groups, make_split
 
 
@@ -74,8 +73,7 @@ class OwnArrays:
             raise BadConfig("the mapping file has no [split]; add one with the unseen classes, or "
                             "draw them with --random-split SEED --unseen N")
         return make_split(
-            self.mapping.dataset, given.name, self._classes(given.unseen),
-            None if given.validation_unseen is None else self._classes(given.validation_unseen),
+            self.mapping.dataset, given.name, given.unseen, given.validation_unseen,
             given.validation_seed,
         )
 
@@ -165,16 +163,6 @@ class OwnArrays:
         )
         check_skeleton_features(features, f"{phase.name}-phase features")
         return features
-
-    def _classes(self, given: Sequence[int | str]) -> list[int]:
-        classes = []
-        for item in given:
-            if isinstance(item, str):
-                if item not in self.class_names:
-                    raise BadConfig(f"split: no class {item!r}; {nearest(item, self.class_names)}")
-                item = self.class_names.index(item)
-            classes.append(item)
-        return classes
 
 
 def read_own_arrays(path: Path) -> OwnArrays:

@@ -154,7 +154,7 @@ COCO_17 = _layout(
         "left knee": "left hip", "right knee": "right hip",
         "left ankle": "left knee", "right ankle": "right knee",
     },
-    center="left hip", spine=("left hip", "left shoulder"),
+    center="nose", spine=("left hip", "left shoulder"),
 )
 
 # OpenNI 1.x with NITE. NiTE 2 and CAD-60 have the same joints in other orders.
@@ -232,7 +232,7 @@ MEDIAPIPE_33 = _layout(
         "left heel": "left ankle", "right heel": "right ankle",
         "left foot index": "left ankle", "right foot index": "right ankle",
     },
-    center="left hip", spine=("left hip", "left shoulder"),
+    center="nose", spine=("left hip", "left shoulder"),
 )
 
 # OpenPose's BODY_25, in 3D (from several views, or lifted).

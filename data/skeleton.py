@@ -27,7 +27,8 @@ from data.registry import nearest
 
 __all__ = [
     "KINECT_V1", "KINECT_V1_TO_NTU", "LAYOUTS", "NTU_RGBD", "UNKNOWN", "UTD_MHAD", "Clip",
-    "JointLayout", "JointMapping", "layout_of", "mapping_by_name", "present"]
+    "JointLayout", "JointMapping", "layout_of", "layouts_of",
+    "mapping_by_name", "present"]
 
 UNKNOWN = -1
 
@@ -140,7 +141,8 @@ def layout_of(spec: str | Mapping[str, Any]) -> JointLayout:
     """
     if isinstance(spec, str):
         if spec not in LAYOUTS:
-            raise BadConfig(f"layout {spec!r}: {nearest(spec, LAYOUTS)}, or give joints and bones")
+            raise BadConfig(f"layout {spec!r}: {nearest(spec, LAYOUTS)} "
+                            "(one of your own is given by joints and bones)")
         return LAYOUTS[spec]
     known = {"name", "joints", "bones", *_ORIENTING}
     wrong = sorted(set(spec) - known)
@@ -164,6 +166,16 @@ def layout_of(spec: str | Mapping[str, Any]) -> JointLayout:
         indices = _joint_indices(value, joints, count, key)
         orient[key] = indices[0] if count == 1 else indices
     return JointLayout(str(spec.get("name", "custom")), joints, bones, **orient)
+
+
+def layouts_of(joints: int, but: str = "") -> str:
+    """What to suggest for clips of so many joints.
+
+    >>> layouts_of(17), layouts_of(18)
+    ('coco-17, h36m-17', 'none that ships; give joints and bones of your own')
+    """
+    names = sorted({name for name, known in LAYOUTS.items() if known.num_joints == joints} - {but})
+    return ", ".join(names) or "none that ships; give joints and bones of your own"
 
 
 _ORIENTING = {"center": 1, "spine": 2, "shoulders": 2, "hips": 2}

@@ -24,7 +24,7 @@ from data.readers.base import Entry, Reader, Scan, Skip
 from data.readers.raw_file import printable
 from data.readers.safe_pickle import load
 from data.registry import nearest
-from data.skeleton import NTU_RGBD, JointLayout, layout_of, mapping_by_name, present
+from data.skeleton import NTU_RGBD, JointLayout, layout_of, layouts_of, mapping_by_name, present
 
 TRAIN, TEST = 1, 2
 _NTU_NAME = re.compile("S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})")
@@ -145,7 +145,9 @@ class PosePickleReader(Reader):
             raise ClipError(f"{where}: 'keypoint' is no array of numbers {expected}")
         if keypoint.ndim != 4 or keypoint.shape[2:] != (joints, 3) or 0 in keypoint.shape:
             problem = f"'keypoint' has shape {keypoint.shape}, expected {expected} as of layout "
-            raise ClipError(f"{where}: {problem}{self.source_layout.name!r}")
+            other = keypoint.shape[2] if keypoint.ndim == 4 and keypoint.shape[3] == 3 else joints
+            hint = f"; layouts of {other} joints: {layouts_of(other)}" if other != joints else ""
+            raise ClipError(f"{where}: {problem}{self.source_layout.name!r}{hint}")
         frames = annotation.get("total_frames", keypoint.shape[1])
         if not _is_integer(frames) or frames != keypoint.shape[1]:
             raise ClipError(f"{where}: 'total_frames' is {ascii(frames)[:40]}, 'keypoint' has "

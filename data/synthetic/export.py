@@ -18,27 +18,19 @@ import numpy as np
 
 from data.errors import BadInput
 from data.files import atomic_path, write_text
-from data.skeleton import KINECT_V1, NTU_RGBD, UTD_MHAD, JointLayout
+from data.skeleton import KINECT_V1, NTU_RGBD, UTD_MHAD, layout_of
+from data.synthetic.layouts import as_layout
 from data.synthetic.recording import Recording
 
 #: The action numbers that occur in NW-UCLA's file names, in label order.
 NW_UCLA_ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
 _CAMERAS = "LMR"
 _IDLE_FRAMES = 12
-_KINECT_V1_FROM_NTU = {
-    "hip center": "spine base", "spine": "spine mid", "shoulder center": "spine shoulder",
-}
 
 
 def keypoint(recording: Recording) -> np.ndarray:
     """Float64 ``[M, T, 25, 3]`` of a recording, zeros where a body is absent."""
     return np.stack([body.joints for body in recording.bodies])
-
-
-def as_kinect_v1(keypoint: np.ndarray, layout: JointLayout = KINECT_V1) -> np.ndarray:
-    """Maps ``[..., 25, 3]`` to the 20 joints that Kinect v1 would have reported."""
-    names = [_KINECT_V1_FROM_NTU.get(joint, joint) for joint in layout.joints]
-    return keypoint[..., [NTU_RGBD.index(name) for name in names], :]
 
 
 def write_pku_mmd(
@@ -141,7 +133,7 @@ def write_nw_ucla(
         label = rank[recording.action] + 1
         name = (f"a{NW_UCLA_ACTIONS[label - 1]:02d}_s{recording.performer:02d}"
                 f"_e{recording.replication:02d}_v{recording.camera:02d}")
-        joints = as_kinect_v1(keypoint(recording)[0])
+        joints = as_layout(keypoint(recording)[0], KINECT_V1)
         rounded = np.vectorize(lambda x: float(f"{x:.7g}"))(joints)
         content = {"file_name": name, "skeletons": rounded.tolist(), "label": label}
         paths.append(_write(Path(folder) / f"{name}.json", json.dumps(content)))
@@ -166,7 +158,7 @@ def write_utd_mhad(
     for recording in recordings:
         trial = 3 * (recording.replication - 1) + recording.camera
         name = f"a{rank[recording.action] + 1}_s{recording.performer}_t{trial}_skeleton.mat"
-        joints = as_kinect_v1(keypoint(recording)[0], UTD_MHAD)
+        joints = as_layout(keypoint(recording)[0], UTD_MHAD)
         path = Path(folder) / name
         with atomic_path(path, durable=False) as temporary:
             savemat(temporary, {"d_skel": joints.transpose(1, 2, 0)}, do_compression=compress)
@@ -187,15 +179,14 @@ def write_pose_pickle(
         recordings: What to write.
         path: The file.
         train_subjects: Performers of the split "xsub_train"; "xsub_val" has the others.
-        layout: "nturgb+d" or "kinect-v1".
+        layout: A name of ``data.layouts``.
         protocol: Pickle protocol, 0 to 5.
     """
+    known = layout_of(layout)
     split: dict[str, list[str]] = {"xsub_train": [], "xsub_val": []}
     annotations = []
     for recording in recordings:
-        joints = keypoint(recording).astype(np.float32)
-        if layout == KINECT_V1.name:
-            joints = as_kinect_v1(joints)
+        joints = as_layout(keypoint(recording), known).astype(np.float32)
         name = "xsub_train" if recording.performer in train_subjects else "xsub_val"
         split[name].append(recording.sample_id)
         annotations.append({

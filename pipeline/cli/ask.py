@@ -74,11 +74,13 @@ def inspect(
         help="Class split that marks unseen classes of raw data or a store.")] = None,
     read: Annotated[int, typer.Option(
         min=0, help="Read at most so many clips' coordinates; 0: all.")] = 1000,
+    layout: Annotated[Optional[str], typer.Option(metavar="NAME", help=(
+        "Whose joints a source has that does not name them, such as coco-17."))] = None,
 ) -> None:
     """Show what any raw source, store, cache, result or work directory holds."""
     from pipeline.commands.inspect import inspect as run
 
-    run(path, draw, clip, as_json, reader, dataset, split, read)
+    run(path, draw, clip, as_json, reader, dataset, split, read, layout)
 
 
 @app.command()

@@ -25,6 +25,7 @@ def inspect(
     dataset: str | None = None,
     split: str | None = None,
     read: int = 1000,
+    layout: str | None = None,
 ) -> dict[str, Any]:
     """Prints what a path holds and, if asked, draws one clip of it.
 
@@ -40,18 +41,19 @@ def inspect(
         split: Mark the unseen classes of this class split of a raw source or store.
         read: Of raw sources and stores, read the coordinates of at most so many
             clips, evenly spread; 0 reads all.
+        layout: Of raw recordings whose joints the source does not name.
 
     Returns:
         The JSON document.
 
     Raises:
         BadInput: The path is nothing that is known or is damaged, or there is
-            no such clip.
+            no such clip or layout.
     """
     path = Path(path)
     if out is not None and Path(out).suffix.lower() not in _PICTURES:
         raise BadInput(f"{out}: a drawing is called .png (frames side by side) or .gif (animated)")
-    found = recognise(path, Options(reader, dataset, split, read))
+    found = recognise(path, Options(reader, dataset, split, read, layout))
     if (out is not None or clip is not None) and found.clips is None:
         raise BadInput(f"{path}: has no coordinates to draw or describe a clip of; name the "
                        "sequence store, the work directory or the raw recordings")

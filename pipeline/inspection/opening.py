@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from data.classes import class_names, datasets
 from data.errors import BadInput
 from data.readers import READERS, Reader, Scan
+from data.skeleton import LAYOUTS, layout_of
 from pipeline.inspection.sources import Options, RawSource
 
 #: Readers in the order in which they are tried; others follow by name.
@@ -25,10 +27,13 @@ def open_raw(path: Path, options: Options) -> RawSource | None:
     Raises:
         BadInput: The one reader that can be meant, by ``options.reader`` or by
             the file's ending, refuses the path.
+        BadConfig: There is no layout ``options.layout``.
     """
+    if options.layout is not None:
+        layout_of(options.layout)
     only = options.reader or (_BY_SUFFIX.get(path.suffix.lower()) if path.is_file() else None)
     if only is not None:
-        reader, scan = _scan(only, path, options.dataset)
+        reader, scan = _scan(only, path, options)
         if not scan.entries:
             why = f"; {scan.skipped[0].name}: {scan.skipped[0].reason}" if scan.skipped else ""
             raise BadInput(f"{path}: reader {only!r} finds no clip in it{why}")
@@ -36,7 +41,7 @@ def open_raw(path: Path, options: Options) -> RawSource | None:
     known = READERS.names()
     for name in sorted(known, key=lambda name: _FIRST.index(name) if name in _FIRST else 99):
         try:
-            reader, scan = _scan(name, path, options.dataset)
+            reader, scan = _scan(name, path, options)
         except BadInput:
             continue
         if scan.entries:
@@ -44,13 +49,15 @@ def open_raw(path: Path, options: Options) -> RawSource | None:
     return None
 
 
-def _scan(name: str, path: Path, dataset: str | None) -> tuple[Reader, Scan]:
+def _scan(name: str, path: Path, told: Options) -> tuple[Reader, Scan]:
     """Builds the reader with the first set of options that it can read a clip with.
 
     If there is none, the first set stays: its errors are as good as any.
     """
+    if told.layout is not None and "layout" not in signature(READERS.get(name)).parameters:
+        raise BadInput(f"{path}: reader {name!r} takes no layout, for its files have their own")
     first: tuple[Reader, Scan] | None = None
-    for options in _options(name, path, dataset):
+    for options in _options(name, path, told):
         reader: Reader = READERS.build(name, [path], **options)
         scan = reader.scan()
         if name != "pose_pickle" or _readable(reader, scan):
@@ -60,16 +67,18 @@ def _scan(name: str, path: Path, dataset: str | None) -> tuple[Reader, Scan]:
     return first
 
 
-def _options(name: str, path: Path, dataset: str | None) -> Iterator[dict[str, Any]]:
+def _options(name: str, path: Path, told: Options) -> Iterator[dict[str, Any]]:
     """What a reader has to be told that its files do not say."""
+    dataset = told.dataset
     if name == "ntu":
         dataset = dataset or _guess_ntu(path)
         yield {"dataset": dataset, "num_classes": len(class_names(dataset))}
     elif name == "pose_pickle":
         dataset = dataset or _named_in(path)
         names = None if dataset is not None else _placeholders(path)
-        for layout in ("nturgb+d", "utd-mhad"):
-            yield {"dataset": dataset or path.stem, "class_names": names, "layout": layout}
+        for layout in LAYOUTS if told.layout is None else (told.layout,):
+            yield {"dataset": dataset or path.stem, "class_names": names, "layout": layout,
+                   "map_to_ntu": False}
     else:
         yield {}
 

@@ -50,6 +50,8 @@ def recognise(path: Path, options: Options) -> Recognised:
             known = _hdf5(path, options)
         else:
             known = _work_dir(path, options) or _result(path)
+        if known is not None and options.layout is not None:
+            raise BadInput(f"{path}: --layout goes with raw recordings that do not say theirs")
         if known is not None:
             return known
     raw = open_raw(path, options)

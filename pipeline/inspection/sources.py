@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from data.classes import class_names
 from data.errors import BadConfig, BadInput, ClipError
 from data.readers import Reader, Scan
 from data.registry import nearest
-from data.skeleton import Clip, JointLayout
+from data.skeleton import LAYOUTS, NTU_RGBD, Clip, JointLayout, mapping_by_name
 from data.splits import class_split
 from data.store import SequenceStore
 from pipeline.inspection.measures import (
@@ -41,12 +42,14 @@ class Options:
         dataset: Whose class names and protocols hold; None: the reader's, or a guess.
         split: A class split of that data set, to mark seen and unseen classes.
         read: Read the coordinates of at most so many clips, evenly spread; 0: all.
+        layout: Of joints that the source does not name; None: by their number.
     """
 
     reader: str | None = None
     dataset: str | None = None
     split: str | None = None
     read: int = 1000
+    layout: str | None = None
 
 
 class ClipSource(ABC):
@@ -134,13 +137,29 @@ class RawSource(ClipSource):
         return {
             "kind": "raw recordings", "path": str(self.path), "reader": self.reader_name,
             "dataset": self.reader.dataset, "layout": self.layout.name,
-            "joints": self.layout.num_joints,
+            "joints": self.layout.num_joints, **self._layout_note(options),
             **_common(self.reader.dataset, self.names, self.label, columns, options),
             "frames": lengths(gathered.frames),
             "bodies_per_clip": count_values(gathered.bodies),
             "coordinates": gathered.describe(len(self.sample_ids)),
             "skipped": skipped,
         }
+
+
+    def _layout_note(self, options: Options) -> dict[str, str]:
+        """What a user should know of joints that the source itself does not name."""
+        name, joints = self.layout.name, self.layout.num_joints
+        takes = "layout" in signature(type(self.reader)).parameters
+        others = [other for other, known in LAYOUTS.items()
+                  if known.num_joints == joints and other != name]
+        notes = []
+        if takes and options.layout is None and others:
+            notes.append(f"taken from the number of joints, which {', '.join(others)} has, too; "
+                         "say with --layout which it is")
+        if takes and self.layout != NTU_RGBD and mapping_by_name(self.layout):
+            notes.append(f"extract maps the joints to the {NTU_RGBD.num_joints} of "
+                         f"{NTU_RGBD.name}, unless reader_options say map_to_ntu=False")
+        return {"about_the_layout": "; ".join(notes)} if notes else {}
 
 
 class StoreSource(ClipSource):

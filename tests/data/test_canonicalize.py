@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from data.canonicalize import canonicalize
 from data.errors import BadConfig, BadInput
 from data.preprocess import pre_normalize_3d
-from data.skeleton import KINECT_V1_TO_NTU, NTU_RGBD, UTD_MHAD, JointMapping, present
+from data.skeleton import KINECT_V1_TO_NTU, LAYOUTS, NTU_RGBD, UTD_MHAD, JointMapping, present
 from data.synthetic import Settings, generate
+from data.synthetic.layouts import as_layout
 
 modes = st.sampled_from([("frame", 10.0), ("frame", 2.5), ("frame", 0.0), ("clip", 10.0)])
 
@@ -82,6 +83,27 @@ def test_a_turned_recording_gives_the_same_clip_in_float32(
     made = recordings[number]
     turned = about_y(made, angle).astype(np.float32)
     np.testing.assert_allclose(canonicalize(turned, *mode), canonicalize(made, *mode), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@settings(max_examples=15)
+@given(angle=st.floats(-7, 7), mode=modes, number=st.integers(0, 5))
+def test_a_turned_recording_gives_the_same_clip_in_every_layout(
+    recordings: list[np.ndarray], name: str, angle: float, mode: tuple[str, float], number: int
+) -> None:
+    made = as_layout(recordings[number].astype(np.float64), LAYOUTS[name])
+    once = canonicalize(made, *mode, layout=name)
+    np.testing.assert_allclose(
+        canonicalize(about_y(made, angle), *mode, layout=name), once, atol=1e-6)
+    np.testing.assert_array_equal(once[..., 1], made[..., 1])
+    if mode in (("frame", 0.0), ("clip", 10.0)):
+        np.testing.assert_allclose(canonicalize(once, *mode, layout=name), once, atol=1e-6)
+    # The shoulders and hips of the first frame: the right side is on the +x side.
+    if mode == ("frame", 0.0):
+        layout = LAYOUTS[name]
+        across = sum(once[0, 0, right] - once[0, 0, left]
+                     for left, right in (layout.shoulders, layout.hips))
+        assert across[0] > 0 and across[2] == pytest.approx(0, abs=1e-9)
 
 
 @settings(max_examples=60)

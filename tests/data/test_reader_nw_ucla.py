@@ -13,7 +13,8 @@ from data.readers import READERS
 from data.readers.nw_ucla import NWUCLAReader
 from data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, NTU_RGBD, UTD_MHAD, JointMapping
 from data.synthetic import Settings, generate
-from data.synthetic.export import as_kinect_v1, keypoint, write_nw_ucla, write_utd_mhad
+from data.synthetic.export import keypoint, write_nw_ucla, write_utd_mhad
+from data.synthetic.layouts import as_layout
 
 ACTIONS = ("raise left knee", "jump up", "squat down", "wave left hand", "wave right hand",
            "kick forward with left leg", "raise right knee")
@@ -45,7 +46,7 @@ def test_round_trip(tmp_path):
     found = {(e.label, e.subject, e.camera, e.replication): e for e in scan.entries}
     for r in RECORDINGS:
         entry = found[actions.index(r.action), r.performer, r.camera, r.replication]
-        values = as_kinect_v1(keypoint(r)[:1])
+        values = as_layout(keypoint(r)[:1], KINECT_V1)
         printed = np.vectorize(lambda x: np.float32(f"{x:.7g}"))(values).astype(np.float32)
         np.testing.assert_array_equal(reader.read(entry), mapping(printed))
     # The seventh action has label 7 and is called a08.
@@ -62,7 +63,7 @@ def test_utd_mhad_round_trip(tmp_path):
         entries = reader.scan().entries
         found = {(e.subject, e.replication): reader.read(e) for e in entries}
         for r in [r for r in RECORDINGS[:4] if r.action == RECORDINGS[0].action]:
-            expected = as_kinect_v1(keypoint(r)[:1], UTD_MHAD).astype(np.float32)
+            expected = as_layout(keypoint(r)[:1], UTD_MHAD).astype(np.float32)
             trial = 3 * (r.replication - 1) + r.camera
             entry = next(e for e in entries if e.label == 0 and e.replication == trial)
             np.testing.assert_array_equal(reader.read(entry), mapping(expected))

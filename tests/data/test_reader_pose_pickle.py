@@ -16,9 +16,10 @@ from data.errors import BadConfig, BadInput, ClipError
 from data.readers import READERS
 from data.readers.pose_pickle import PosePickleReader
 from data.readers.safe_pickle import load
-from data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, NTU_RGBD, JointMapping, layout_of
+from data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, LAYOUTS, NTU_RGBD, JointMapping, layout_of
 from data.synthetic import Settings, generate
-from data.synthetic.export import as_kinect_v1, keypoint, write_pose_pickle
+from data.synthetic.export import keypoint, write_pose_pickle
+from data.synthetic.layouts import as_layout
 
 RECORDINGS = list(generate(Settings(
     performers=2, cameras=2, frames=(16, 18), actions=("jump up", "two people wave at each other"),
@@ -69,8 +70,26 @@ def test_round_trip_of_20_joints(tmp_path):
     assert reader.layout is NTU_RGBD
     for entry in reader.scan().entries:
         recording = next(r for r in RECORDINGS if r.sample_id == entry.sample_id)
-        expected = mapping(as_kinect_v1(keypoint(recording).astype(np.float32)))
+        expected = mapping(as_layout(keypoint(recording).astype(np.float32), KINECT_V1))
         np.testing.assert_array_equal(reader.read(entry), expected)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_shipped_layouts_are_mapped_or_kept(name, tmp_path):
+    write_pose_pickle(RECORDINGS[:1], tmp_path / "x.pkl", layout=name)
+    for options, layout in (({}, NTU_RGBD), ({"map_to_ntu": False}, LAYOUTS[name])):
+        reader = reader_of(tmp_path / "x.pkl", layout=name, **options)
+        clip = reader.read(reader.scan().entries[0])
+        assert reader.layout is layout and clip.shape[2:] == (layout.num_joints, 3)
+    np.testing.assert_array_equal(clip, as_layout(keypoint(RECORDINGS[0]), layout)
+                                  .astype(np.float32))
+
+
+def test_layouts_of_the_right_number_of_joints_are_named(tmp_path):
+    write_pose_pickle(RECORDINGS[:1], tmp_path / "x.pkl", layout="coco-17")
+    reader = reader_of(tmp_path / "x.pkl")
+    with pytest.raises(ClipError, match="layouts of 17 joints: coco-17, h36m-17$"):
+        reader.read(reader.scan().entries[0])
 
 
 def test_replication_is_the_names_own_without_a_split(tmp_path):

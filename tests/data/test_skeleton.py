@@ -17,6 +17,8 @@ from data.skeleton import (
     mapping_by_name,
     present,
 )
+from data.synthetic.body import BONES, Pose, joints
+from data.synthetic.layouts import as_layout
 
 TO_NTU = JointMapping(UTD_MHAD, NTU_RGBD, KINECT_V1_TO_NTU)
 
@@ -83,6 +85,18 @@ def test_a_mirrored_body_maps_to_a_mirrored_body(layout):
     np.testing.assert_allclose(mapping(mirror(body, layout)), mirror(mapping(body), NTU_RGBD),
                                atol=1e-6)
     np.testing.assert_allclose(mapping.matrix().sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS.values()), ids=list(LAYOUTS))
+def test_mapped_joints_are_near_kinect_v2s(layout):
+    body = joints(Pose(1), BONES)[0]
+    mapped = mapping_by_name(layout)(as_layout(body, layout).astype(np.float32))
+    away = dict(zip(NTU_RGBD.joints, np.linalg.norm(mapped - body, axis=1), strict=True))
+    # Thumbs and tips fall onto the last joint of the arm, feet onto the ankle.
+    ends = {joint: away.pop(joint) for joint in list(away)
+            if joint.split()[-1] in ("hand", "tip", "thumb", "foot", "wrist", "ankle")}
+    assert max(away.values()) < 0.07, max(away, key=away.get)
+    assert max(ends.values()) < 0.17, max(ends, key=ends.get)
 
 
 # Of each layout's documentation: the index of some joints.

@@ -176,6 +176,29 @@ def test_pickle_of_an_unknown_data_set(layout, recordings, tmp_path):
     assert len(found["classes"]) == 37
 
 
+def test_layout_of_a_pickle_told_and_guessed(recordings, tmp_path, capsys):
+    path = tmp_path / "moves.pkl"
+    write_pose_pickle(recordings[:3], path, layout="coco-17")
+    guessed = inspect(path)
+    assert (guessed["layout"], guessed["joints"]) == ("h36m-17", 17)
+    assert "which coco-17 has, too; say with --layout" in guessed["about_the_layout"]
+    told = inspect(path, layout="coco-17", out=tmp_path / "moves.png")
+    assert (told["layout"], told["joints"]) == ("coco-17", 17)
+    assert told["about_the_layout"].startswith("extract maps the joints to the 25 of nturgb+d")
+    assert (tmp_path / "moves.png").is_file()
+    with pytest.raises(BadInput, match="layouts of 17 joints: coco-17, h36m-17"):
+        inspect(path, layout="smpl-24")
+    with pytest.raises(BadInput, match="did you mean 'coco-17'"):
+        inspect(path, layout="coco17")
+
+
+def test_layouts_are_for_sources_that_do_not_say_theirs(raw, work):
+    with pytest.raises(BadInput, match="--layout goes with raw recordings"):
+        inspect(work, layout="coco-17")
+    with pytest.raises(BadInput, match="reader 'ntu' takes no layout"):
+        inspect(raw, reader="ntu", layout="coco-17")
+
+
 def test_hostile_pickle_is_refused_and_does_nothing(tmp_path):
     class Hostile:
         def __reduce__(self):

@@ -55,6 +55,8 @@ class SkeletonFeatures:
         backbone, weights_sha256: What computed f_x.
         preprocessing, config, software: JSON values.
         created: ISO 8601 time.
+        notices: What looked wrong with the clips' coordinates, each with "code" and
+            "text" (``data.plausibility``).
     """
 
     f_x: np.ndarray
@@ -78,6 +80,7 @@ class SkeletonFeatures:
     config: Any = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    notices: tuple[Mapping[str, str], ...] = ()
 
     def rows(self, subset: str) -> np.ndarray:
         """Indices of the rows of one subset."""
@@ -145,6 +148,8 @@ def write_skeleton_features(path: str | os.PathLike[str], features: SkeletonFeat
             attributes[name] = getattr(features, name)
         for name in ("preprocessing", "config", "software"):
             attributes[name] = json.dumps(getattr(features, name), sort_keys=True)
+        if features.notices:
+            attributes["notices"] = json.dumps([dict(notice) for notice in features.notices])
         attributes.create("class_names", list(features.class_names), dtype=_TEXT)
         attributes["seen_classes"] = np.asarray(features.seen_classes, np.int64)
         attributes["unseen_classes"] = np.asarray(features.unseen_classes, np.int64)
@@ -183,10 +188,13 @@ def read_skeleton_features(path: str | os.PathLike[str]) -> SkeletonFeatures:
         values = {name: _parse_json(path, name, strings.pop(name))
                   for name in ("preprocessing", "config", "software")}
         strings.pop("format")
+        # Only where there is something to notice; older files have none.
+        notices = _parse_json(path, "notices", str(file.attrs.get("notices", "[]")))
         features = SkeletonFeatures(
             **arrays,
             **strings,
             **values,
+            notices=tuple(notices) if isinstance(notices, list) else notices,
             class_names=_names(path, file),
             seen_classes=_classes(path, file, "seen_classes"),
             unseen_classes=_classes(path, file, "unseen_classes"),
@@ -247,6 +255,8 @@ def check_skeleton_features(features: SkeletonFeatures, where: str) -> None:
     _require(not strange, where,
              f"/subset holds {strange[:3]}, "
              f"a {features.phase}-phase file has only {list(expected)}")
+    _require(isinstance(features.notices, tuple) and all(map(_is_notice, features.notices)), where,
+             "attribute 'notices' is not a list of objects with texts 'code' and 'text'")
     _check_class_lists(features, where)
     columns = features.logits.shape[1]
     _require(columns == len(features.seen_classes), where,
@@ -296,6 +306,11 @@ def check_same_classes(
              f"has {len(theirs)} classes, the skeleton cache has {len(ours)}")
     for index, (a, b) in enumerate(zip(ours, theirs)):
         _require(a == b, where, f"class {index} is {b!r}, in the skeleton cache {a!r}")
+
+
+def _is_notice(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"code", "text"} <= set(value) and all(
+        isinstance(each, str) for each in value.values())
 
 
 def _check_class_lists(features: SkeletonFeatures, where: str) -> None:

@@ -31,6 +31,7 @@ from data.caches import IDENTITY
 from data.errors import BadCache, BadInput, ClipError
 from data.files import atomic_path, digest_json, remove_left_behind, write_json
 from data.limits import own_dataset, read_strings
+from data.plausibility import store_notices
 from data.processes import in_processes
 from data.readers.base import Entry, Reader, Scan
 from data.seal import DAMAGE, open_hdf5, sealed_file
@@ -58,6 +59,7 @@ class ParseReport:
         frames: "min", "median", "max" and "total" over the stored clips.
         empty_frames: Frames without a body, before cleaning.
         coordinates: Axis -> "min", "mean", "max" in metres where a body is present.
+        notices: What looks wrong with the coordinates, of ``data.plausibility``.
     """
 
     found: int = 0
@@ -68,6 +70,7 @@ class ParseReport:
     frames: dict[str, float] = field(default_factory=dict)
     empty_frames: int = 0
     coordinates: dict[str, dict[str, float]] = field(default_factory=dict)
+    notices: list[dict[str, str]] = field(default_factory=list)
 
 
 def build_store(
@@ -121,6 +124,7 @@ def build_store(
         "digest": digest,
     }
     report = _merge(parts, scan, path, class_names, attributes)
+    report.notices = store_notices(SequenceStore(path))
     write_json(report_path, asdict(report))
     shutil.rmtree(shards, ignore_errors=True)
     return report

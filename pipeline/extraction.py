@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from data.errors import BadCache
 from data.files import digest_json
 from data.memory import memory_in_one_line
 from data.phases import Phase
+from data.plausibility import store_notices
 from data.splits import ClassSplit
 from data.store import SequenceStore
 from extractors.distributed import agreed, is_main
@@ -43,6 +45,11 @@ class Plan:
     phases: tuple[Phase, Phase]
     calibration_group: str
     calibration_subjects: tuple[int, ...]
+
+    @cached_property
+    def notices(self) -> tuple[dict[str, str], ...]:
+        """What looks wrong with the store's coordinates."""
+        return tuple(store_notices(self.store))
 
 
 def of_trained(
@@ -76,6 +83,7 @@ def of_trained(
         if agreed(found is not None):
             return None if found is None else (dataclasses.replace(
                 found, config=provenance, sample_protocol=experiment.dataset.sample_protocol,
+                notices=plan.notices,
             ), f"{note}, features shared")
         features = _extracted(experiment, plan, phase, provenance, path, trained.weights,
                               trained.weights_sha256, len(trained.classes))
@@ -173,6 +181,7 @@ def _extracted(
                           if spec.extract_autocast != "float32" else {})},
         config=provenance, software=made_by,
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        notices=plan.notices,
     )
 
 

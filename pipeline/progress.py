@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -78,6 +78,12 @@ def table(*rows: tuple[str, str]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         say(f"  {name:<{width}}  {value}")
+
+
+def tell_notices(notices: Iterable[Mapping[str, str]]) -> None:
+    """Says what looks wrong with clips, of ``data.plausibility``, one line each."""
+    for notice in notices:
+        say(f"NOTICE: {notice['text']}")
 
 
 class SignsOfLife:

@@ -72,13 +72,14 @@ class SampleCounts(_Part):
 
 
 class Backbone(_Part):
-    """The skeleton backbone, its accuracy on the seen classes' test clips, and what
-    was done to the clips before it."""
+    """The skeleton backbone, its accuracy on the seen classes' test clips, what was
+    done to the clips before it and what looked wrong with them."""
 
     name: str
     weights_sha256: str
     seen_test_accuracy: Fraction | None
     preprocessing: dict[str, Any] = {}
+    notices: list[dict[str, str]] = []
 
 
 class Text(_Part):

@@ -61,7 +61,7 @@ def skeleton_of(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any],
         BadInput: Something is missing.
     """
     lists = {name: tuple(attributes.get(name, ())) for name in
-             ("class_names", "seen_classes", "unseen_classes")}
+             ("class_names", "seen_classes", "unseen_classes", "notices")}
     try:
         kept: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
         return SkeletonFeatures(**kept, **{**attributes, **lists})

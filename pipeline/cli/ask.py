@@ -77,10 +77,15 @@ def inspect(
     layout: Annotated[Optional[str], typer.Option(metavar="NAME", help=(
         "Whose joints a source has that does not name them, such as coco-17."))] = None,
 ) -> None:
-    """Show what any raw source, store, cache, result or work directory holds."""
+    """Show what any raw source, store, cache, result or work directory holds.
+
+    Exit code 1 if one of its checks failed.
+    """
     from pipeline.commands.inspect import inspect as run
 
-    run(path, draw, clip, as_json, reader, dataset, split, read, layout)
+    document = run(path, draw, clip, as_json, reader, dataset, split, read, layout)
+    if not all(check["passed"] for check in document.get("checks", ())):
+        raise typer.Exit(1)
 
 
 @app.command()

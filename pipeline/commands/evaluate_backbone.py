@@ -13,11 +13,12 @@ from scipy.special import softmax
 from data.classes import class_names
 from data.errors import BadConfig, BadInput
 from data.files import digest_file
+from data.plausibility import store_notices
 from data.registry import nearest
 from pipeline.commands.extract import open_store
 from pipeline.config import BackboneConfig, DatasetConfig, find_config, load_section
 from pipeline.locks import work_dir_locked
-from pipeline.progress import bar, say
+from pipeline.progress import bar, say, tell_notices
 from pipeline.workdir import WorkDir
 
 BEST = 5
@@ -73,6 +74,7 @@ def evaluate_backbone(
     work = WorkDir.of(f"evaluate-{data_config.name}", work_dir)
     with work_dir_locked(work.root, "pipeline evaluate-backbone", make=True):
         store = open_store(data_config, raw, work, workers)
+    tell_notices(store_notices(store))
     rows = np.arange(len(store))
     with bar(f"evaluating {spec.name}") as tell:
         _, logits = extract_features(model, spec, store, rows, on_progress=tell)

@@ -23,7 +23,7 @@ from pipeline.bank import Bank, bank_of
 from pipeline.config import DatasetConfig, Experiment
 from pipeline.determinism import use_deterministic_algorithms
 from pipeline.locks import work_dir_locked
-from pipeline.progress import bar, quiet, say, table
+from pipeline.progress import bar, quiet, say, table, tell_notices
 from pipeline.skeleton_cache import Plan, skeleton_cache
 from pipeline.text_cache import text_caches
 from pipeline.workdir import WorkDir, write_pointer
@@ -120,6 +120,7 @@ def _extract_alone(
     plan = make_plan(experiment, store, split)
     _announce(experiment, plan, work)
     if is_main():
+        tell_notices(plan.notices)
         text, text_parts = text_caches(experiment, work)
     skeleton = {
         phase.name: skeleton_cache(experiment, plan, phase, work, shared, weights.get(phase.name))

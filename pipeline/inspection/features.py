@@ -44,6 +44,7 @@ def describe_skeleton(path: Path) -> dict[str, Any]:
         "backbone": found.backbone, "weights_sha256": found.weights_sha256,
         **_accuracy(found),
         "created": found.created,
+        "notices": [dict(notice) for notice in found.notices],
         "subsets": [{
             "subset": subset,
             "clips": len(found.rows(subset)),

@@ -103,17 +103,6 @@ def protocol_table(
     return table
 
 
-def spread(count: int, limit: int) -> np.ndarray:
-    """Indices of at most ``limit`` of ``count`` items, evenly spread; 0: all.
-
-    >>> spread(9, 3).tolist(), spread(3, 0).tolist()
-    ([0, 4, 8], [0, 1, 2])
-    """
-    if limit <= 0 or limit >= count:
-        return np.arange(count)
-    return np.linspace(0, count - 1, limit).round().astype(int)
-
-
 class Coordinates:
     """Statistics of clips, gathered one clip at a time."""
 

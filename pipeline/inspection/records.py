@@ -58,6 +58,7 @@ def describe_work_dir(path: Path) -> dict[str, Any]:
     return {
         "kind": "work directory", "path": str(path),
         **_names(test, store),
+        "notices": [dict(notice) for notice in test.notices] if test is not None else [],
         "parts": list(_parts(found)),
         "results": [_row(file, record) for file, record in found.results.items()],
         "class_counts": class_table(test.class_names, test.label, test.subset, test.seen_classes,

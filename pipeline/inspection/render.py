@@ -45,7 +45,9 @@ def show(description: Mapping[str, Any], console: Console) -> None:
 def _block(console: Console, name: str, value: Any) -> None:
     console.print()
     _title(console, _words(name))
-    if name == "skipped":
+    if name == "notices":
+        _notices(console, value)
+    elif name == "skipped":
         _skipped(console, value)
     elif name == "checks":
         _checks(console, value)
@@ -59,6 +61,11 @@ def _block(console: Console, name: str, value: Any) -> None:
         _table(console, value)
     else:
         console.print(escape(", ".join(map(str, value))))
+
+
+def _notices(console: Console, notices: Sequence[Mapping[str, str]]) -> None:
+    for notice in notices:
+        console.print(escape(f"  {notice['text']}"), style="bold yellow", soft_wrap=True)
 
 
 def _pairs(console: Console, values: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from data.caches import IDENTITY
 from data.classes import class_names
 from data.errors import BadConfig, BadInput, ClipError
+from data.plausibility import Plausibility, as_json, spread, store_notices
 from data.readers import Reader, Scan
 from data.registry import nearest
 from data.skeleton import LAYOUTS, NTU_RGBD, Clip, JointLayout, mapping_by_name
@@ -28,7 +29,6 @@ from pipeline.inspection.measures import (
     lengths,
     one_clip,
     protocol_table,
-    spread,
 )
 from pipeline.progress import bar
 
@@ -80,12 +80,14 @@ class ClipSource(ABC):
             BadInput: There is no such clip, or it cannot be read.
         """
         if sample_id is None:
+            first: ClipError | None = None
             for index in range(len(self.sample_ids)):
                 try:
                     return self.clip_at(index)
                 except ClipError as error:
-                    last = error
-            raise last
+                    first = first or error
+            assert first is not None  # sources hold at least one clip
+            raise first
         place = {name: i for i, name in enumerate(self.sample_ids)}.get(sample_id)
         if place is None:
             known = list(self.sample_ids)
@@ -120,29 +122,33 @@ class RawSource(ClipSource):
                     **{name: getattr(entry, name) for name in IDENTITY})
 
     def describe(self, options: Options) -> dict[str, Any]:
-        gathered, skipped = Coordinates(), [vars(skip) for skip in self.scan.skipped]
+        gathered, look = Coordinates(), Plausibility(self.layout)
+        skipped, unreadable = [vars(skip) for skip in self.scan.skipped], []
         chosen = spread(len(self.sample_ids), options.read)
         with bar("reading clips") as tell:
             for done, index in enumerate(chosen, start=1):
                 try:
-                    gathered.add(self.clip_at(int(index)).keypoint)
+                    keypoint = self.clip_at(int(index)).keypoint
+                    gathered.add(keypoint)
+                    look.add(keypoint)
                 except ClipError as error:
-                    skipped.append({"name": self.sample_ids[index], "reason": str(error)})
+                    unreadable.append({"name": self.sample_ids[index], "reason": str(error)})
                 tell(done, len(chosen))
         if not gathered.frames:
             raise BadInput(f"{self.path}: none of its clips can be read; the first: "
-                           f"{skipped[-1]['reason']}")
+                           f"{unreadable[0]['reason']}")
         columns = {name: np.asarray([getattr(entry, name) for entry in self.scan.entries])
                    for name in IDENTITY}
         return {
             "kind": "raw recordings", "path": str(self.path), "reader": self.reader_name,
             "dataset": self.reader.dataset, "layout": self.layout.name,
             "joints": self.layout.num_joints, **self._layout_note(options),
+            "notices": as_json(look.notices()),
             **_common(self.reader.dataset, self.names, self.label, columns, options),
             "frames": lengths(gathered.frames),
             "bodies_per_clip": count_values(gathered.bodies),
             "coordinates": gathered.describe(len(self.sample_ids)),
-            "skipped": skipped,
+            "skipped": [*skipped, *unreadable],
         }
 
 
@@ -191,6 +197,7 @@ class StoreSource(ClipSource):
             "kind": "sequence store", "path": str(self.path), "dataset": store.dataset,
             "layout": store.layout.name, "joints": self.clip_at(0).keypoint.shape[2],
             "bytes": self.path.stat().st_size, "digest": store.digest,
+            "notices": store_notices(store),
             **_common(store.dataset, self.names, store.label, columns, options),
             "frames": lengths(store.num_frames),
             "bodies_per_clip": count_values(store.num_bodies),

@@ -18,7 +18,7 @@ from data.store import SequenceStore, build_store
 from pipeline.config import DatasetConfig
 from pipeline.inspection.opening import open_raw
 from pipeline.inspection.sources import Options
-from pipeline.progress import bar
+from pipeline.progress import bar, tell_notices
 
 #: Files that hold many clips: their reader knows how to find them.
 _CONTAINERS = (".zip", ".pkl", ".pickle")
@@ -86,6 +86,7 @@ def read_clips(
     chosen = _Chosen(used, Scan([found[key] for key in sorted(found)], skipped))
     with bar("reading clips") as tell:
         report = build_store(chosen, folder / "clips.h5", class_names, cleaning, 1, tell)
+    tell_notices(report.notices)
     store = SequenceStore(folder / "clips.h5")
     return Clips(store, {key: entry.where for key, entry in found.items()}, report.skipped,
                  name == dataset.reader)

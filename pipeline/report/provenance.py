@@ -47,6 +47,9 @@ def _provenance(setting: Setting) -> Iterable[tuple[str, str]]:
         f"{percent(record.backbone.seen_test_accuracy)} % on the seen classes' test clips"
         if record.backbone.seen_test_accuracy is not None else "not recorded"
         for record in records)
+    notices = [notice["text"] for record in records for notice in record.backbone.notices]
+    if notices:
+        yield "Notices on the skeletons", each(notices)
     yield "Backbone weights", each(f"sha256 {r.backbone.weights_sha256}" for r in records)
     yield "Text encoder", each(
         " ".join(filter(None, (record.text.encoder, record.text.encoder_revision)))

@@ -239,7 +239,9 @@ class Setting:
 
 def remarks(setting: Setting) -> list[str]:
     """What a reader must know before comparing the setting's rows."""
-    found = []
+    found = list(dict.fromkeys(
+        f"Notice on the skeletons: {notice['text']}."
+        for run in setting.runs for notice in run.record.backbone.notices))
     caches = {run.record.cache_digests.model_dump_json(include={
         "skeleton_test", "skeleton_calibration"}) for run in setting.runs}
     if len(caches) > 1:

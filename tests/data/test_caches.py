@@ -78,6 +78,16 @@ def test_skeleton_features_come_back_as_written(tmp_path, phase):
     assert found.rows(phase).tolist() == [3, 4, 5]
 
 
+def test_notices_come_back_and_a_cache_without_any_has_no_attribute(tmp_path):
+    notices = ({"code": "millimetres", "text": "bones 171: looks like millimetres"},)
+    write_skeleton_features(tmp_path / "x.h5", skeleton(notices=notices))
+    assert read_skeleton_features(tmp_path / "x.h5").notices == notices
+    write_skeleton_features(tmp_path / "y.h5", skeleton())
+    assert read_skeleton_features(tmp_path / "y.h5").notices == ()
+    with h5py.File(tmp_path / "y.h5") as file:
+        assert "notices" not in file.attrs
+
+
 @pytest.mark.parametrize("strings", [
     np.asarray(["a", "b", "c", "ä", "e"]),
     np.asarray([["a", "A"], ["b", ""], ["c", "C"], ["ä", "Ä"], ["e", "E"]]),
@@ -219,6 +229,9 @@ DAMAGES = [
     (put("format", "zsl-text-features"), "format is 'zsl-text-features', expected"),
     (put("phase", 3), "attribute 'phase' is not a string"),
     (put("config", "{"), "attribute 'config' is not JSON"),
+    (put("notices", "["), "attribute 'notices' is not JSON"),
+    *[(put("notices", text), "'notices' is not a list of objects")
+      for text in ("3", "{}", '["a"]', '[{"code": "a"}]', '[{"code": 1, "text": ""}]')],
     (put("seen_classes", [0.0, 1.0, 3.0]), "'seen_classes' is not a list of integers"),
     (put("f_x", np.zeros(6, np.float32)), "/f_x has 1 dimensions, expected 2"),
     (put("f_x", np.zeros((6, 4), np.int32)), "/f_x is int32, expected float"),

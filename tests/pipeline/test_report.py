@@ -296,6 +296,21 @@ def test_provenance_names_what_the_numbers_rest_on(report):
     assert len(fields["Config digest"]) == len("sha256 ") + 64
 
 
+def test_notices_on_the_skeletons_stand_on_the_page(tmp_path, make_result, cheap_embedding):
+    record, arrays = make_result()
+    said = "bodies measure 1854 from end to end & more: looks like millimetres"
+    backbone = record.backbone.model_copy(update={
+        "notices": [{"code": "millimetres", "text": said}]})
+    path = write_result(tmp_path, record.model_copy(update={"backbone": backbone}), arrays)
+    assert read_result(path).backbone.notices == [{"code": "millimetres", "text": said}]
+    made = write_report([tmp_path])
+    shown = f"Notice on the skeletons: {said}."
+    assert shown.replace("&", "&amp;") in made.html.read_text(encoding="utf-8")
+    assert shown in made.markdown.read_text(encoding="utf-8")
+    fields = {row["field"]: row["value"] for row in rows(made, "provenance")}
+    assert fields["Notices on the skeletons"] == said
+
+
 def test_a_single_seed_has_no_deviation(tmp_path, make_result, cheap_embedding):
     write_result(tmp_path, *make_result())
     made = write_report([tmp_path])

@@ -151,7 +151,6 @@ class RawSource(ClipSource):
             "skipped": [*skipped, *unreadable],
         }
 
-
     def _layout_note(self, options: Options) -> dict[str, str]:
         """What a user should know of joints that the source itself does not name."""
         name, joints = self.layout.name, self.layout.num_joints

@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from data.disk import raise_refusal
 from data.errors import BadCache
 from data.files import atomic_path
 from data.limits import own_dataset, read_strings
@@ -365,6 +366,7 @@ def _dataset(path: Any, file: h5py.File, name: str, kind: str, dims: int | None)
                  f"/{name} is {item.dtype}, expected {'float' if kind == 'f' else 'integer'}")
         return item[()]
     except (OSError, UnicodeDecodeError) as error:
+        raise_refusal(error, path)
         raise BadCache(f"{path}: /{name} cannot be read ({error})") from None
 
 

@@ -18,6 +18,7 @@ from data.errors import chain
 
 _FULL = "make room, then run the same command again: it goes on from here"
 _ALLOWED = "check who may read and write there, or choose another folder"
+_GONE = "see that its file system is there and answers, then run the same command again"
 _FILES = "raise the limit (`ulimit -n 4096`), then run the same command again"
 
 #: Error numbers that no input of ours is to blame for, and what to do about them.
@@ -28,6 +29,11 @@ ADVICE = {
     errno.EROFS: "choose a folder that can be written to",
     errno.EACCES: _ALLOWED, errno.EPERM: _ALLOWED,
     errno.EMFILE: _FILES, errno.ENFILE: _FILES,
+    **dict.fromkeys((errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN,
+                     errno.EHOSTUNREACH, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO), _GONE),
+    errno.EAGAIN: "run the same command again", errno.EBUSY: "run the same command again",
+    errno.ENOMEM: "free some memory, then run the same command again",
+    errno.ENOLCK: "",
     errno.EIO: "the device is failing or gone; check it, then run the same command again",
     errno.ENOTDIR: "a file lies where a folder is needed; choose another place",
 }
@@ -58,8 +64,9 @@ def refusal(error: BaseException | None, path: str | os.PathLike[str] = "") -> O
         number = _number(each)
         if number in ADVICE:
             own = getattr(each, "filename", None)
-            name = own if isinstance(own, (str, os.PathLike)) else path
-            return OSError(number, os.strerror(number), os.fspath(name) or None)
+            if isinstance(each, OSError) and isinstance(own, (str, os.PathLike)):
+                return OSError(number, each.strerror, os.fspath(own))
+            return OSError(number, os.strerror(number), os.fspath(path) or None)
     return None
 
 

@@ -1,4 +1,8 @@
-"""New HDF5 files that a full disk or an interrupt cannot break.
+"""HDF5 files: read without HDF5's locks, written so that nothing breaks them.
+
+HDF5 locks what it opens, which some file systems of clusters refuse. No file here needs
+that: each gets its name when it is whole and is never changed afterwards, and who writes
+holds a lock of ``pipeline.locks``.
 
 HDF5 does not survive a write that fails: it reports it in texts of its own, again for
 every object that is closed after it, and may crash. Here its writes go through a stream
@@ -7,6 +11,7 @@ that never fails: what the disk refuses is kept in memory, and told when HDF5 is
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -16,6 +21,23 @@ from typing import IO, Any
 import h5py
 
 from data.interrupts import HeldBack, held_back
+
+
+def open_to_read(path: str | os.PathLike[str]) -> h5py.File:
+    """Opens an HDF5 file without asking for HDF5's lock.
+
+    Raises:
+        OSError: It cannot be opened; with ENOLCK where HDF5_USE_FILE_LOCKING makes HDF5
+            ask for a lock all the same, and it gets none.
+    """
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        if "unable to lock file" not in str(error):
+            raise
+        reason = os.strerror(error.errno or errno.ENOLCK)
+        raise OSError(errno.ENOLCK, f"HDF5 cannot lock it ({reason}); nothing here needs that: "
+                      "unset HDF5_USE_FILE_LOCKING", os.fspath(path)) from None
 
 
 class NewFile(h5py.File):

@@ -28,7 +28,7 @@ import h5py
 from data.disk import raise_refusal
 from data.errors import BadCache
 from data.files import atomic_path
-from data.hdf5 import NewFile, new_hdf5
+from data.hdf5 import NewFile, new_hdf5, open_to_read
 
 BLOCK_BYTES = 512
 ATTRIBUTE, ALGORITHM = "sealed", "sha256"
@@ -76,7 +76,7 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """
     sealed = is_sealed(path)
     try:
-        with h5py.File(path, "r") as file:
+        with open_to_read(path) as file:
             if not sealed and ATTRIBUTE in file.attrs:
                 raise BadCache(f"{path}: has lost the checksum at its start; {_advice(path)}")
             yield file
@@ -85,6 +85,9 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except DAMAGE as error:
         raise_refusal(error, path)  # it may be whole, it just cannot be read now
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, MemoryError):
+            raise BadCache(f"{path}: does not fit into memory ({reason}); free some, then run the "
+                           "same command again") from None
         raise BadCache(f"{path}: not a readable HDF5 file ({reason}); delete it and extract "
                        "again") from None
 
@@ -131,7 +134,7 @@ def seal(
     try:
         with atomic_path(path) as temporary:
             try:
-                with h5py.File(path, "r") as old, sealed_file(temporary) as new:
+                with open_to_read(path) as old, sealed_file(temporary) as new:
                     _copy(old, new)
                 check(temporary)
             except BadCache as error:

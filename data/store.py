@@ -28,8 +28,10 @@ import numpy as np
 
 from data.bodies import DEFAULT_CLEANING, clean
 from data.caches import IDENTITY
+from data.disk import raise_refusal
 from data.errors import BadCache, BadInput, ClipError
 from data.files import atomic_path, digest_json, remove_left_behind, write_json
+from data.hdf5 import open_to_read
 from data.limits import own_dataset, read_strings
 from data.plausibility import store_notices
 from data.processes import in_processes
@@ -160,6 +162,7 @@ class SequenceStore:
             except BadCache:
                 raise
             except DAMAGE as error:
+                raise_refusal(error, path)
                 raise BadCache(f"{path}: not a whole sequence store ({error}); delete it and "
                                "extract again") from None
 
@@ -204,15 +207,19 @@ class SequenceStore:
         """Float32 ``[M, T, V, 3]`` of one clip.
 
         Raises:
-            BadCache: It cannot be read, or is not what was written.
+            BadCache: It is not what was written.
+            OSError: It cannot be read now.
         """
         try:
             if self._owner != os.getpid():
                 # HDF5 handles must not be shared between processes.
-                self._file, self._owner = h5py.File(self.path, "r"), os.getpid()
+                self._file, self._owner = open_to_read(self.path), os.getpid()
             assert self._file is not None
             rows = self._file["keypoint"][self.offset[index] : self.offset[index + 1]]
+        except FileNotFoundError:
+            raise  # somebody has taken it away
         except DAMAGE as error:
+            raise_refusal(error, self.path)
             raise self._damaged(index, str(error)) from None
         if self._crc32 is not None and zlib.crc32(rows) != self._crc32[index]:
             raise self._damaged(index, "its checksum does not hold")

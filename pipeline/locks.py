@@ -16,13 +16,14 @@ import errno
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, Timeout, lock_descriptor
 
 from data.disk import naming
 from data.files import remove_left_behind
@@ -30,12 +31,13 @@ from pipeline.progress import say
 from pipeline.workdir import WorkDir
 
 #: The file system has no locks, or this user may not write here at all.
-_CANNOT_LOCK = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL,
-                errno.EROFS, errno.EACCES, errno.EPERM}
+_KERNEL_ENOTSUPP = 524  # from the kernel's own file systems, without a name
+_CANNOT_LOCK = {_KERNEL_ENOTSUPP, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK,
+                errno.EINVAL, errno.EROFS, errno.EACCES, errno.EPERM}
 _PATIENCE = 1.0  # seconds in which a command that has got a lock says who it is
 
 _held: set[tuple[int, Path]] = set()
-_told: set[str] = set()
+_told: set[tuple[int, int]] = set()
 
 
 @contextmanager
@@ -129,6 +131,23 @@ def holder_of(prefix: Path) -> str | None:
         return None
 
 
+def lock_error(folder: Path) -> str:
+    """Why no file in a folder can be locked; "" if one can, or if none can be made there.
+
+    Some file systems refuse every lock as if somebody else held it. Nobody can hold
+    that of a file that is just being made.
+    """
+    try:
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed below)
+    except OSError:
+        return ""
+    with file:
+        try:
+            return "" if lock_descriptor(file.fileno(), blocking=False) else "every lock is refused"
+        except OSError as error:
+            return error.strerror or str(error)
+
+
 def _acquired(prefix: Path) -> FileLock | None:
     """The lock, once it is free; None where there can be none."""
     path = f"{prefix}.lock"
@@ -142,23 +161,28 @@ def _acquired(prefix: Path) -> FileLock | None:
         number = getattr(error, "errno", None) or errno.ENOSYS
         if number not in _CANNOT_LOCK:
             raise
-        notice = (f"{prefix.parent}: cannot be locked ({os.strerror(number)}); let no other "
-                  "command write there at the same time")
-        if notice not in _told:
-            _told.add(notice)
-            say(notice)
+        once = prefix.parent.stat().st_dev, number
+        if once not in _told:
+            _told.add(once)
+            say(f"{prefix.parent}: cannot be locked ({getattr(error, 'strerror', None) or error}); "
+                "let no other command write there at the same time")
         return None
 
 
 def _wait(lock: FileLock, prefix: Path) -> None:
     told, started = None, time.monotonic()
     timeout = 0.0
+    refused: str | None = None
     while True:
         try:
             lock.acquire(timeout=timeout, poll_interval=0.05)
             return
         except Timeout:
             timeout = 0.2
+        if refused is None:
+            refused = lock_error(prefix.parent)
+            if refused:
+                raise OSError(errno.ENOLCK, refused, f"{prefix}.lock")
         who = holder_of(prefix)
         if who is None and (told is not None or time.monotonic() < started + _PATIENCE):
             continue  # it has just got the lock and will say in a moment who it is

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from data.disk import raise_refusal
 from data.errors import BadInput
 from data.files import atomic_path, write_json
 from data.limits import ZIP_DAMAGE, check_npz
@@ -363,6 +364,7 @@ def read_arrays(path: str | os.PathLike[str], record: ResultRecord) -> ResultArr
     except BadInput:
         raise
     except (OSError, ValueError, EOFError, *ZIP_DAMAGE) as error:
+        raise_refusal(error, npz)
         raise BadInput(f"{npz}: not a readable .npz file ({error}); fit again") from None
     check_arrays(record, arrays, str(npz))
     return arrays

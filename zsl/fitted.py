@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from data.caches import CALIBRATION, TEST, SkeletonFeatures
+from data.disk import raise_refusal
 from data.errors import BadInput
 from data.files import atomic_path
 from zsl.cache_checks import Text, text_of
@@ -108,6 +109,7 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; `pipeline fit` keeps what it fits") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise_refusal(error, path)
         raise BadInput(f"{path}: damaged ({error}); delete it and fit again") from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise BadInput(f"{path}: not what `pipeline fit` keeps (format {FORMAT!r} expected)")
@@ -174,6 +176,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nd
         with safe_open(path, "numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
     except (SafetensorError, OSError, ValueError) as error:
+        raise_refusal(error, path)
         raise BadInput(f"{path}: damaged ({error}); delete it and fit again") from None
     if _digest(arrays) != card.get("arrays_sha256"):
         raise BadInput(f"{path}: damaged (its arrays are not those that were written); delete it "

@@ -132,6 +132,12 @@ class Machine:
         except OSError as error:
             return error.strerror or str(error)
 
+    def lock_error(self, folder: Path) -> str:
+        """Why no file can be locked there, "" if one can."""
+        from pipeline.locks import lock_error
+
+        return lock_error(folder)
+
 
 def doctor(work_dirs: str | Path = DEFAULT_ROOT, machine: Machine | None = None) -> list[Finding]:
     """Checks the installation and the place where work directories go.
@@ -254,6 +260,13 @@ def _folder(machine: Machine, folder: Path) -> Iterator[Finding]:
                       "make it writable, or name another with --work-dir")
         return
     yield Finding("work directory", OK, f"{folder}: writable")
+    error = machine.lock_error(there)
+    if error:
+        yield Finding("locks", NOTICE, f"files in {folder} cannot be locked: {error}",
+                      "let no two commands write to one work directory at once, and keep a search "
+                      "elsewhere with --storage; all else works")
+    else:
+        yield Finding("locks", OK, "files can be locked")
     free = machine.free_bytes(there)
     shown = f"{free / (1 << 30):.1f} GiB free"
     if free < NO_SPACE:

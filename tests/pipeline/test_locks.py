@@ -152,7 +152,8 @@ def test_one_on_another_machine_is_named(tmp_path: Path) -> None:
     assert "on elsewhere" in (holder_of(tmp_path / ".work") or "")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EWOULDBLOCK, 524])
 def test_where_there_are_no_locks_one_notice_says_so(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -163,11 +164,15 @@ def test_where_there_are_no_locks_one_notice_says_so(
     monkeypatch.setattr(fcntl, "flock", flock)
     monkeypatch.setattr(locks, "_told", set())
     (tmp_path / "features" / ".a.h5.abcdefgh.tmp").mkdir(parents=True)
-    for _ in range(2):
-        with work_dir_locked(tmp_path, "pipeline fit"):
+    (tmp_path / "other").mkdir()
+    for folder in (tmp_path, tmp_path, tmp_path / "other"):  # one file system
+        with work_dir_locked(folder, "pipeline fit"):
             pass
-    said = capfd.readouterr().err.replace("\n", " ")
-    assert said.count("cannot be locked") == 1 and os.strerror(number) in said
+    said = " ".join(capfd.readouterr().err.split())
+    assert said.count("cannot be locked") == 1 and "waiting" not in said
+    # As if another process held each of them; there is none.
+    reason = "every lock is refused" if number == errno.EWOULDBLOCK else os.strerror(number)
+    assert reason in said and locks.lock_error(tmp_path) == reason
     # Somebody may be writing it.
     assert (tmp_path / "features" / ".a.h5.abcdefgh.tmp").exists()
 

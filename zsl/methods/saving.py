@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
+from data.disk import raise_refusal
 from data.errors import BadInput
 from data.files import atomic_path, digest_file, write_json
 from zsl.methods.base import State, ZeroShotMethod
@@ -63,6 +64,7 @@ def load_method(folder: str | os.PathLike[str]) -> ZeroShotMethod:
     try:
         arrays = load_file(weights)
     except (SafetensorError, OSError, ValueError) as error:
+        raise_refusal(error, weights)
         raise BadInput(f"{weights}: not a safetensors file ({error})") from None
     method: ZeroShotMethod = METHODS.build(card["method"], **card["params"])
     try:
@@ -95,6 +97,7 @@ def _card(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; expected a folder written by save") from None
     except (ValueError, OSError, RecursionError) as error:
+        raise_refusal(error, path)
         raise BadInput(f"{path}: not readable as JSON ({error})") from None
     types = {"method": str, "params": dict, "values": dict, "weights_sha256": str}
     if not isinstance(card, dict) or card.get("format") != FORMAT \

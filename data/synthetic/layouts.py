@@ -53,13 +53,13 @@ def _of_side(side: str) -> dict[str, Weights]:
         "eye": _face(1.6, 0.5, sign * 0.09),
         "eye inner": _face(1.6, 0.5, sign * 0.05), "eye outer": _face(1.5, 0.5, sign * 0.13),
         "ear": _face(0.0, 0.2, sign * 0.21), "mouth": _face(1.7, -0.7, sign * 0.06),
-        "index": _sum((1.0, knuckles), (0.3, spread)),
-        "pinky": _sum((1.0, knuckles), (-0.4, spread)),
+        "index": _sum((1.0, knuckles), (0.2, spread)),
+        "pinky": _sum((1.0, knuckles), (-0.6, spread)),
         "big toe": _at(f"{side} foot"), "foot index": _at(f"{side} foot"),
         "small toe": _sum((1.0, _at(f"{side} foot")), (-0.1, sole),
                           (sign * 0.3, _step("right hip", "left hip"))),
         "heel": _sum((1.0, _at(f"{side} ankle")), (-0.3, sole),
-                     (0.1, _step(f"{side} knee", f"{side} ankle"))),
+                     (0.2, _step(f"{side} knee", f"{side} ankle"))),
     }
     return {f"{side} {joint}": weights for joint, weights in found.items()}
 

@@ -57,11 +57,11 @@ def predict(
 
 @app.command()
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help=(
+    path: Annotated[Optional[Path], typer.Argument(metavar="PATH", help=(
         "Raw recordings (folder or archive), a sequence store, skeleton or text features, "
-        "a result record, or a work directory."))],
+        "a result record, or a work directory; none: show --layout itself."))] = None,
     draw: Annotated[Optional[Path], typer.Option(metavar="FILE", help=(
-        "Draw a clip: .png shows frames side by side, .gif is animated."))] = None,
+        "Draw a clip: .png shows frames side by side, .gif is animated; a layout: .svg."))] = None,
     clip: Annotated[Optional[str], typer.Option(metavar="SAMPLE_ID", help=(
         "The clip to describe and draw [default: draw the first]."))] = None,
     as_json: Annotated[bool, typer.Option("--json", help=(

@@ -17,7 +17,7 @@ _PICTURES = (".png", ".gif")
 
 
 def inspect(
-    path: str | Path,
+    path: str | Path | None = None,
     out: str | Path | None = None,
     clip: str | None = None,
     as_json: bool = False,
@@ -31,9 +31,10 @@ def inspect(
 
     Args:
         path: Raw recordings (folder or archive), a sequence store, skeleton or
-            text features, a result record, or a work directory.
+            text features, a result record, or a work directory; None: show
+            ``layout`` itself.
         out: Where the drawing goes, ``.png`` for frames side by side or
-            ``.gif`` for an animation; None: nothing is written.
+            ``.gif`` for an animation, ``.svg`` for a layout; None: nothing is written.
         clip: Sample id of the clip to describe and draw; None: the first is drawn.
         as_json: Print one JSON document and nothing else on standard output.
         reader: Take the path as raw recordings of this reader.
@@ -50,6 +51,10 @@ def inspect(
         BadInput: The path is nothing that is known or is damaged, or there is
             no such clip or layout.
     """
+    if path is None:
+        document = _layout(layout, out)
+        _print(document, as_json, out)
+        return document
     path = Path(path)
     if out is not None and Path(out).suffix.lower() not in _PICTURES:
         raise BadInput(f"{out}: a drawing is called .png (frames side by side) or .gif (animated)")
@@ -57,7 +62,7 @@ def inspect(
     if (out is not None or clip is not None) and found.clips is None:
         raise BadInput(f"{path}: has no coordinates to draw or describe a clip of; name the "
                        "sequence store, the work directory or the raw recordings")
-    document: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    document = {"format": FORMAT, "format_version": FORMAT_VERSION}
     document.update(found.describe())
     if found.clips is not None and (out is not None or clip is not None):
         chosen = found.clips.clip(clip)
@@ -67,6 +72,23 @@ def inspect(
 
             draw(chosen, found.clips.layout, out, document["clip"]["class"])
             document["drawn"] = str(out)
+    _print(document, as_json, out)
+    return document
+
+
+def _layout(name: str | None, out: str | Path | None) -> dict[str, Any]:
+    from pipeline.inspection.layouts import describe_layout, draw_layout
+
+    if name is None:
+        raise BadInput("name a path to inspect, or with --layout a joint layout")
+    document = {"format": FORMAT, "format_version": FORMAT_VERSION, **describe_layout(name)}
+    if out is not None:
+        draw_layout(name, out)
+        document["drawn"] = str(out)
+    return document
+
+
+def _print(document: dict[str, Any], as_json: bool, out: str | Path | None) -> None:
     if as_json:
         print(json.dumps(document, indent=2, allow_nan=False))
     else:
@@ -75,4 +97,3 @@ def inspect(
              stdout_console())
     if out is not None:
         say(f"wrote {out}")
-    return document

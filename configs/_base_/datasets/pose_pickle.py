@@ -1,7 +1,7 @@
 # Any data set as mmaction2's and pyskl's pickle of 3D skeletons; here NTU-60. For
 # one of your own, give it a name and class_names=[...] (or a text file with one a
-# line), and in reader_options layout="kinect-v1", or dict(joints=[...],
-# bones=[[child, parent], ...], center=..., spine=[lower, upper],
+# line), and in reader_options a layout (docs/layouts.md): layout="h36m-17", or
+# dict(joints=[...], bones=[[child, parent], ...], center=..., spine=[lower, upper],
 # shoulders=[left, right], hips=[left, right]). Which clips train is said by
 # sample_protocol="cross-subject" with train=[subjects], or by "listed" with
 # reader_options train_split, the name of the pickle's own split.

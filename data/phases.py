@@ -6,18 +6,20 @@ clips, so that the domain classifier C_d can be fitted without a test clip
 (section 4 of the paper): validation-unseen classes play the unseen ones, and
 some training subjects, held out whole, play the test subjects. Where a data set
 does not name its subjects, another group of clips takes their place
-(``data.protocols.SampleProtocol.group``).
+(``data.protocols.SampleProtocol.group``), or clips do, drawn class by class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from data.caches import CALIBRATION, TEST, TRAIN
 from data.errors import BadInput
+from data.protocols import CLIP
 from data.splits import ClassSplit
 
 
@@ -73,15 +75,18 @@ def calibration_phase(
     subset: np.ndarray,
     group: np.ndarray,
     split: ClassSplit,
-    held_out_groups: Collection[int],
+    held_out_groups: Collection[Any],
+    what: str = "subject",
 ) -> Phase:
     """The same inside the training clips of the seen classes.
 
     Args:
         label, subset: As for ``test_phase``.
-        group: Subject of each clip, ``[N]``, or what the protocol has instead.
+        group: Subject of each clip, ``[N]``, by number or name, or what the
+            protocol has instead.
         split: The class split.
         held_out_groups: Those whose training clips are used for calibration only.
+        what: A group's name in messages.
 
     Raises:
         BadConfig: The split has no validation-unseen classes.
@@ -93,15 +98,17 @@ def calibration_phase(
     held = np.isin(group, sorted(held_out_groups))
     strange = sorted(set(held_out_groups) - set(group[usable].tolist()))
     if strange:
-        raise BadInput(f"calibration.subjects: {strange[0]} has no training clips of seen classes")
+        raise BadInput(f"calibration.subjects: {what} {strange[0]!r} has no training clips of "
+                       "seen classes")
     train = np.flatnonzero(usable & ~held & np.isin(label, split.validation_seen))
     held_out = np.flatnonzero(usable & held)
     phase = Phase(CALIBRATION, split.validation_seen, split.validation_unseen, train, held_out)
     _require_classes(label[train], split.validation_seen, "calibration-phase training")
-    for classes, what in ((split.validation_seen, "seen"), (split.validation_unseen, "unseen")):
+    for classes, role in ((split.validation_seen, "seen"), (split.validation_unseen, "unseen")):
         if not np.isin(label[held_out], classes).any():
-            raise BadInput(f"calibration.subjects: {_few(held_out_groups)} have no clip of a "
-                           f"validation-{what} class; hold out others")
+            whose = "" if what == CLIP else f" ({what}s {_few(held_out_groups)})"
+            raise BadInput(f"calibration: no held-out clip{whose} is of a validation-{role} class; "
+                           "hold out others: calibration.subjects, share or seed")
     return phase
 
 
@@ -109,8 +116,8 @@ def calibration_phase(
 test_phase.__test__ = False  # type: ignore[attr-defined]
 
 
-def _few(groups: Collection[int]) -> str:
-    first = [int(group) for group in sorted(groups)[:12]]
+def _few(groups: Collection[Any]) -> str:
+    first = sorted(groups)[:12]
     return str(first) if len(first) == len(groups) else f"{str(first)[:-1]}, ...]"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,12 @@ from data.caches import TEST, TRAIN
 from data.errors import BadConfig, BadInput
 from data.registry import nearest
 from data.skeleton import UNKNOWN
+from data.splits import held_out_clips
+
+#: In place of a field: each clip is a group of its own.
+CLIP = "clip"
+RANDOM_CLIPS = "random-clips"
+_LISTED = "listed"
 
 # Shahroudy et al., NTU RGB+D (CVPR 2016): 20 of 40 subjects.
 _NTU60_TRAIN = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
@@ -30,15 +37,16 @@ class SampleProtocol:
 
     Attributes:
         name: Goes into the caches, e.g. "cross-subject".
-        field: "subject", "camera", "setup" or "replication".
-        train: The field's values that train.
+        field: "subject", "camera", "setup" or "replication"; ``CLIP`` where test
+            clips are drawn and ``random_subsets`` takes the place of ``subsets``.
+        train: The field's values that train, by number or by name.
         group: The field whose values the calibration phase holds out whole:
-            "subject" wherever subjects are known.
+            "subject" wherever subjects are known; ``CLIP``: clips, class by class.
     """
 
     name: str
     field: str
-    train: frozenset[int]
+    train: frozenset[Any]
     group: str = "subject"
 
     def subsets(self, values: np.ndarray) -> np.ndarray:
@@ -50,9 +58,13 @@ class SampleProtocol:
         """
         unknown = int((values == UNKNOWN).sum())
         if unknown:
+            listed = self.name == _LISTED
+            needed = "to know which clips train" if listed else f"the {self.field} of every clip"
+            option = "train_split" if listed else "name_pattern"
             raise BadInput(
-                f"protocol {self.name!r} needs the {self.field} of every clip, {unknown} of "
-                f"{len(values)} have none; does the reader need an option that tells it?"
+                f"protocol {self.name!r} needs {needed}, {unknown} of {len(values)} have none; "
+                f"does the reader need an option that tells it, as {option} of pose_pickle? "
+                f"Otherwise there is dataset.sample_protocol={RANDOM_CLIPS!r}"
             )
         is_train = np.isin(values, sorted(self.train))
         for name, found in ((TRAIN, is_train.any()), (TEST, (~is_train).any())):
@@ -65,8 +77,23 @@ class SampleProtocol:
         return np.where(is_train, TRAIN, TEST)
 
 
+def random_subsets(label: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Subsets of ``random-clips``: test clips are drawn class by class.
+
+    Whoever is in the recordings is likely to be in both subsets.
+
+    Args:
+        label: Class of each clip, ``[N]``.
+        share: Of each class's clips, to test.
+        seed: Of the draw.
+    """
+    subset = np.full(len(label), TRAIN, dtype=f"<U{len(TRAIN)}")
+    subset[list(held_out_clips(label, np.arange(len(label)), share, seed))] = TEST
+    return subset
+
+
 def _protocol(
-    name: str, field: str, train: Collection[int], group: str = "subject"
+    name: str, field: str, train: Collection[int | str], group: str = "subject"
 ) -> dict[str, SampleProtocol]:
     return {name: SampleProtocol(name, field, frozenset(train), group)}
 
@@ -107,13 +134,15 @@ OWN_FIELDS = {"cross-subject": "subject", "cross-view": "camera", "cross-setup":
 
 
 def sample_protocol(
-    dataset: str, name: str, train: Collection[int] | None = None, group: str | None = None
+    dataset: str, name: str, train: Collection[int | str] | None = None,
+    group: str | None = None,
 ) -> SampleProtocol:
     """A data set's protocol by name.
 
     A data set of one's own has ``cross-subject``, ``cross-view`` and
-    ``cross-setup`` once it says which values train, and ``listed``: the clips
-    that its reader marked as training by ``replication`` 1.
+    ``cross-setup`` once it says which values train; ``listed``: the clips that
+    its reader marked as training by ``replication`` 1; and ``random-clips``, for
+    which nothing need be known.
 
     Args:
         dataset: Its name.
@@ -131,18 +160,25 @@ def sample_protocol(
     'subject'
     """
     known = dict(PROTOCOLS.get(dataset, {}))
-    known |= _protocol("listed", "replication", (1,))
+    known |= _protocol(_LISTED, "replication", (1,))
+    known |= _protocol(RANDOM_CLIPS, CLIP, (), group=CLIP)
     if dataset not in PROTOCOLS and train is not None:
         for own, field in OWN_FIELDS.items():
             known |= _protocol(own, field, train)
     elif dataset not in PROTOCOLS and name in OWN_FIELDS:
-        raise BadConfig(f"data set {dataset!r}: protocol {name!r} needs dataset.train, the "
-                        f"{OWN_FIELDS[name]}s that train")
+        raise BadConfig(
+            f"data set {dataset!r}: protocol {name!r} needs dataset.train, the {OWN_FIELDS[name]}s "
+            f"that train; or take dataset.sample_protocol='listed', the source's own list, or "
+            f"{RANDOM_CLIPS!r}, where nothing is known of {OWN_FIELDS[name]}s"
+        )
     if name not in known:
         raise BadConfig(
             f"data set {dataset!r} has no sample protocol {name!r}; {nearest(name, known)}"
         )
     protocol = known[name]
     if train is not None:
+        if protocol.field == CLIP:
+            raise BadConfig(f"dataset.train: protocol {name!r} draws the clips that train; leave "
+                            "it out, or take another sample_protocol")
         protocol = replace(protocol, train=frozenset(train))
     return protocol if group is None else replace(protocol, group=group)

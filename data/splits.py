@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from data.errors import BadConfig
 from data.registry import nearest
 from data.skeleton import UNKNOWN
 from data.texts import plain
+
+#: A number, or a name: all of one kind.
+Group = TypeVar("Group", int, str)
 
 # What a softmax classifier needs.
 _MIN_CLASSES = 2
@@ -205,8 +208,9 @@ def choose_validation_unseen(seen: Sequence[int], count: int, seed: int) -> tupl
 
 
 def held_out_groups(
-    groups: Collection[int], share: float, seed: int, what: str = "subject"
-) -> tuple[int, ...]:
+    groups: Collection[Group], share: float, seed: int, what: str = "subject",
+    otherwise: str = "",
+) -> tuple[Group, ...]:
     """Training groups whose clips calibrate the gate and fit nothing else.
 
     A group is a performer, or whatever else the sample protocol keeps together
@@ -215,10 +219,11 @@ def held_out_groups(
     as at test time.
 
     Args:
-        groups: Of the training clips.
+        groups: Of the training clips, by number or by name.
         share: The share to hold out; at least one is, and at least one stays.
         seed: Of the draw.
         what: A group's name in messages.
+        otherwise: What else the user can do, to end messages with.
 
     Raises:
         BadConfig: There are fewer than two groups, or clips of none.
@@ -226,20 +231,53 @@ def held_out_groups(
     >>> held_out_groups([1, 3, 5, 7], share=0.25, seed=0)
     (7,)
     """
-    known = sorted({int(group) for group in groups})
-    if UNKNOWN in known:
+    end = otherwise and f"; {otherwise}"
+    if UNKNOWN in groups:
         raise BadConfig(
             f"some training clips have no known {what}; calibration holds out whole {what}s, so "
-            f"every training clip must have one"
+            f"every training clip must have one{end}"
         )
+    known = sorted(set(groups))
     if len(known) < 2:
         raise BadConfig(
             f"{len(known)} training {what}(s) found; calibration holds some of them out whole "
-            "and needs at least two"
+            f"and needs at least two{end}"
         )
-    count = min(max(1, math.ceil(share * len(known) - 1e-9)), len(known) - 1)
-    chosen = np.random.default_rng(seed).choice(known, size=count, replace=False)
-    return tuple(sorted(int(s) for s in chosen))
+    chosen = np.random.default_rng(seed).choice(
+        len(known), size=_to_hold_out(share, len(known)), replace=False)
+    return tuple(known[place] for place in sorted(chosen))
+
+
+def held_out_clips(
+    label: np.ndarray, rows: np.ndarray, share: float, seed: int
+) -> tuple[int, ...]:
+    """Clips drawn class by class, for what has no subjects to hold out whole.
+
+    Args:
+        label: Class of each clip, ``[N]``.
+        rows: Those to draw from.
+        share: Of each class; at least one clip is drawn, and at least one stays.
+        seed: Of the draw.
+
+    Returns:
+        Some of ``rows``, ascending.
+
+    >>> label = np.array([0, 0, 0, 0, 1, 1, 2])
+    >>> drawn = held_out_clips(label, np.arange(7), share=0.5, seed=0)
+    >>> label[list(drawn)].tolist()
+    [0, 0, 1]
+    """
+    draw = np.random.default_rng(seed)
+    drawn: list[int] = []
+    for index in np.unique(label[rows]):
+        own = rows[label[rows] == index]
+        drawn += draw.choice(own, size=_to_hold_out(share, len(own)), replace=False).tolist()
+    return tuple(sorted(drawn))
+
+
+def _to_hold_out(share: float, count: int) -> int:
+    """At least one, and at least one stays."""
+    return min(max(1, math.ceil(share * count - 1e-9)), count - 1)
 
 
 def _splits(dataset: str) -> dict[str, dict[str, Any]]:

@@ -29,13 +29,14 @@ import numpy as np
 from data.bodies import DEFAULT_CLEANING, clean
 from data.caches import IDENTITY
 from data.disk import raise_refusal
-from data.errors import BadCache, BadInput, ClipError
+from data.errors import BadCache, BadConfig, BadInput, ClipError
 from data.files import atomic_path, digest_json, remove_left_behind, write_json
 from data.hdf5 import open_to_read
 from data.limits import own_dataset, read_strings
 from data.plausibility import store_notices
 from data.processes import in_processes
 from data.readers.base import Entry, Reader, Scan
+from data.registry import nearest
 from data.seal import DAMAGE, open_hdf5, sealed_file
 from data.skeleton import Clip, layout_of, present
 
@@ -62,6 +63,7 @@ class ParseReport:
         empty_frames: Frames without a body, before cleaning.
         coordinates: Axis -> "min", "mean", "max" in metres where a body is present.
         notices: What looks wrong with the coordinates, of ``data.plausibility``.
+        names, notes: Of the reader's scan.
     """
 
     found: int = 0
@@ -73,6 +75,8 @@ class ParseReport:
     empty_frames: int = 0
     coordinates: dict[str, dict[str, float]] = field(default_factory=dict)
     notices: list[dict[str, str]] = field(default_factory=list)
+    names: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def build_store(
@@ -111,6 +115,8 @@ def build_store(
         "cleaning": [dict(step) for step in cleaning],
         "source": _source_digest(scan),
     }
+    if scan.names:
+        identity["names"] = scan.names
     digest = digest_json(identity)
     report_path = path.with_name(path.name + ".report.json")
     if path.is_file() and report_path.is_file() and _stored_digest(path) == digest:
@@ -125,6 +131,8 @@ def build_store(
         "cleaning": json.dumps(identity["cleaning"]),
         "digest": digest,
     }
+    if scan.names:
+        attributes["names"] = json.dumps(scan.names)
     report = _merge(parts, scan, path, class_names, attributes)
     report.notices = store_notices(SequenceStore(path))
     write_json(report_path, asdict(report))
@@ -145,6 +153,7 @@ class SequenceStore:
         class_names: ``[C]``.
         sample_id, label, num_bodies, num_frames: ``[N]`` arrays.
         subject, camera, setup, replication: Int16 ``[N]``, -1 unknown.
+        names: Field -> name -> number, where its source names what it numbers.
 
     Raises:
         BadCache: Not a store, or a damaged one.
@@ -187,6 +196,8 @@ class SequenceStore:
         self.offset = file["offset"][()]
         for name in IDENTITY:
             setattr(self, name, file[name][()])
+        self.names = {field: dict(numbers) for field, numbers in
+                      json.loads(file.attrs.get("names", "{}")).items()}
         rows = np.diff(self.offset)
         if len(rows) != len(self.label) or (rows <= 0).any() or (rows % self.num_bodies).any():
             raise ValueError("/offset and /num_bodies disagree")
@@ -224,6 +235,36 @@ class SequenceStore:
         if self._crc32 is not None and zlib.crc32(rows) != self._crc32[index]:
             raise self._damaged(index, "its checksum does not hold")
         return rows.reshape(self.num_bodies[index], -1, *rows.shape[1:])
+
+    def values(self, field: str) -> np.ndarray:
+        """A field's value for each clip ``[N]``: its name where it has names, else its number.
+
+        An unknown value is -1 in both cases.
+        """
+        numbers = getattr(self, field)
+        if field not in self.names:
+            return numbers
+        shown = {number: name for name, number in self.names[field].items()}
+        return np.asarray([shown.get(number, number) for number in numbers.tolist()], object)
+
+    def as_stored(self, field: str, given: Sequence[int | str], key: str) -> list[int | str]:
+        """Values that somebody has written, as ``values`` has them.
+
+        Raises:
+            BadConfig: One is not a name that the store has, or is no number where
+                it has numbers; the message starts with ``key``.
+        """
+        names = self.names.get(field)
+        found: list[int | str] = []
+        for value in given:
+            if names is not None and str(value) not in names:
+                raise BadConfig(f"{key}: no {field} is called {str(value)!r}; "
+                                f"{nearest(str(value), names)}")
+            if names is None and not str(value).isdecimal():
+                raise BadConfig(f"{key}: {value!r} is no number, and {field}s have numbers in "
+                                f"{self.path}, no names")
+            found.append(int(value) if names is None else str(value))
+        return found
 
     def _damaged(self, index: int, reason: str) -> BadCache:
         return BadCache(f"{self.path}: clip {str(self.sample_id[index])!r} cannot be read "
@@ -352,6 +393,7 @@ def _merge(
 ) -> ParseReport:
     report = ParseReport(found=len(scan.entries) + len(scan.skipped))
     report.skipped = [{"name": s.name, "reason": s.reason} for s in scan.skipped]
+    report.names, report.notes = scan.names, list(scan.notes)
     columns: dict[str, list[np.ndarray]] = {
         name: [] for name in ("rows", "num_bodies", "tracked", "sample_id", "label", *IDENTITY)
     }

@@ -19,6 +19,7 @@ from pydantic import (
 from data.classes import class_names, register_dataset
 from data.errors import BadConfig
 from data.files import digest_json
+from data.protocols import RANDOM_CLIPS
 from data.registry import nearest
 from data.splits import class_indices
 from pipeline.config_files import override, read_config, shipped_configs
@@ -37,9 +38,13 @@ class DatasetConfig(_Section):
         reader_options: The reader's keyword arguments.
         cleaning: Named steps of ``data.bodies``.
         sample_protocol: Of ``data.protocols``.
-        train: Subjects, cameras or setups that train instead of the protocol's.
+        train: Subjects, cameras or setups that train instead of the protocol's,
+            by number, or by name where the recordings name them.
         group: Field that the calibration phase holds out whole instead of the
-            protocol's.
+            protocol's; "clip": clips, class by class. None where no subject is
+            known means "clip".
+        test_share, test_seed: The share of each class's clips that
+            ``random-clips`` draws for the test, and the seed of the draw.
         class_names: Of a data set of one's own: a list in label order, or a
             text file with one a line, in the working directory or beside the config.
     """
@@ -50,8 +55,18 @@ class DatasetConfig(_Section):
     reader_options: dict[str, Any] = {}
     cleaning: list[dict[str, Any]] = [{"type": "keep_most_active", "bodies": 2}]
     sample_protocol: str = "cross-subject"
-    train: list[int] | None = None
-    group: Literal["subject", "camera", "setup"] | None = None
+    train: list[int | str] | None = None
+    group: Literal["subject", "camera", "setup", "clip"] | None = None
+    test_share: float = Field(0.25, gt=0, lt=1)
+    test_seed: int = Field(0, ge=0)
+
+    @model_serializer(mode="wrap")
+    def _only_what_decides(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        drawn = info.mode != "json" or self.sample_protocol == RANDOM_CLIPS
+        aside = set() if drawn else {"test_share", "test_seed"}
+        return {key: value for key, value in serialize(self).items() if key not in aside}
 
 
 class SplitConfig(_Section):
@@ -74,12 +89,13 @@ class CalibrationConfig(_Section):
     """Which training subjects are held out whole to calibrate the gate.
 
     Attributes:
-        share: Of the training subjects, drawn with ``seed``.
-        subjects: These instead.
+        share: Of the training subjects, drawn with ``seed``; of each class's
+            training clips where ``dataset.group`` is "clip".
+        subjects: These instead, by number or by name.
     """
 
     share: float = Field(0.25, gt=0, lt=1)
-    subjects: list[int] | None = None
+    subjects: list[int | str] | None = None
     seed: int = 0
 
 

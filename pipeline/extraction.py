@@ -38,13 +38,19 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What extraction works on, known once the store is there."""
+    """What extraction works on, known once the store is there.
+
+    Attributes:
+        store, split, phases: The clips, and what is made of them.
+        calibration_group: What the calibration phase holds out whole.
+        calibration_subjects: Those, by number or name; empty where they are clips.
+    """
 
     store: SequenceStore
     split: ClassSplit
     phases: tuple[Phase, Phase]
     calibration_group: str
-    calibration_subjects: tuple[int, ...]
+    calibration_subjects: tuple[int | str, ...]
 
     @cached_property
     def notices(self) -> tuple[dict[str, str], ...]:

@@ -12,6 +12,7 @@ from data.caches import read_skeleton_features, write_skeleton_features
 from data.errors import BadCache
 from data.files import digest_file, digest_json
 from data.phases import Phase
+from data.protocols import CLIP, RANDOM_CLIPS
 from extractors.distributed import agreed, barrier, is_main
 from extractors.shard_files import drop_shards
 from pipeline.bank import Bank, trained_digest, trained_with
@@ -190,12 +191,20 @@ def _wanted(
 
 
 def _provenance(experiment: Experiment, plan: Plan, phase: Phase) -> dict[str, Any]:
+    drawn: dict[str, Any] = {}
+    if experiment.dataset.sample_protocol == RANDOM_CLIPS:
+        drawn["test_clips"] = {"share": experiment.dataset.test_share,
+                               "seed": experiment.dataset.test_seed}
+    if plan.calibration_group == CLIP:
+        drawn["calibration_clips"] = {"share": experiment.calibration.share,
+                                      "seed": experiment.calibration.seed}
     return {
         "experiment": experiment.name,
         "split": plan.split.name,
         "split_source": plan.split.source,
         "validation_choice": plan.split.validation_choice,
         "calibration_subjects": list(plan.calibration_subjects),
+        **drawn,
         "backbone": experiment.needed_backbone.model_dump(mode="json"),
         "store_digest": plan.store.digest,
         "phase_digest": digest_json([

@@ -56,10 +56,18 @@ class Skip:
 
 @dataclass
 class Scan:
-    """The clips of a source, in a fixed order, and what was left out."""
+    """The clips of a source, in a fixed order, and what was left out.
+
+    Attributes:
+        names: "subject", "camera", "setup" or "replication" -> name -> the number
+            that entries have for it, where the source gives names.
+        notes: Lines that the user should read.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
+    names: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class Reader(ABC):
@@ -72,11 +80,14 @@ class Reader(ABC):
         sample_protocol: The sample protocol that ``replication`` stands for (1
             trains, 2 tests) where a source publishes lists of clips instead of
             subjects or cameras; else "".
+        training_options: Options that only say whose and what for the clips are,
+            which clips to be predicted need not tell.
     """
 
     dataset: str
     layout: JointLayout
     sample_protocol: str = ""
+    training_options: tuple[str, ...] = ()
 
     def __init__(self, sources: Sequence[str | Path]) -> None:
         self.sources = tuple(Path(source) for source in sources)

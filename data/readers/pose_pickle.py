@@ -1,15 +1,15 @@
 """The neutral pickle of mmaction2 and pyskl: any data set, any joint layout, 3D.
 
 ``dict(split={name: [frame_dir, ...]}, annotations=[dict(frame_dir, label,
-total_frames, keypoint[M, T, V, 3]), ...])``. The file is opened by
-``data.readers.safe_pickle``, which executes nothing that is in it.
+total_frames, keypoint[M, T, V, 3]), ...])``, or the list of annotations alone,
+as mmaction2 0.x has it. The file is opened by ``data.readers.safe_pickle``, which
+executes nothing that is in it.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,13 @@ from data.classes import class_names as names_of
 from data.classes import register_dataset
 from data.errors import BadConfig, BadInput, ClipError
 from data.readers.base import Entry, Reader, Scan, Skip
+from data.readers.identity import NamePattern, Value, numbered, of_annotation, of_ntu_name
 from data.readers.raw_file import printable
 from data.readers.safe_pickle import load
 from data.registry import nearest
 from data.skeleton import NTU_RGBD, JointLayout, layout_of, layouts_of, mapping_by_name, present
 
 TRAIN, TEST = 1, 2
-_NTU_NAME = re.compile("S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})")
 
 
 class PosePickleReader(Reader):
@@ -48,12 +48,22 @@ class PosePickleReader(Reader):
             allow it, as in all shipped layouts, so that published weights can be
             used; False keeps the layout, as one of one's own is otherwise.
         train_split: The name of a list in ``split``: ``replication`` is 1 for
-            the clips in it and 2 for all others. None: not told apart.
+            the clips in it and 2 for all others. A file without ``split`` is one
+            list, named as the file is. None: not told apart.
+        name_pattern: A regular expression that is looked for in ``frame_dir``,
+            with named groups among subject, camera, setup and replication.
+        first_label: The label of the first class: 1 where labels are counted
+            from 1.
 
-    ``frame_dir`` is the sample id. Where it is an NTU name, ``SsssCcccPpppRrrrAaaa``,
-    setup, camera, subject and, without ``train_split``, replication are taken
-    from it; otherwise they are unknown.
+    ``frame_dir`` is the sample id. Subject, camera, setup and replication are
+    each taken from the first that tells: the annotation's key of that name, a
+    number or a text; ``name_pattern``; an NTU name, ``SsssCcccPpppRrrrAaaa``.
+    What nothing tells is unknown. Texts become numbers as ``identity.numbered``
+    says, and the scan keeps which. ``train_split`` goes before all of them for
+    the replication.
     """
+
+    training_options = ("train_split", "name_pattern")
 
     def __init__(
         self,
@@ -63,6 +73,8 @@ class PosePickleReader(Reader):
         layout: str | Mapping[str, Any] = "nturgb+d",
         map_to_ntu: bool = True,
         train_split: str | None = None,
+        name_pattern: str | None = None,
+        first_label: int = 0,
     ) -> None:
         super().__init__(sources)
         self.dataset = dataset
@@ -74,48 +86,107 @@ class PosePickleReader(Reader):
             self._mapping = mapping_by_name(self.source_layout)
         self.layout: JointLayout = NTU_RGBD if self._mapping else self.source_layout
         self.train_split = train_split
+        self.name_pattern = None if name_pattern is None else NamePattern(name_pattern)
+        if first_label not in (0, 1):
+            raise BadConfig(f"reader_options.first_label is {first_label!r}, expected 0 or 1")
+        self.first_label = first_label
 
     def scan(self) -> Scan:
         """Lists the clips, sorted by sample id.
 
         Raises:
             BadInput: A file cannot be read, asks for anything but arrays and
-                builtin containers, is no such pickle, or holds 2D poses.
-            BadConfig: There is no split of the name ``train_split``.
+                builtin containers, is no such pickle, holds 2D poses, or counts
+                labels from another number than ``first_label``.
+            BadConfig: There is no split of the name ``train_split``, or
+                ``name_pattern`` matches no name.
         """
         scan = Scan()
-        known: dict[str, Entry] = {}
+        taken: dict[str, str] = {}
+        found: dict[str, tuple[int, str, dict[str, Value]]] = {}
+        labels: set[int] = set()
+        strangers: list[str] = []
         for source in self.sources:
             if source.is_dir():
                 raise BadInput(f"{printable(source)}: is a folder; --raw takes the pickle file")
             pickled = _pickled(source)
             train = self._training_clips(pickled, source)
             for number, name, label, problem in pickled.listed:
-                if not problem and not 0 <= label < self.num_classes:
-                    problem = f"label {label} is not in 0..{self.num_classes - 1}"
-                if not problem and name in known:
-                    first = printable(known[name].path)
-                    problem = f"is there twice; the first, in {first}, is used"
+                values: dict[str, Value] = {}
+                if not problem and name in taken:
+                    problem = f"is there twice; only the first, in {taken[name]}, counts"
+                elif not problem:
+                    taken[name] = printable(source)
+                    labels.add(label)
+                    values, problem = self._identity(name, pickled.annotations[name], strangers)
+                    problem = problem or self._wrong_label(label)
                 if problem:
                     shown = printable(name) if name else f"{printable(source)}: annotation {number}"
                     scan.skipped.append(Skip(shown, problem))
                     continue
-                identity = _identity(name)
                 if train is not None:
-                    identity["replication"] = TRAIN if name in train else TEST
-                known[name] = Entry(name, label, str(source), name, **identity)
-        if not known and not scan.skipped:
-            raise BadInput(f"{', '.join(map(printable, self.sources))}: holds no annotations")
-        scan.entries = [known[name] for name in sorted(known)]
+                    values["replication"] = TRAIN if name in train else TEST
+                found[name] = (label - self.first_label, str(source), values)
+        where = ", ".join(map(printable, self.sources))
+        self._check_counting(labels, where)
+        self._check_pattern(strangers, len(taken), scan)
+        if not found and not scan.skipped:
+            raise BadInput(f"{where}: holds no annotations")
+        ordered = sorted(found)
+        numbers, scan.names = numbered([found[name][2] for name in ordered])
+        scan.entries = [Entry(name, *found[name][:2], name, **identity)
+                        for name, identity in zip(ordered, numbers, strict=True)]
         return scan
+
+    def _identity(
+        self, name: str, annotation: Mapping[str, Any], strangers: list[str]
+    ) -> tuple[dict[str, Value], str]:
+        """Values by field, and what is wrong; notes names that the pattern does not match."""
+        told, problem = of_annotation(annotation)
+        named = self.name_pattern(name) if self.name_pattern is not None else {}
+        if named is None:
+            strangers.append(name)
+        return {**of_ntu_name(name), **(named or {}), **told}, problem
+
+    def _wrong_label(self, label: int) -> str:
+        last = self.first_label + self.num_classes - 1
+        fits = self.first_label <= label <= last
+        return "" if fits else f"label {label} is not in {self.first_label}..{last}"
+
+    def _check_counting(self, labels: set[int], where: str) -> None:
+        """Raises BadInput where all labels would fit if counted from the other number."""
+        if len(labels) < 2:
+            return  # one label out of range says nothing of the others
+        low, high = min(labels), max(labels)
+        if (self.first_label == 0 and low > 0 and high == self.num_classes) or (
+            self.first_label == 1 and low == 0 and high < self.num_classes
+        ):
+            other = 1 - self.first_label
+            raise BadInput(
+                f"{where}: labels run from {low} to {high} and there are {self.num_classes} "
+                f"classes: labels seem to be counted from {other}; say so with "
+                f"reader_options.first_label={other}, or count from {self.first_label} in the file"
+            )
+
+    def _check_pattern(self, strangers: Sequence[str], names: int, scan: Scan) -> None:
+        if not strangers:
+            return
+        if len(strangers) == names:
+            raise BadConfig(f"reader_options.name_pattern matches none of {names} clip names, such "
+                            f"as {strangers[0]!r}")
+        scan.notes.append(f"{len(strangers)} of {names} clip names do not match name_pattern, "
+                            f"the first is {strangers[0]!r}: it tells nothing of them")
 
     def _training_clips(self, pickled: _Pickled, source: Path) -> frozenset[str] | None:
         if self.train_split is None:
             return None
-        if self.train_split not in pickled.splits:
-            raise BadConfig(f"{printable(source)}: has no split {self.train_split!r}; "
-                            f"{nearest(self.train_split, pickled.splits)}")
-        return pickled.splits[self.train_split]
+        # Of several lists, each one split, only one can have the name.
+        alone = pickled.is_list and self.train_split in {path.stem for path in self.sources}
+        if self.train_split not in pickled.splits and not alone:
+            there = nearest(self.train_split, pickled.splits) if pickled.splits else (
+                "it has none; dataset.sample_protocol='random-clips' needs none")
+            raise BadConfig(f"{printable(source)}: has no split {self.train_split!r}; {there}")
+        return pickled.splits.get(self.train_split, frozenset())
 
     def read(self, entry: Entry) -> np.ndarray:
         """Reads one clip.
@@ -165,11 +236,13 @@ class _Pickled:
 
     Attributes:
         listed: Number (from 1), ``frame_dir``, label and what is wrong of each.
+        is_list: Whether the file is a list of annotations, as of mmaction2 0.x.
     """
 
     annotations: dict[str, Mapping[str, Any]]
     listed: list[tuple[int, str, int, str]]
     splits: dict[str, frozenset[str]]
+    is_list: bool
 
 
 def _pickled(path: Path) -> _Pickled:
@@ -184,10 +257,16 @@ def _pickled(path: Path) -> _Pickled:
 def _load(path: str, modified: int, size: int) -> _Pickled:
     where = printable(path)
     content = load(path)
+    is_list = isinstance(content, list)
+    if is_list:
+        content = {"annotations": content}
     fine = isinstance(content, dict) and isinstance(content.get("annotations"), list)
+    if is_list:  # of annotations, or of something else
+        fine = any(isinstance(item, dict) for item in content["annotations"])
     if not fine or not isinstance(content.get("split", {}), dict):
         raise BadInput(f"{where}: expected dict(split={{name: [frame_dir, ...]}}, "
-                       "annotations=[dict(frame_dir, label, keypoint, ...), ...])")
+                       "annotations=[dict(frame_dir, label, keypoint, ...), ...]), or such a "
+                       "list of annotations alone")
     splits = {}
     for name, members in content.get("split", {}).items():
         if not isinstance(name, str) or not isinstance(members, (list, tuple)) or not all(
@@ -206,7 +285,9 @@ def _load(path: str, modified: int, size: int) -> _Pickled:
     if shapes and all(len(shape) == 4 and shape[3] == 2 for shape in shapes):
         raise BadInput(f"{where}: holds 2D poses (keypoint [bodies, frames, joints, 2]); "
                        "3D skeletons are needed")
-    return _Pickled(annotations, listed, splits)
+    if is_list:
+        splits[Path(path).stem] = frozenset(annotations)
+    return _Pickled(annotations, listed, splits, is_list)
 
 
 def _listed(annotation: Any) -> tuple[str, int, str]:
@@ -225,10 +306,3 @@ def _listed(annotation: Any) -> tuple[str, int, str]:
 def _is_integer(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
 
-
-def _identity(name: str) -> dict[str, Any]:
-    match = _NTU_NAME.fullmatch(name)
-    if match is None:
-        return {}
-    setup, camera, subject, replication, _ = map(int, match.groups())
-    return {"setup": setup, "camera": camera, "subject": subject, "replication": replication}

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data.caches import TEST, SkeletonFeatures, read_skeleton_features
 from data.classes import class_names
-from data.errors import BadInput
+from data.errors import BadConfig, BadInput
 from data.phases import calibration_phase, test_phase
-from data.protocols import sample_protocol
+from data.protocols import (
+    CLIP,
+    RANDOM_CLIPS,
+    SampleProtocol,
+    random_subsets,
+    sample_protocol,
+)
 from data.readers import READERS
-from data.splits import ClassSplit, class_split, held_out_groups, make_split
+from data.skeleton import UNKNOWN
+from data.splits import ClassSplit, class_split, held_out_clips, held_out_groups, make_split
 from data.store import ParseReport, SequenceStore, build_store
 from extractors.distributed import barrier, is_main, together
 from pipeline.bank import Bank, bank_of
-from pipeline.config import DatasetConfig, Experiment
+from pipeline.config import CalibrationConfig, DatasetConfig, Experiment
 from pipeline.determinism import use_deterministic_algorithms
 from pipeline.locks import work_dir_locked
 from pipeline.progress import bar, quiet, say, table, tell_notices
@@ -152,28 +160,73 @@ def resolve_split(experiment: Experiment) -> ClassSplit:
 
 
 def make_plan(experiment: Experiment, store: SequenceStore, split: ClassSplit) -> Plan:
-    """Sorts the store's clips into the two phases."""
+    """Sorts the store's clips into the two phases.
+
+    Raises:
+        BadInput: What the protocol needs is not known of all clips, or a class or
+            a subset has no clips where some are needed.
+    """
     dataset = experiment.dataset
     protocol = sample_protocol(
         dataset.name, dataset.sample_protocol, dataset.train, dataset.group
     )
+    if dataset.train is not None:
+        protocol = replace(protocol, train=frozenset(
+            store.as_stored(protocol.field, dataset.train, "dataset.train")))
     if store.sample_protocol not in ("", protocol.name):
         raise BadInput(
             f"{store.path}: its clips are marked for {store.sample_protocol!r}, the experiment's "
             f"sample protocol is {protocol.name!r}; set dataset.reader_options.protocol to the "
             "same and extract with --raw again"
         )
-    subset = protocol.subsets(getattr(store, protocol.field))
+    if protocol.field == CLIP:
+        subset = random_subsets(store.label, dataset.test_share, dataset.test_seed)
+    else:
+        subset = protocol.subsets(store.values(protocol.field))
     test = test_phase(store.label, subset, split)
-    group = getattr(store, protocol.group)
-    subjects: Collection[int] | None = experiment.calibration.subjects
-    if subjects is None:
-        subjects = held_out_groups(
-            set(group[test.train].tolist()), experiment.calibration.share,
-            experiment.calibration.seed, protocol.group,
+    group = _calibration_group(dataset, protocol, store, test.train)
+    value, held_out = _held_out(experiment.calibration, group, store, test.train)
+    calibration = calibration_phase(store.label, subset, value, split, held_out, group)
+    return Plan(store, split, (test, calibration), group, () if group == CLIP else held_out)
+
+
+def _calibration_group(
+    dataset: DatasetConfig, protocol: SampleProtocol, store: SequenceStore, rows: np.ndarray
+) -> str:
+    """What the calibration phase holds out whole: a field, or clips where nothing is known.
+
+    Raises:
+        BadConfig: The field is known of some training clips only.
+    """
+    name = protocol.group
+    if name == CLIP:
+        return name
+    unknown = rows[getattr(store, name)[rows] == UNKNOWN]
+    if len(unknown) == len(rows) and dataset.group is None:
+        return CLIP
+    if len(unknown):
+        raise BadConfig(
+            f"{len(unknown)} of {len(rows)} training clips have no known {name}, the first is "
+            f"{str(store.sample_id[unknown[0]])!r}; calibration holds out whole {name}s: let the "
+            f"reader tell the {name} of every clip, or hold out clips with dataset.group='clip'"
         )
-    calibration = calibration_phase(store.label, subset, group, split, subjects)
-    return Plan(store, split, (test, calibration), protocol.group, tuple(subjects))
+    return name
+
+
+def _held_out(
+    config: CalibrationConfig, group: str, store: SequenceStore, rows: np.ndarray
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Each clip's group, and the groups whose clips calibrate the gate."""
+    if group == CLIP:
+        if config.subjects is not None:
+            raise BadConfig("calibration.subjects: clips are held out, not subjects, because "
+                            "dataset.group is 'clip' or no clip has a known subject; leave it out")
+        return np.arange(len(store)), held_out_clips(store.label, rows, config.share, config.seed)
+    value = store.values(group)
+    if config.subjects is not None:
+        return value, tuple(store.as_stored(group, config.subjects, "calibration.subjects"))
+    return value, held_out_groups(set(value[rows].tolist()), config.share, config.seed, group,
+                                  "dataset.group='clip' holds out clips instead")
 
 
 def seen_test_accuracy(features: SkeletonFeatures) -> float | None:
@@ -251,8 +304,12 @@ def _tell_parsed(report: ParseReport, store: Path) -> None:
         ("frames without a body", f"{report.empty_frames}"),
         *((f"{axis} (m)", f"{of['min']:.2f} to {of['max']:.2f}, mean {of['mean']:.2f}")
           for axis, of in report.coordinates.items()),
+        *((f"{field}s", f"{len(names)}, numbered by name: {_some(list(names))}")
+          for field, names in report.names.items()),
         *(("skipped", f"{skip['name']}: {skip['reason']}") for skip in report.skipped[:3]),
     )
+    for note in report.notes:
+        say(f"  note: {note}")
     if len(report.skipped) > 3:
         say(f"  ... all that was skipped, and why: {store}.report.json")
 
@@ -267,13 +324,23 @@ def _announce(experiment: Experiment, plan: Plan, work: WorkDir) -> None:
         f"{experiment.dataset.sample_protocol}, work directory {work.root}")
     say(f"  test phase: {len(test.train)} training clips of {len(test.seen_classes)} seen classes, "
         f"{len(test.held_out)} test clips, {len(test.unseen_classes)} unseen classes")
+    by_clip = plan.calibration_group == CLIP
+    held_out = "drawn class by class" if by_clip else (
+        f"of {plan.calibration_group}s {_some(plan.calibration_subjects)}")
     say(f"  calibration phase: {len(calibration.train)} training clips of "
-        f"{len(calibration.seen_classes)} classes, {len(calibration.held_out)} clips of "
-        f"{plan.calibration_group}s {_some(plan.calibration_subjects)}, "
+        f"{len(calibration.seen_classes)} classes, {len(calibration.held_out)} clips {held_out}, "
         f"{len(calibration.unseen_classes)} validation-unseen classes "
         f"({plan.split.validation_choice})")
+    if experiment.dataset.sample_protocol == RANDOM_CLIPS:
+        say("  note: test clips were drawn at random: the same people are likely to train and "
+            "test, so people who are new will be recognized less well than the results say")
+    if by_clip:
+        why = "" if experiment.dataset.group else ", as no subject is known"
+        say(f"  note: the gate is calibrated on held-out clips, not people{why}: the backbone has "
+            "seen these people, so it is too sure of the seen classes there, and the gate will "
+            "take more seen clips of new people for unseen ones than it should")
 
 
-def _some(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:8]))
-    return shown if len(numbers) <= 8 else f"{shown}, ... ({len(numbers)})"
+def _some(values: Sequence[int | str]) -> str:
+    shown = ", ".join(map(str, values[:8]))
+    return shown if len(values) <= 8 else f"{shown}, ... ({len(values)})"

@@ -105,8 +105,9 @@ def _placeholders(path: Path) -> list[str]:
     from data.readers.safe_pickle import load
 
     content = load(str(path))
-    listed = content.get("annotations") if isinstance(content, dict) else None
-    labels: list[Any] = [item.get("label") for item in listed or () if isinstance(item, dict)]
+    listed = content.get("annotations") if isinstance(content, dict) else content
+    listed = listed if isinstance(listed, list) else []
+    labels: list[Any] = [item.get("label") for item in listed if isinstance(item, dict)]
     # Anything else among the labels is the reader's to refuse.
     count = max((int(label) for label in labels if str(label).isdecimal()), default=0) + 1
     return [f"class {index}" for index in range(min(count, 10_000))]

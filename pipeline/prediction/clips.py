@@ -116,7 +116,9 @@ def _scan(path: Path, name: str, dataset: DatasetConfig) -> tuple[Reader, Scan]:
             return source.reader, source.scan
         options = {"dataset": "any", "num_classes": 999} if name == "ntu" else {}
     else:
-        options = dataset.reader_options
+        aside = READERS.get(name).training_options
+        options = {key: value for key, value in dataset.reader_options.items()
+                   if key not in aside}
     reader = READERS.build(name, [path], **options)
     if path.is_dir() or path.suffix.lower() in _CONTAINERS:
         return reader, reader.scan()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from data.errors import BadConfig, BadInput
 from data.phases import calibration_phase
 from data.phases import test_phase as make_test_phase
-from data.splits import class_split, make_split
+from data.splits import class_split, held_out_clips, make_split
 
 SUBJECTS = 6
 TRAINING = (1, 2, 3, 4)
@@ -107,10 +107,34 @@ def test_missing_classes_are_refused():
         calibration_phase(label[keep], subset[keep], subject[keep], SPLIT, [3])
 
 
+def test_clips_can_take_the_place_of_subjects():
+    label, subset, _ = grid()
+    rows = make_test_phase(label, subset, SPLIT).train
+    held = held_out_clips(label, rows, share=0.25, seed=0)
+    # One of the four training clips of each seen class.
+    assert sorted(label[list(held)]) == list(SPLIT.seen)
+    phase = calibration_phase(label, subset, np.arange(len(label)), SPLIT, held, "clip")
+    assert phase.held_out.tolist() == list(held)
+    assert len(phase.train) == 3 * 6 and not set(phase.train) & set(held)
+    few = rows[~np.isin(label[rows], SPLIT.validation_unseen)]
+    held = held_out_clips(label, few, share=0.25, seed=0)
+    with pytest.raises(BadInput, match="calibration: no held-out clip is of a validation-unseen"):
+        calibration_phase(label, subset, np.arange(len(label)), SPLIT, held, "clip")
+
+
+def test_groups_can_have_names():
+    label, subset, subject = grid()
+    names = np.asarray(["", "ann", "ben", "cal", "dan", "eve", "fay"], object)[subject]
+    phase = calibration_phase(label, subset, names, SPLIT, ["cal"])
+    assert set(subject[phase.held_out]) == {3}
+    with pytest.raises(BadInput, match="subject 'eve' has no training clips"):
+        calibration_phase(label, subset, names, SPLIT, ["eve"])
+
+
 def test_a_held_out_group_must_train_otherwise():
     label, subset, subject = grid()
     for stranger in (5, 77):  # a test subject, and nobody
-        with pytest.raises(BadInput, match=f"calibration.subjects: {stranger} has no training"):
+        with pytest.raises(BadInput, match=f"subjects: subject {stranger} has no training"):
             calibration_phase(label, subset, subject, SPLIT, [stranger])
 
 
@@ -119,5 +143,5 @@ def test_a_held_out_group_must_train_otherwise():
 def test_held_out_groups_need_clips_of_both_kinds(classes, what):
     label, subset, subject = grid()
     keep = ~(np.isin(label, classes) & (subject == 3))
-    with pytest.raises(BadInput, match=rf"\[3\] have no clip of a validation-{what} class"):
+    with pytest.raises(BadInput, match=rf"clip \(subjects \[3\]\) is of a validation-{what}"):
         calibration_phase(label[keep], subset[keep], subject[keep], SPLIT, [3])

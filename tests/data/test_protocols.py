@@ -13,7 +13,13 @@ import pytest
 from data.caches import IDENTITY, TEST, TRAIN
 from data.errors import BadConfig, BadInput
 from data.phases import test_phase as make_test_phase
-from data.protocols import PROTOCOLS, SampleProtocol, sample_protocol
+from data.protocols import (
+    CLIP,
+    PROTOCOLS,
+    SampleProtocol,
+    random_subsets,
+    sample_protocol,
+)
 from data.readers.ntu import NTUReader, missing_skeletons
 from data.splits import class_split
 
@@ -202,6 +208,38 @@ def test_an_unknown_protocol_is_refused_with_a_suggestion():
         sample_protocol("nowhere", "cross-subject")
     with pytest.raises(BadConfig, match="there are listed"):
         sample_protocol("nowhere", "by-month")
+
+
+def test_random_clips_need_nothing_but_labels():
+    protocol = sample_protocol("nowhere", "random-clips")
+    assert (protocol.field, protocol.group) == (CLIP, CLIP)
+    label = np.repeat(np.arange(5), 8)
+    subset = random_subsets(label, 0.25, seed=1)
+    assert [sum(subset[label == index] == "test") for index in range(5)] == [2] * 5
+    assert set(subset) == {"train", "test"}
+    assert subset.tolist() == random_subsets(label, 0.25, seed=1).tolist()
+    assert subset.tolist() != random_subsets(label, 0.25, seed=2).tolist()
+    with pytest.raises(BadConfig, match="'random-clips' draws the clips that train"):
+        sample_protocol("nowhere", "random-clips", train=[1])
+
+
+@pytest.mark.parametrize("name", ["cross-subject", "listed"])
+def test_whoever_knows_nothing_is_told_the_way_out(name):
+    protocol = sample_protocol("nowhere", name, train=[1])
+    with pytest.raises(BadInput, match="3 of 3 have none.*sample_protocol='random-clips'"):
+        protocol.subsets(np.full(3, -1))
+    with pytest.raises(BadConfig, match="needs dataset.train.*or 'random-clips'"):
+        sample_protocol("nowhere", "cross-subject")
+
+
+def test_people_with_names():
+    protocol = sample_protocol("nowhere", "cross-subject", train=["ann", "cal"])
+    names = np.asarray(["ann", "ben", "cal"], object)
+    assert protocol.subsets(names).tolist() == ["train", "test", "train"]
+    with pytest.raises(BadInput, match=r"subjects are \['ann'\], training ones are \['ann', 'cal"):
+        protocol.subsets(names[:1])
+    with pytest.raises(BadInput, match="1 of 3 have none"):
+        protocol.subsets(np.asarray(["ann", -1, "cal"], object))
 
 
 def test_a_data_set_of_ones_own_says_what_trains():

@@ -14,6 +14,7 @@ import pytest
 from data.classes import class_names, register_dataset
 from data.errors import BadConfig, BadInput, ClipError
 from data.readers import READERS
+from data.readers.base import Scan
 from data.readers.pose_pickle import PosePickleReader
 from data.readers.safe_pickle import load
 from data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, LAYOUTS, NTU_RGBD, JointMapping, layout_of
@@ -99,6 +100,102 @@ def test_replication_is_the_names_own_without_a_split(tmp_path):
     assert (second.setup, second.camera, second.subject, second.replication) == (-1, -1, -1, -1)
 
 
+# -- who is in a clip --------------------------------------------------------------
+
+
+def identity(path: Path, **options) -> tuple[list[tuple[int, ...]], Scan]:
+    scan = reader_of(path, **options).scan()
+    return [(e.subject, e.camera, e.setup, e.replication) for e in scan.entries], scan
+
+
+def test_identity_comes_from_the_annotation_then_the_pattern_then_the_ntu_name(tmp_path):
+    path = write(
+        tmp_path, annotation(frame_dir="S001C002P003R004A005", subject=9, camera=None),
+        annotation(frame_dir="p07_take3", camera=np.int64(2)), annotation(frame_dir="q", setup=-1))
+    pattern = r"^p(?P<subject>\d+)_take(?P<replication>\d+)|S(?P<setup>\d+)C001"
+    found, scan = identity(path, name_pattern=pattern)
+    assert found == [(9, 2, 1, 4), (7, 2, -1, 3), (-1, -1, -1, -1)]
+    assert scan.names == {} and scan.notes == [
+        "2 of 3 clip names do not match name_pattern, the first is 'S001C002P003R004A005': it "
+        "tells nothing of them"]
+    # A list of training clips goes before all.
+    path = write(tmp_path, annotation(replication=5), xsub_train=["clip"])
+    assert identity(path, train_split="xsub_train")[0] == [(-1, -1, -1, 1)]
+
+
+def test_names_get_numbers_in_alphabetical_order(tmp_path):
+    people = ("dora", "anna", "7", "dora")
+    found, scan = identity(write(tmp_path, *(
+        annotation(frame_dir=f"c{number}", subject=person, setup=20_231_234 + number % 2, camera=n)
+        for number, (person, n) in enumerate(zip(people, ("01", 2, "3", "04"), strict=True)))))
+    assert scan.names == {"subject": {"7": 1, "anna": 2, "dora": 3},
+                          "setup": {"20231234": 1, "20231235": 2}}
+    assert found == [(3, 1, 1, -1), (2, 2, 2, -1), (1, 3, 1, -1), (3, 4, 2, -1)]
+
+
+@pytest.mark.parametrize("value", ["", "  ", "a\nb", 1.0, -2, True, [1], b"anna"])
+def test_an_identity_that_is_none_is_skipped(tmp_path, value):
+    scan = reader_of(write(tmp_path, annotation(subject=value), annotation(frame_dir="b"))).scan()
+    assert [e.sample_id for e in scan.entries] == ["b"]
+    assert scan.skipped[0].reason.startswith("'subject' is ")
+    assert scan.skipped[0].reason.endswith("expected a number from 0 or a name")
+
+
+@pytest.mark.parametrize(("pattern", "reason"), [
+    ("p(?P<subject>", "name_pattern 'p.*: is no regular expression: "),
+    (7, "is no regular expression"),
+    (r"(?P<subjekt>\d)", "unknown group 'subjekt'; did you mean 'subject'"),
+    (r"p(\d+)", r"has no named group, such as \(\?P<subject>...\); there are subject, camera"),
+    (r"s(?P<subject>\d+)", "matches none of 2 clip names, such as 'clip'"),
+])
+def test_patterns_that_tell_nothing(tmp_path, pattern, reason):
+    path = write(tmp_path, annotation(), annotation(frame_dir="p07"))
+    with pytest.raises(BadConfig, match=reason) as caught:
+        reader_of(path, name_pattern=pattern).scan()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_of_annotations_is_one_split_named_as_its_file(tmp_path):
+    paths = []
+    for name, members in (("my_train", "ab"), ("my_val", "cd")):
+        paths.append(tmp_path / f"{name}.pkl")
+        paths[-1].write_bytes(pickle.dumps([annotation(frame_dir=m) for m in members]))
+    reader = READERS.build("pose_pickle", paths, dataset="synthetic", train_split="my_train")
+    found = reader.scan().entries
+    assert [(e.sample_id, e.replication) for e in found] == [("a", 1), ("b", 1), ("c", 2), ("d", 2)]
+    np.testing.assert_array_equal(reader.read(found[2]), CLIP)
+    with pytest.raises(BadConfig, match="no split 'train'; did you mean 'my_train'"):
+        READERS.build("pose_pickle", paths, dataset="synthetic", train_split="train").scan()
+
+
+def test_labels_that_are_counted_from_another_number(tmp_path):
+    names = ["a", "b", "c"]
+    options = {"dataset": "abc", "class_names": names}
+    clips = [annotation(frame_dir=name, label=label) for label, name in enumerate(names, start=1)]
+    path = write(tmp_path, *clips)
+    with pytest.raises(BadInput, match="labels run from 1 to 3 and there are 3 classes: labels "
+                                       "seem to be counted from 1; say so with "
+                                       "reader_options.first_label=1"):
+        reader_of(path, **options).scan()
+    assert [e.label for e in reader_of(path, first_label=1, **options).scan().entries] == [0, 1, 2]
+    path = write(tmp_path, *clips[:2], annotation(frame_dir="z", label=0))
+    with pytest.raises(BadInput, match="counted from 0; say so with reader_options.first_label=0"):
+        reader_of(path, first_label=1, **options).scan()
+    path = write(tmp_path, *clips, annotation(frame_dir="z", label=4))
+    skipped = reader_of(path, first_label=1, **options).scan().skipped
+    assert [skip.reason for skip in skipped] == ["label 4 is not in 1..3"]
+    with pytest.raises(BadConfig, match="first_label is 2, expected 0 or 1"):
+        reader_of(path, first_label=2, **options)
+
+
+def test_of_clips_with_one_name_only_the_first_counts(tmp_path):
+    path = write(tmp_path, annotation(label=77), annotation())
+    scan = reader_of(path).scan()
+    assert not scan.entries
+    assert [skip.reason for skip in scan.skipped] == [
+        "label 77 is not in 0..39", f"is there twice; only the first, in {path}, counts"]
+
+
 def test_types_of_numbers(tmp_path):
     for kind in ("float16", "float64", ">f4", "int32", "uint8"):
         values = (CLIP % 200).astype(kind)
@@ -132,12 +229,12 @@ def test_damaged_clips(tmp_path, changes, reason):
 
 
 def test_what_is_listed(tmp_path):
-    path = write(tmp_path, annotation(), annotation(), annotation(frame_dir="b", label=40),
+    path = write(tmp_path, annotation(), annotation(), annotation(frame_dir="b", label=41),
                  annotation(frame_dir="c", label="1"), annotation(frame_dir=""), "no dict")
     scan = reader_of(path).scan()
     assert [e.sample_id for e in scan.entries] == ["clip"]
     assert [s.reason.split(";")[0] for s in scan.skipped] == [
-        "is there twice", "label 40 is not in 0..39", "'label' is '1', expected an integer",
+        "is there twice", "label 41 is not in 0..39", "'label' is '1', expected an integer",
         "'frame_dir' is '', expected a name", "is no dict",
     ]
 
@@ -153,7 +250,8 @@ def test_refused_as_a_whole(tmp_path):
         reader_of(tmp_path).scan()
     with pytest.raises(BadInput, match="cannot be read"):
         reader_of(tmp_path / "none.pkl").scan()
-    for content in ([annotation()], {"annotations": {}}, {"annotations": [], "split": {"a": [1]}}):
+    for content in (["no", "dicts"], annotation(), {"annotations": {}},
+                    {"annotations": [], "split": {"a": [1]}}):
         path = tmp_path / "other.pkl"
         path.write_bytes(pickle.dumps(content))
         with pytest.raises(BadInput, match="other.pkl: (expected|split)"):

@@ -6,6 +6,7 @@ import json
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from data.errors import BadConfig
 from data.splits import (
     choose_validation_unseen,
     class_split,
+    held_out_clips,
     held_out_groups,
     make_split,
     split_names,
@@ -193,6 +195,26 @@ def test_the_share_is_rounded_up_but_one_group_stays(count, share, held):
     assert len(held_out_groups(range(count), share, 0)) == held
 
 
+def test_groups_with_names_are_drawn_like_numbered_ones():
+    names = ("ann", "ben", "cal", "dan", "eve")
+    held = held_out_groups(names, 0.4, 3)
+    assert held == tuple(names[place] for place in held_out_groups(range(5), 0.4, 3))
+
+
+@given(counts=st.lists(st.integers(1, 30), min_size=1, max_size=8),
+       share=st.floats(0.01, 0.99), seed=st.integers(0, 100))
+def test_clips_are_held_out_of_each_class_alike(counts, share, seed):
+    label = np.repeat(np.arange(len(counts)), counts)
+    rows = np.random.default_rng(seed).permutation(len(label))[: max(1, len(label) - 3)]
+    held = held_out_clips(label, np.sort(rows), share, seed)
+    assert list(held) == sorted(set(held)) and set(held) <= set(rows.tolist())
+    for index in range(len(counts)):
+        here, own = sum(label[list(held)] == index), sum(label[rows] == index)
+        assert abs(here - share * own) <= 1
+        assert here < own or own == 0
+        assert here > 0 or own < 2
+
+
 @pytest.mark.parametrize(("groups", "message"), [
     ([4], r"1 training setup\(s\) found"),
     ([], r"0 training setup\(s\) found"),
@@ -200,5 +222,5 @@ def test_the_share_is_rounded_up_but_one_group_stays(count, share, held):
     ([-1, 3, 4], "no known setup"),
 ])
 def test_too_few_or_unknown_groups_are_refused(groups, message):
-    with pytest.raises(BadConfig, match=message):
-        held_out_groups(groups, 0.25, 0, "setup")
+    with pytest.raises(BadConfig, match=f"{message}.*; take clips"):
+        held_out_groups(groups, 0.25, 0, "setup", "take clips")

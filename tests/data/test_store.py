@@ -13,7 +13,7 @@ import pytest
 from scipy.io import savemat
 
 from data import store as store_module
-from data.errors import BadCache, BadInput, ClipError
+from data.errors import BadCache, BadConfig, BadInput, ClipError
 from data.readers.base import Entry, Reader, Scan, Skip
 from data.readers.utd_mhad import UTDMHADReader
 from data.seal import seal
@@ -98,6 +98,30 @@ def test_every_clip_comes_back_unpadded_with_its_identity(tmp_path, reader):
     assert (store.dataset, store.layout, store.class_names) == ("mine", NTU_RGBD, NAMES)
     assert store.cleaning == KEEP_ALL
     assert visible(tmp_path) == ["clips.h5", "clips.h5.report.json", "source"]
+
+
+def test_names_are_kept_with_their_numbers(tmp_path, reader):
+    build_store(reader, tmp_path / "plain.h5", NAMES, KEEP_ALL)
+    plain = SequenceStore(tmp_path / "plain.h5")
+    assert plain.names == {} and plain.values("subject").tolist() == plain.subject.tolist()
+    assert plain.as_stored("subject", [1, "02"], "dataset.train") == [1, 2]
+    with pytest.raises(BadConfig, match="dataset.train: 'bob' is no number, and subjects have"):
+        plain.as_stored("subject", ["bob"], "dataset.train")
+
+    scan = reader.scan()
+    scan.entries[0] = replace(scan.entries[0], subject=-1)
+    scan.names, scan.notes = {"subject": {"ann": 0, "bob": 1, "cat": 2, "4": 3, "eve": 4}}, ["so"]
+    reader.scan = lambda: scan
+    report = build_store(reader, tmp_path / "named.h5", NAMES, KEEP_ALL)
+    named = SequenceStore(tmp_path / "named.h5")
+    assert named.names == scan.names == report.names and report.notes == ["so"]
+    assert json.loads((tmp_path / "named.h5.report.json").read_text()) == report.__dict__
+    assert named.values("subject").tolist()[:4] == [-1, "bob", "cat", "4"]
+    assert named.values("camera").tolist() == named.camera.tolist()
+    assert named.as_stored("subject", ["eve", 4], "x") == ["eve", "4"]
+    with pytest.raises(BadConfig, match="x: no subject is called 'bop'; did you mean 'bob'"):
+        named.as_stored("subject", ["bop"], "x")
+    assert named.digest != plain.digest
 
 
 def test_cleaning_is_applied(tmp_path, reader):

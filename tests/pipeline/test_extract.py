@@ -228,7 +228,7 @@ def test_raw_files_that_are_not_there_are_one_line(
 @pytest.mark.parametrize(("option", "message"), [
     ("backbone.model.backbone.channels=3", "backbone: "),
     ("backbone.train_pipeline.0.shortst=1", "shortst"),
-    ("calibration.subjects=[3]", "3 has no training clips"),
+    ("calibration.subjects=[3]", "calibration.subjects: subject 3 has no training clips"),
     ("split.unseen=[1,40]", "not in 0..39"),
     ("split.name=nosuch", "no class split 'nosuch'"),
     ("dataset.train=[99]", "no train clips"),

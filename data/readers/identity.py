@@ -88,7 +88,7 @@ def of_annotation(annotation: Mapping[Any, Any]) -> tuple[dict[str, Value], str]
 
 def numbered(
     clips: Sequence[Mapping[str, Value]],
-) -> tuple[list[dict[str, int]], dict[str, dict[str, int]]]:
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
     """Turns values into numbers, and keeps which number stands for which name.
 
     Numbers, and texts of digits alone, are themselves. Where a field holds any

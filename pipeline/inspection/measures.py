@@ -43,10 +43,22 @@ def count_values(values: Iterable[Any]) -> dict[str, int]:
     return {str(value): int(count) for value, count in zip(found, counts, strict=True)}
 
 
-def identity(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
-    """Clips per subject, camera, setup and replication, where these are known."""
-    return {name: count_values(columns[name]) for name in IDENTITY
-            if (np.asarray(columns[name]) != UNKNOWN).any()}
+def identity(
+    columns: Mapping[str, np.ndarray], names: Mapping[str, Mapping[str, int]] | None = None
+) -> dict[str, dict[str, int]]:
+    """Clips per subject, camera, setup and replication, where these are known.
+
+    Args:
+        columns: Each field's numbers.
+        names: Field -> name -> number, where these have names.
+    """
+    found = {name: count_values(columns[name]) for name in IDENTITY
+             if (np.asarray(columns[name]) != UNKNOWN).any()}
+    for field, numbers in (names or {}).items():
+        shown = {str(number): name for name, number in numbers.items()}
+        found[field] = {shown.get(number, number): count
+                        for number, count in found.get(field, {}).items()}
+    return found
 
 
 def class_table(

@@ -112,9 +112,11 @@ def _histogram(console: Console, bins: Sequence[Sequence[int]]) -> None:
 
 def _identity(console: Console, fields: Mapping[str, Mapping[str, int]]) -> None:
     for name, counts in fields.items():
-        values, clips = [int(value) for value in counts], list(counts.values())
+        clips = list(counts.values())
+        named = not all(value.lstrip("-").isdecimal() for value in counts)
+        values = ", ".join(counts) if named else _ranges([int(value) for value in counts])
         each = f"{min(clips)}" if min(clips) == max(clips) else f"{min(clips)} to {max(clips)}"
-        console.print(escape(f"  {name}s: {len(values)} ({_ranges(values)}), {each} clips each"))
+        console.print(escape(f"  {name}s: {len(counts)} ({values}), {each} clips each"))
 
 
 def _ranges(values: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -144,7 +144,8 @@ class RawSource(ClipSource):
             "dataset": self.reader.dataset, "layout": self.layout.name,
             "joints": self.layout.num_joints, **self._layout_note(options),
             "notices": as_json(look.notices()),
-            **_common(self.reader.dataset, self.names, self.label, columns, options),
+            **_common(self.reader.dataset, self.names, self.label, columns, options,
+                      self.scan.names),
             "frames": lengths(gathered.frames),
             "bodies_per_clip": count_values(gathered.bodies),
             "coordinates": gathered.describe(len(self.sample_ids)),
@@ -193,7 +194,7 @@ class StoreSource(ClipSource):
             "layout": store.layout.name, "joints": self.clip_at(0).keypoint.shape[2],
             "bytes": self.path.stat().st_size, "digest": store.digest,
             "notices": store_notices(store),
-            **_common(store.dataset, self.names, store.label, columns, options),
+            **_common(store.dataset, self.names, store.label, columns, options, store.names),
             "frames": lengths(store.num_frames),
             "bodies_per_clip": count_values(store.num_bodies),
             "coordinates": gathered.describe(len(store)),
@@ -232,7 +233,7 @@ def _names(dataset: str, label: np.ndarray) -> Sequence[str]:
 
 def _common(
     dataset: str, names: Sequence[str], label: np.ndarray, columns: dict[str, np.ndarray],
-    options: Options,
+    options: Options, identity_names: Mapping[str, Mapping[str, int]],
 ) -> dict[str, Any]:
     split = class_split(dataset, options.split) if options.split else None
     table = class_table(
@@ -241,7 +242,7 @@ def _common(
         "clips": len(label),
         "classes_with_clips": f"{sum(row['clips'] > 0 for row in table)} of {len(names)}",
         **({"split": options.split} if split else {}),
-        "identity": identity(columns),
+        "identity": identity(columns, identity_names),
         "sample_protocols": protocol_table(
             dataset, columns, label, split.unseen if split else None),
         "classes": table,

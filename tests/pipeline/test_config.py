@@ -115,7 +115,7 @@ def test_a_missing_key_is_named(key: str) -> None:
 @pytest.mark.parametrize(("key", "value"), [
     ("backbone.epochs", 0), ("backbone.epochs", "many"), ("backbone.batch_size", 1),
     ("backbone.seed", -1), ("calibration.share", 0), ("calibration.share", 1.0),
-    ("calibration.subjects", [1, "x"]), ("fit.seeds", 0), ("fit.protocol", "lenient"),
+    ("calibration.subjects", [1, 2.5]), ("fit.seeds", 0), ("fit.protocol", "lenient"),
     ("split.unseen", "all"), ("dataset.train", 3), ("dataset", "ntu60"), ("fit.method", None),
 ])
 def test_an_impossible_value_is_named_and_shown(key: str, value: Any) -> None:

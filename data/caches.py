@@ -56,8 +56,8 @@ class SkeletonFeatures:
         backbone, weights_sha256: What computed f_x.
         preprocessing, config, software: JSON values.
         created: ISO 8601 time.
-        notices: What looked wrong with the clips' coordinates, each with "code" and
-            "text" (``data.plausibility``).
+        notices: What looked wrong with the clips' coordinates (``data.plausibility``)
+            or with how they were drawn, each with "code" and "text".
     """
 
     f_x: np.ndarray

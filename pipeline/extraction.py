@@ -44,6 +44,7 @@ class Plan:
         store, split, phases: The clips, and what is made of them.
         calibration_group: What the calibration phase holds out whole.
         calibration_subjects: Those, by number or name; empty where they are clips.
+        drawn: What one should know of clips that were drawn, as a notice each.
     """
 
     store: SequenceStore
@@ -51,11 +52,12 @@ class Plan:
     phases: tuple[Phase, Phase]
     calibration_group: str
     calibration_subjects: tuple[int | str, ...]
+    drawn: tuple[dict[str, str], ...] = ()
 
     @cached_property
     def notices(self) -> tuple[dict[str, str], ...]:
-        """What looks wrong with the store's coordinates."""
-        return tuple(store_notices(self.store))
+        """What looks wrong with the store's coordinates, and what drawn clips are worth."""
+        return (*self.drawn, *store_notices(self.store))
 
 
 def of_trained(

@@ -175,7 +175,7 @@ class PosePickleReader(Reader):
             raise BadConfig(f"reader_options.name_pattern matches none of {names} clip names, such "
                             f"as {strangers[0]!r}")
         scan.notes.append(f"{len(strangers)} of {names} clip names do not match name_pattern, "
-                            f"the first is {strangers[0]!r}: it tells nothing of them")
+                          f"the first is {strangers[0]!r}: it tells nothing of them")
 
     def _training_clips(self, pickled: _Pickled, source: Path) -> frozenset[str] | None:
         if self.train_split is None:

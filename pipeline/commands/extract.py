@@ -15,13 +15,7 @@ from data.caches import TEST, SkeletonFeatures, read_skeleton_features
 from data.classes import class_names
 from data.errors import BadConfig, BadInput
 from data.phases import calibration_phase, test_phase
-from data.protocols import (
-    CLIP,
-    RANDOM_CLIPS,
-    SampleProtocol,
-    random_subsets,
-    sample_protocol,
-)
+from data.protocols import CLIP, SampleProtocol, random_subsets, sample_protocol
 from data.readers import READERS
 from data.skeleton import UNKNOWN
 from data.splits import ClassSplit, class_split, held_out_clips, held_out_groups, make_split
@@ -187,7 +181,8 @@ def make_plan(experiment: Experiment, store: SequenceStore, split: ClassSplit) -
     group = _calibration_group(dataset, protocol, store, test.train)
     value, held_out = _held_out(experiment.calibration, group, store, test.train)
     calibration = calibration_phase(store.label, subset, value, split, held_out, group)
-    return Plan(store, split, (test, calibration), group, () if group == CLIP else held_out)
+    return Plan(store, split, (test, calibration), group, () if group == CLIP else held_out,
+                _drawn(protocol.field == CLIP, group == CLIP))
 
 
 def _calibration_group(
@@ -227,6 +222,21 @@ def _held_out(
         return value, tuple(store.as_stored(group, config.subjects, "calibration.subjects"))
     return value, held_out_groups(set(value[rows].tolist()), config.share, config.seed, group,
                                   "dataset.group='clip' holds out clips instead")
+
+
+def _drawn(test: bool, calibration: bool) -> tuple[dict[str, str], ...]:
+    """What drawn clips are worth, as notices like those of ``data.plausibility``."""
+    found = []
+    if test:
+        found.append({"code": "random-test-clips", "text": (
+            "test clips were drawn at random, class by class: the same people are likely to train "
+            "and to test, so new people will be recognized less well than the results say")})
+    if calibration:
+        found.append({"code": "calibration-by-clip", "text": (
+            "calibration holds out clips, not subjects: the same people are likely to be on both "
+            "sides, where the backbone is surer of seen classes than it is with new people; of "
+            "those the gate will take too many seen clips for unseen ones")})
+    return tuple(found)
 
 
 def seen_test_accuracy(features: SkeletonFeatures) -> float | None:
@@ -324,21 +334,12 @@ def _announce(experiment: Experiment, plan: Plan, work: WorkDir) -> None:
         f"{experiment.dataset.sample_protocol}, work directory {work.root}")
     say(f"  test phase: {len(test.train)} training clips of {len(test.seen_classes)} seen classes, "
         f"{len(test.held_out)} test clips, {len(test.unseen_classes)} unseen classes")
-    by_clip = plan.calibration_group == CLIP
-    held_out = "drawn class by class" if by_clip else (
+    held_out = "drawn class by class" if plan.calibration_group == CLIP else (
         f"of {plan.calibration_group}s {_some(plan.calibration_subjects)}")
     say(f"  calibration phase: {len(calibration.train)} training clips of "
         f"{len(calibration.seen_classes)} classes, {len(calibration.held_out)} clips {held_out}, "
         f"{len(calibration.unseen_classes)} validation-unseen classes "
         f"({plan.split.validation_choice})")
-    if experiment.dataset.sample_protocol == RANDOM_CLIPS:
-        say("  note: test clips were drawn at random: the same people are likely to train and "
-            "test, so people who are new will be recognized less well than the results say")
-    if by_clip:
-        why = "" if experiment.dataset.group else ", as no subject is known"
-        say(f"  note: the gate is calibrated on held-out clips, not people{why}: the backbone has "
-            "seen these people, so it is too sure of the seen classes there, and the gate will "
-            "take more seen clips of new people for unseen ones than it should")
 
 
 def _some(values: Sequence[int | str]) -> str:

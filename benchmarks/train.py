@@ -28,6 +28,7 @@ from rich.table import Table
 from data.readers.base import Entry, Reader, Scan
 from data.skeleton import NTU_RGBD
 from data.store import SequenceStore, build_store
+from extractors.layout import follow
 from extractors.mm import register
 from pipeline.config import BackboneConfig, load_section
 
@@ -90,7 +91,8 @@ def main() -> None:
     specs = {}
     for name in names:
         config = load_section(FOLDER / f"{name}.py", "backbone", BackboneConfig)
-        specs[name] = replace(BackboneSpec(**config.model_dump()), num_workers=options.workers)
+        followed = follow(config.model_dump(), Walks.layout)
+        specs[name] = replace(BackboneSpec(**followed), num_workers=options.workers)
     amp = {"type": "AmpOptimWrapper"} if options.amp else {}
     first = specs[names[0]]
     print(where(replace(first, optim_wrapper={**first.optim_wrapper, **amp})), flush=True)

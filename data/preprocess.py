@@ -8,13 +8,14 @@ the names that experiment configs use in ``prepare``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from data.errors import BadConfig, BadInput
 from data.registry import Registry
-from data.skeleton import present
+from data.skeleton import NTU_RGBD, JointLayout, layout_of, present
 
 X_AXIS = np.array([1.0, 0.0, 0.0])
 Z_AXIS = np.array([0.0, 0.0, 1.0])
@@ -23,33 +24,38 @@ Z_AXIS = np.array([0.0, 0.0, 1.0])
 # takes a bone or a turn for none.
 _NO_LENGTH = 1e-6
 _NO_ANGLE = 1e-6
-_SPINE_MID = 1  # NTU RGB+D's joint that both normalizations centre on
+
+Layout = str | Mapping[str, Any] | JointLayout
 
 
 def pre_normalize_3d(
     keypoint: np.ndarray,
-    zaxis: Sequence[int] = (0, 1),
-    xaxis: Sequence[int] = (8, 4),
+    zaxis: Sequence[int] | None = None,
+    xaxis: Sequence[int] | None = None,
     align_spine: bool = True,
     align_shoulder: bool = True,
     align_center: bool = True,
+    layout: Layout | None = None,
 ) -> np.ndarray:
     """What mmaction2's ``PreNormalize3D`` computes, at the precision of the input.
 
     The main body is the one that is present in more frames, the first if both
     are present equally often; it comes first in the result. Frames without it
     are dropped, other bodies' poses in them too. Its centre in the first frame
-    (joint 1 of 25 joints, else the last joint) becomes the origin of the whole
-    clip; then one turn lays its first frame's bone ``zaxis`` on the z axis and a
-    second one the line from ``xaxis[1]`` to ``xaxis[0]`` on the x axis. Each turn
-    is the smallest that does so; a line that already points the opposite way
-    is left as it is, as is one without length.
+    becomes the origin of the whole clip; then one turn lays its first frame's bone
+    ``zaxis`` on the z axis and a second one the line from ``xaxis[1]`` to ``xaxis[0]``
+    on the x axis. Each turn is the smallest that does so; a line that already points
+    the opposite way is left as it is, as is one without length.
 
     Args:
         keypoint: ``[M, T, V, 3]``, M 1 or 2.
-        zaxis: Joints (lower, upper) of the bone that becomes vertical.
-        xaxis: Joints (right, left) of the shoulders.
+        zaxis: Joints (lower, upper) of the bone that becomes vertical; the layout's
+            spine, if None.
+        xaxis: Joints (right, left) of the shoulders; the layout's, if None.
         align_spine, align_shoulder, align_center: Leave a part out.
+        layout: Of the joints, or what ``layout_of`` makes one of. None is mmaction2:
+            spine and shoulders of "nturgb+d", centred on its joint 1, or on the last
+            joint where there are not 25.
 
     Returns:
         ``[M, T', V, 3]`` with T' <= T; a clip without any body as it is.
@@ -57,7 +63,10 @@ def pre_normalize_3d(
     Raises:
         BadInput: Not such an array, or more than two bodies.
     """
-    clip = _checked(keypoint, joints=max(*zaxis, *xaxis) + 1)
+    joints = _layout(layout)
+    zaxis = joints.spine if zaxis is None else zaxis
+    xaxis = joints.shoulders[::-1] if xaxis is None else xaxis
+    clip = _checked(keypoint, max(*zaxis, *xaxis) + 1, joints if layout is not None else None)
     if len(clip) > 2:
         raise BadInput(f"pre_normalize_3d takes 1 or 2 bodies, found {len(clip)}; "
                        "clean the clips with keep_most_active first")
@@ -71,7 +80,8 @@ def pre_normalize_3d(
     if main:
         clip = clip[::-1]
     if align_center:
-        center = clip[0, 0, _SPINE_MID if clip.shape[2] == 25 else -1]
+        known = layout is not None or clip.shape[2] == joints.num_joints
+        center = clip[0, 0, joints.center if known else -1]
         clip = (clip - center) * tracked(clip)[..., None]
     first = clip[0, 0]
     turn = np.eye(3)
@@ -85,17 +95,18 @@ def pre_normalize_3d(
 
 
 def shift_gcn_normalize(
-    keypoint: np.ndarray, frames: int | None = 300, repeat: str = "clip"
+    keypoint: np.ndarray, frames: int | None = 300, repeat: str = "clip",
+    layout: Layout = NTU_RGBD,
 ) -> np.ndarray:
     """What the weights that Shift-GCN's authors publish expect of an NTU clip.
 
     Leading empty frames are dropped and the rest is repeated to fill ``frames``;
-    a longer clip loses its end. Every frame is centred on body 0's spine joint
-    (index 1) in the same frame. Then one turn for the clip lays the bone 0 -> 1 of
-    body 0's first frame on the z axis, and one lays its shoulders, joint 8 minus
-    joint 4, on the x axis. A bone without length turns nothing; one that points
-    the opposite way takes a half turn (about y for the spine, about z for the
-    shoulders, so that the body stays upright).
+    a longer clip loses its end. Every frame is centred on body 0's central joint (1,
+    the spine's middle) in the same frame. Then one turn for the clip lays the spine
+    (the bone 0 -> 1) of body 0's first frame on the z axis, and one lays its
+    shoulders, joint 8 minus joint 4, on the x axis. A bone without length turns
+    nothing; one that points the opposite way takes a half turn (about y for the
+    spine, about z for the shoulders, so that the body stays upright).
 
     Where body 0 is absent there is nothing to centre on, and no reason to guess:
     other bodies keep the sensor's origin in those frames, as in the authors'
@@ -104,7 +115,7 @@ def shift_gcn_normalize(
     nothing is centred or turned; ``keep_most_active`` sees to it that it does.
 
     Args:
-        keypoint: ``[M, T, 25, 3]``, the most active body first.
+        keypoint: ``[M, T, V, 3]``, the most active body first.
         frames: Length of the result; None for what is left of the clip, in mode
             "body" of the body of which most is left.
         repeat: "clip" keeps the bodies in step: only frames without any body
@@ -112,15 +123,17 @@ def shift_gcn_normalize(
             body alone what the authors' scripts do: it repeats up to its last
             frame, and if it is absent in the first frame, all its absences are
             cut out. The two differ only where bodies come or go.
+        layout: Of the joints, or what ``layout_of`` makes one of.
 
     Returns:
-        ``[M, frames, 25, 3]``; zeros for a clip without any body.
+        ``[M, frames, V, 3]``; zeros for a clip without any body.
 
     Raises:
         BadInput: Not such an array.
         BadConfig: An option is out of range.
     """
-    clip = _checked(keypoint, joints=9)
+    joints = _layout(layout)
+    clip = _checked(keypoint, joints.num_joints, joints)
     if frames is not None and frames < 1:
         raise BadConfig(f"shift_gcn_normalize: frames is {frames}, expected 1 or more, or None")
     if repeat not in ("clip", "body"):
@@ -135,19 +148,20 @@ def shift_gcn_normalize(
     total = frames or max(lengths)
     # Bodies that repeat in step may as well be repeated last, which is less work.
     once = total if len(lengths) > 1 else max(lengths)
-    clip = _upright(_filled(clip, sources, once))
+    clip = _upright(_filled(clip, sources, once), joints)
     return clip if once == total else clip[:, np.arange(total) % once]
 
 
-def _upright(clip: np.ndarray) -> np.ndarray:
-    """Centres each frame on body 0's spine and turns the clip by its first frame."""
-    clip = (clip - clip[0, :, None, _SPINE_MID]) * tracked(clip)[..., None]
+def _upright(clip: np.ndarray, layout: JointLayout) -> np.ndarray:
+    """Centres each frame on body 0's centre and turns the clip by its first frame."""
+    clip = (clip - clip[0, :, None, layout.center]) * tracked(clip)[..., None]
     appears = present(clip[:1])[0]
     if not appears.any():
         return clip
     first = clip[0, appears.argmax()].astype(np.float64)
-    turn = rotation_between(first[1] - first[0], Z_AXIS)
-    turn = rotation_between(turn @ (first[8] - first[4]), X_AXIS) @ turn
+    (lower, upper), (left, right) = layout.spine, layout.shoulders
+    turn = rotation_between(first[upper] - first[lower], Z_AXIS)
+    turn = rotation_between(turn @ (first[right] - first[left]), X_AXIS) @ turn
     return _turned(clip, turn)
 
 
@@ -217,13 +231,22 @@ def _turned(clip: np.ndarray, turn: np.ndarray) -> np.ndarray:
     return (flat @ np.ascontiguousarray(turn.T, clip.dtype)).reshape(clip.shape)
 
 
-def _checked(keypoint: np.ndarray, joints: int) -> np.ndarray:
+def _layout(given: Layout | None) -> JointLayout:
+    if given is None:
+        return NTU_RGBD
+    return given if isinstance(given, JointLayout) else layout_of(given)
+
+
+def _checked(keypoint: np.ndarray, joints: int, layout: JointLayout | None) -> np.ndarray:
     clip = np.asarray(keypoint)
     if clip.ndim != 4 or clip.shape[-1] != 3 or clip.dtype.kind != "f":
         raise BadInput(f"clip: expected floats [bodies, frames, joints, 3], found {clip.dtype} "
                        f"{list(clip.shape)}")
     if 0 in clip.shape:
         raise BadInput(f"clip: {len(clip)} bodies, {clip.shape[1]} frames: nothing to normalize")
+    if layout is not None and clip.shape[2] != layout.num_joints:
+        raise BadInput(f"clip: {clip.shape[2]} joints, layout {layout.name!r} has "
+                       f"{layout.num_joints}")
     if clip.shape[2] < joints:
         raise BadInput(f"clip: joint {joints - 1} is needed, found {clip.shape[2]} joints; "
                        "map it to the layout nturgb+d or name other joints")

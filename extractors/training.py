@@ -9,16 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dataset import pseudo_collate
 
 from data.disk import naming, raise_refusal
 from data.errors import BadConfig, PipelineError
 from data.files import atomic_path, digest_file, write_json
-from data.memory import memory_in_one_line
+from data.memory import memory_in_one_line, out_of_memory
 from data.store import SequenceStore
 from extractors.distributed import barrier, is_main, world_size
+from extractors.inference import Direct
 from extractors.mm import software
 from extractors.runner import (
     EpochProgress,
@@ -103,6 +106,7 @@ def train_backbone(
     if newest is not None:
         runner.load_or_resume = lambda: runner.resume(str(newest))
     with _what_to_set(spec, checkpoints), naming(folder / "logs"):
+        _try_a_clip(runner, spec, store)
         runner.train()
     if is_main():
         _write(folder, runner, spec, digest, classes)
@@ -113,6 +117,25 @@ def train_backbone(
         raise PipelineError(f"{folder}: the trained weights cannot be read back; all processes "
                             "have to see the same files")
     return trained
+
+
+def _try_a_clip(runner: QuietRunner, spec: BackboneSpec, store: SequenceStore) -> None:
+    """Runs the model on a training clip, for it may ask for another number of joints."""
+    model: Any = unwrapped(runner.model)
+    try:
+        clip = runner.train_dataloader.dataset[0]
+        inputs = model.data_preprocessor(pseudo_collate([clip]), training=False)["inputs"]
+        with torch.no_grad():
+            Direct(model.eval())(inputs)
+    except PipelineError:
+        raise
+    except Exception as error:  # of whatever the config names
+        if out_of_memory(error):
+            raise
+        problem = (str(error).splitlines() or [repr(error)])[0]
+        raise BadConfig(f"backbone: {spec.name} does not take the clips of {store.path} "
+                        f"({store.layout.num_joints} joints, layout {store.layout.name!r}): "
+                        f"{problem}") from None
 
 
 @contextmanager

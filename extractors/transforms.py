@@ -6,9 +6,11 @@ Augmentations draw from numpy's global generator, as mmaction2's own transforms 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from mmaction.datasets import GenSkeFeat, JointToBone
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
@@ -88,6 +90,22 @@ class OrthographicView(BaseTransform):
         results["keypoint"], results["keypoint_score"] = pixels, score
         results["img_shape"] = results["original_shape"] = (side, side)
         return results
+
+
+@TRANSFORMS.register_module()
+class GenLayoutFeat(GenSkeFeat):
+    """mmaction2's ``GenSkeFeat`` (joints, bones, their motions) for any joints in space.
+
+    Args:
+        bones: ``(child, parent)`` of each bone; a root's bone is zeros.
+        feats: Which features, as there.
+    """
+
+    def __init__(self, bones: Sequence[Sequence[int]], feats: Sequence[str] = ("j",)) -> None:
+        super().__init__(feats=list(feats))
+        for step in self.ops.transforms:
+            if isinstance(step, JointToBone):
+                step.pairs = bones
 
 
 @TRANSFORMS.register_module()

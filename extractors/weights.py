@@ -95,6 +95,7 @@ def load_into(
     """
     from extractors.backbones.shift_gcn_weights import is_published, load_published
 
+    _check_joints(model, state, path, what)
     if is_published(state):
         try:
             state = load_published(state, model)
@@ -105,6 +106,25 @@ def load_into(
     except RuntimeError as error:
         problem = str(error).splitlines()[-1].strip()
         raise BadInput(f"{path}: does not fit {what}: {problem}") from None
+
+
+def _check_joints(
+    model: nn.Module, state: Mapping[str, torch.Tensor], path: str | os.PathLike[str], what: str
+) -> None:
+    """Says it in words where it is the number of joints that does not fit."""
+    found = {name.removeprefix("backbone."): value for name, value in state.items()}
+    for name, value in model.state_dict().items():
+        other = found.get(name.removeprefix("backbone."))
+        # Graphs [K, V, V], Shift-GCN's masks [1, V, C], convolutions over V heatmaps.
+        if (other is not None and name.endswith(_OVER_JOINTS) and value.dim() == other.dim() > 2
+                and value.shape[1] != other.shape[1]):
+            raise BadInput(f"{path}: weights for clips of {other.shape[1]} joints do not fit "
+                           f"{what}, which takes {value.shape[1]} as the clips have; leave "
+                           "--weights out to train it, or map the clips to the layout of the "
+                           "weights")
+
+
+_OVER_JOINTS = (".A", ".PA", ".Feature_Mask", "backbone.conv1.conv.weight")
 
 
 class _LogHistory:

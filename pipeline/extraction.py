@@ -26,9 +26,10 @@ from data.plausibility import store_notices
 from data.splits import ClassSplit
 from data.store import SequenceStore
 from extractors.distributed import agreed, is_main
+from extractors.layout import follow
 from extractors.shard_files import shards_beside
 from pipeline.bank import Bank
-from pipeline.config import Experiment
+from pipeline.config import BackboneConfig, Experiment
 from pipeline.progress import bar, say
 
 if TYPE_CHECKING:
@@ -58,6 +59,23 @@ class Plan:
     def notices(self) -> tuple[dict[str, str], ...]:
         """What looks wrong with the store's coordinates, and what drawn clips are worth."""
         return (*self.drawn, *store_notices(self.store))
+
+
+def backbone_config(experiment: Experiment, store: SequenceStore) -> BackboneConfig:
+    """The experiment's backbone, made for the joints of the clips.
+
+    Raises:
+        BadConfig: It asks for joints that they do not have.
+    """
+    return BackboneConfig.model_validate(
+        follow(experiment.needed_backbone.model_dump(), store.layout))
+
+
+def backbone_spec(experiment: Experiment, store: SequenceStore) -> BackboneSpec:
+    """``backbone_config`` as stage one takes it."""
+    from extractors.spec import BackboneSpec
+
+    return BackboneSpec(**backbone_config(experiment, store).model_dump())
 
 
 def of_trained(
@@ -161,7 +179,8 @@ def _extracted(
     from extractors.mm import versions
     from extractors.shards import extract_together, working_digest
 
-    spec, rows, store = _spec(experiment, provenance), phase.rows, plan.store
+    rows, store = phase.rows, plan.store
+    spec = _spec(experiment, store, provenance)
     masked = "masked " if "masking" in provenance else ""
     work = f"extracting {masked}{phase.name}-phase features"
     with bar(work) as tell, memory_in_one_line(work, "free some and start again"):
@@ -204,11 +223,11 @@ def _joined(machines: Sequence[Mapping[str, str]]) -> dict[str, str]:
             for name in names}
 
 
-def _spec(experiment: Experiment, provenance: Mapping[str, Any]) -> BackboneSpec:
+def _spec(
+    experiment: Experiment, store: SequenceStore, provenance: Mapping[str, Any]
+) -> BackboneSpec:
     """How features are extracted."""
-    from extractors.spec import BackboneSpec
-
-    spec = BackboneSpec(**experiment.needed_backbone.model_dump())
+    spec = backbone_spec(experiment, store)
     if "masking" not in provenance:
         return spec
     return dataclasses.replace(

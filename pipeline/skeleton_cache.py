@@ -19,7 +19,13 @@ from pipeline.bank import Bank, trained_digest, trained_with
 from pipeline.changes import differences
 from pipeline.config import Experiment
 from pipeline.determinism import remark_on_kept
-from pipeline.extraction import Plan, of_given_weights, of_trained
+from pipeline.extraction import (
+    Plan,
+    backbone_config,
+    backbone_spec,
+    of_given_weights,
+    of_trained,
+)
 from pipeline.progress import bar, say
 from pipeline.workdir import WorkDir, write_pointer
 
@@ -105,9 +111,9 @@ def train(
     from extractors.mm import register
 
     register()
-    from extractors.training import BackboneSpec, train_backbone, where
+    from extractors.training import train_backbone, where
 
-    spec = BackboneSpec(**experiment.needed_backbone.model_dump())
+    spec = backbone_spec(experiment, plan.store)
     digest = spec.digest(plan.store, phase.train, phase.seen_classes)
     folder = work.own_backbone(phase.name) if bank is None else bank.backbone(digest)
     with ExitStack() as held:
@@ -136,10 +142,7 @@ def train(
 
 def backbone_digest(experiment: Experiment, plan: Plan, phase: Phase) -> str:
     """Names the weights that ``train`` gives."""
-    from extractors.spec import BackboneSpec
-
-    spec = BackboneSpec(**experiment.needed_backbone.model_dump())
-    return spec.digest(plan.store, phase.train, phase.seen_classes)
+    return backbone_spec(experiment, plan.store).digest(plan.store, phase.train, phase.seen_classes)
 
 
 def has_current_cache(experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir) -> bool:
@@ -205,7 +208,7 @@ def _provenance(experiment: Experiment, plan: Plan, phase: Phase) -> dict[str, A
         "validation_choice": plan.split.validation_choice,
         "calibration_subjects": list(plan.calibration_subjects),
         **drawn,
-        "backbone": experiment.needed_backbone.model_dump(mode="json"),
+        "backbone": backbone_config(experiment, plan.store).model_dump(mode="json"),
         "store_digest": plan.store.digest,
         "phase_digest": digest_json([
             plan.store.sample_id[phase.rows].tolist(), phase.subset.tolist(),

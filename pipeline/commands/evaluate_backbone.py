@@ -14,6 +14,7 @@ from data.classes import class_names
 from data.errors import BadConfig, BadInput
 from data.files import digest_file
 from data.plausibility import store_notices
+from data.readers import READERS
 from data.registry import nearest
 from pipeline.commands.extract import open_store
 from pipeline.config import BackboneConfig, DatasetConfig, find_config, load_section
@@ -62,6 +63,7 @@ def evaluate_backbone(
 
     register()
     from extractors.features import extract_features, load_model
+    from extractors.layout import follow
     from extractors.training import BackboneSpec
     from extractors.weights import head_classes, read_state
 
@@ -69,7 +71,10 @@ def evaluate_backbone(
     if classes != len(names):
         raise BadInput(f"{weights}: its head has {classes} classes, {data_config.name} has "
                        f"{len(names)}")
-    spec = BackboneSpec(**spec_config.model_dump())
+    # Weights that do not fit should not wait for the recordings to be read.
+    assert data_config.reader is not None
+    layout = READERS.build(data_config.reader, [], **data_config.reader_options).layout
+    spec = BackboneSpec(**follow(spec_config.model_dump(), layout))
     model = load_model(spec, weights, classes)
     work = WorkDir.of(f"evaluate-{data_config.name}", work_dir)
     with work_dir_locked(work.root, "pipeline evaluate-backbone", make=True):

@@ -24,6 +24,7 @@ from extractors.distributed import barrier, is_main, together
 from pipeline.bank import Bank, bank_of
 from pipeline.config import CalibrationConfig, DatasetConfig, Experiment
 from pipeline.determinism import use_deterministic_algorithms
+from pipeline.extraction import backbone_config
 from pipeline.locks import work_dir_locked
 from pipeline.progress import bar, quiet, say, table, tell_notices
 from pipeline.skeleton_cache import Plan, skeleton_cache
@@ -126,7 +127,8 @@ def _extract_alone(
         text, text_parts = text_caches(experiment, work)
     skeleton = {
         phase.name: skeleton_cache(experiment, plan, phase, work, shared, weights.get(phase.name))
-        for phase in plan.phases
+        # Given weights that do not fit should not wait for the training of the other phase.
+        for phase in sorted(plan.phases, key=lambda phase: phase.name not in weights)
     }
     if not is_main():
         return None
@@ -157,9 +159,11 @@ def make_plan(experiment: Experiment, store: SequenceStore, split: ClassSplit) -
     """Sorts the store's clips into the two phases.
 
     Raises:
+        BadConfig: The backbone asks for joints that the clips do not have.
         BadInput: What the protocol needs is not known of all clips, or a class or
             a subset has no clips where some are needed.
     """
+    backbone_config(experiment, store)
     dataset = experiment.dataset
     protocol = sample_protocol(
         dataset.name, dataset.sample_protocol, dataset.train, dataset.group

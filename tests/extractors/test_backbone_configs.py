@@ -17,8 +17,10 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 
 from data.errors import BadInput
+from data.skeleton import NTU_RGBD
 from extractors.dataset import build_transforms
 from extractors.features import load_model
+from extractors.layout import follow
 from extractors.mm import register
 from extractors.training import BackboneSpec
 from extractors.weights import head_classes, read_state
@@ -40,8 +42,8 @@ def registered() -> None:
 
 
 def spec_of(name: str) -> BackboneSpec:
-    return BackboneSpec(
-        **load_section(FOLDER / f"{name}.py", "backbone", BackboneConfig).model_dump())
+    config = load_section(FOLDER / f"{name}.py", "backbone", BackboneConfig)
+    return BackboneSpec(**follow(config.model_dump(), NTU_RGBD))
 
 
 def sample(frames: int = 40) -> dict[str, Any]:

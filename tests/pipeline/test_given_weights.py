@@ -53,11 +53,14 @@ def test_evaluate_backbone_counts_what_its_own_head_gets_right(
     register()
     from mmaction.registry import MODELS
 
+    from data.skeleton import NTU_RGBD
+    from extractors.layout import follow
     from extractors.training import BackboneSpec
     from pipeline.config import BackboneConfig, find_config, load_section
 
     section = find_config("demo").parent / "_base_" / "backbones" / "stgcn_tiny.py"
-    spec = BackboneSpec(**load_section(section, "backbone", BackboneConfig).model_dump())
+    config = load_section(section, "backbone", BackboneConfig)
+    spec = BackboneSpec(**follow(config.model_dump(), NTU_RGBD))
     torch.manual_seed(0)
     model = MODELS.build(spec.model_config(40))
     torch.save({"state_dict": model.state_dict(), "meta": {}}, tmp_path / "w.pth")

@@ -7,7 +7,7 @@ backbone = dict(
         backbone=dict(
             _delete_=True,
             type="AAGCN",
-            graph_cfg=dict(layout="nturgb+d", mode="spatial"),
+            graph_cfg=dict(mode="spatial"),
             num_person=2,
         ),
     ),

@@ -2,13 +2,9 @@
 # zoo: 48 frames of 56 x 56, 240 passes over the clips, 10 sampled clips and their
 # mirror images at test time; f_x has 512 dimensions. The zoo's detector gives 17
 # joints in the image, ours are the data set's: seen from the sensor, without
-# perspective (see data/projection.py). For clips of 20 joints set
-# backbone.model.backbone.in_channels to 20 and leave the last two joints of each
-# side out of the two lists. Where left and right tell classes apart, drop Flip
-# from the training and double=True from the test. The zoo's learning rate of 0.2 is
+# perspective (see data/projection.py). Where left and right tell classes apart, drop
+# Flip from the training and double=True from the test. The zoo's learning rate of 0.2 is
 # for 8 x 16 clips a step; this is it for 16.
-_left = [4, 5, 6, 7, 12, 13, 14, 15, 21, 22]
-_right = [8, 9, 10, 11, 16, 17, 18, 19, 23, 24]
 _to_input = [
     dict(type="FormatShape", input_format="NCTHW_Heatmap"),
     dict(type="PackActionInputs"),
@@ -22,7 +18,6 @@ backbone = dict(
             type="ResNet3dSlowOnly",
             depth=50,
             pretrained=None,
-            in_channels=25,
             base_channels=32,
             num_stages=3,
             out_indices=(2,),
@@ -44,7 +39,7 @@ backbone = dict(
         dict(type="Resize", scale=(-1, 64)),
         dict(type="RandomResizedCrop", area_range=(0.56, 1.0)),
         dict(type="Resize", scale=(56, 56), keep_ratio=False),
-        dict(type="Flip", flip_ratio=0.5, left_kp=_left, right_kp=_right),
+        dict(type="Flip", flip_ratio=0.5),
         dict(type="GeneratePoseTarget", sigma=0.6, use_score=True),
         *_to_input,
     ],
@@ -54,8 +49,7 @@ backbone = dict(
         dict(type="PoseCompact", hw_ratio=1.0, allow_imgpad=True),
         dict(type="Resize", scale=(-1, 64)),
         dict(type="CenterCrop", crop_size=64),
-        dict(type="GeneratePoseTarget", sigma=0.6, use_score=True, double=True,
-             left_kp=_left, right_kp=_right),
+        dict(type="GeneratePoseTarget", sigma=0.6, use_score=True, double=True),
         *_to_input,
     ],
     epochs=240,

@@ -21,7 +21,6 @@ backbone = dict(
             type="ResNet3dSlowOnly",
             depth=50,
             pretrained=None,
-            in_channels=25,
             base_channels=32,
             num_stages=3,
             out_indices=(2,),

@@ -10,19 +10,17 @@ backbone = dict(
     name="stgcn",
     model=dict(
         type="RecognizerGCN",
-        backbone=dict(
-            type="STGCN", graph_cfg=dict(layout="nturgb+d", mode="stgcn_spatial"), num_person=2
-        ),
+        backbone=dict(type="STGCN", graph_cfg=dict(mode="stgcn_spatial"), num_person=2),
         cls_head=dict(type="GCNHead", in_channels=256),
     ),
     prepare=[dict(type="DataStep", step="pre_normalize_3d")],
     train_pipeline=[
-        dict(type="GenSkeFeat", dataset="nturgb+d", feats=["j"]),
+        dict(type="GenSkeFeat", feats=["j"]),
         dict(type="UniformSampleFrames", clip_len=100),
         *_to_input,
     ],
     test_pipeline=[
-        dict(type="GenSkeFeat", dataset="nturgb+d", feats=["j"]),
+        dict(type="GenSkeFeat", feats=["j"]),
         dict(type="UniformSampleFrames", clip_len=100, num_clips=1, test_mode=True),
         *_to_input,
     ],

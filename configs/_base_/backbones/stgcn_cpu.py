@@ -16,7 +16,7 @@ backbone = dict(
         type="RecognizerGCN",
         backbone=dict(
             type="STGCN",
-            graph_cfg=dict(layout="nturgb+d", mode="stgcn_spatial"),
+            graph_cfg=dict(mode="stgcn_spatial"),
             base_channels=32,
             num_stages=6,
             inflate_stages=[2, 3, 5],
@@ -30,12 +30,12 @@ backbone = dict(
         dict(type="RandomTemporalCrop", shortest=0.7),
         dict(type="RandomRotation3D", degrees=(20, 20, 20)),
         dict(type="RandomScale3D", ratio=0.2),
-        dict(type="GenSkeFeat", dataset="nturgb+d", feats=["j"]),
+        dict(type="GenSkeFeat", feats=["j"]),
         dict(type="UniformSampleFrames", clip_len=_clip_len),
         *_to_input,
     ],
     test_pipeline=[
-        dict(type="GenSkeFeat", dataset="nturgb+d", feats=["j"]),
+        dict(type="GenSkeFeat", feats=["j"]),
         dict(type="UniformSampleFrames", clip_len=_clip_len, num_clips=1, test_mode=True),
         *_to_input,
     ],

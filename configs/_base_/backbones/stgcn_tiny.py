@@ -16,7 +16,7 @@ backbone = dict(
         type="RecognizerGCN",
         backbone=dict(
             type="STGCN",
-            graph_cfg=dict(layout="nturgb+d", mode="stgcn_spatial"),
+            graph_cfg=dict(mode="stgcn_spatial"),
             base_channels=16,
             num_stages=5,
             inflate_stages=[2, 3, 4, 5],

@@ -28,7 +28,7 @@ from data.registry import nearest
 __all__ = [
     "KINECT_V1", "KINECT_V1_TO_NTU", "LAYOUTS", "NTU_RGBD", "UNKNOWN", "UTD_MHAD", "Clip",
     "JointLayout", "JointMapping", "layout_of", "layouts_of",
-    "mapping_by_name", "present"]
+    "mapping_by_name", "off_origin", "present"]
 
 UNKNOWN = -1
 
@@ -208,3 +208,35 @@ def _check_tree(bones: Sequence[tuple[int, int]], count: int) -> None:
 def present(keypoint: np.ndarray) -> np.ndarray:
     """Bool ``[M, T]``: where a body has any non-zero coordinate."""
     return np.any(keypoint != 0, axis=(2, 3))
+
+
+def off_origin(keypoint: np.ndarray, layout: JointLayout) -> np.ndarray:
+    """Moves poses away that are relative to one of their joints, as lifted ones are.
+
+    Zeros mean that a joint was not tracked. The joint that all others are relative
+    to would count as that, and normalizations that turn by it would turn nothing.
+
+    Args:
+        keypoint: ``[M, T, V, 3]``, joints as ``layout``.
+        layout: Its root, centre and spine are the joints that poses are relative to.
+
+    Returns:
+        The clip with 2 m added to z, if such a joint is at the origin in all frames
+        and the origin lies within the bodies; otherwise as it is.
+    """
+    here = present(keypoint)
+    poses = keypoint[here]
+    trunk = {*range(layout.num_joints)} - {child for child, _ in layout.bones}
+    zero = [joint for joint in {*trunk, layout.center, *layout.spine} if not poses[:, joint].any()]
+    tracked = (keypoint != 0).any(axis=-1)
+    if not zero or not here.any():
+        return keypoint
+    there = tracked[here][..., None]
+    low = np.where(there, poses, np.inf).min(axis=1)
+    high = np.where(there, poses, -np.inf).max(axis=1)
+    margin = 0.1 * np.linalg.norm(high - low, axis=-1, keepdims=True)
+    if np.mean(((low - margin <= 0) & (high + margin >= 0)).all(axis=-1)) <= 0.5:
+        return keypoint
+    tracked[..., zero] |= here[..., None]
+    moved: np.ndarray = keypoint + tracked[..., None] * np.asarray((0, 0, 2), keypoint.dtype)
+    return moved

@@ -25,7 +25,15 @@ from data.readers.identity import NamePattern, Value, numbered, of_annotation, o
 from data.readers.raw_file import printable
 from data.readers.safe_pickle import load
 from data.registry import nearest
-from data.skeleton import NTU_RGBD, JointLayout, layout_of, layouts_of, mapping_by_name, present
+from data.skeleton import (
+    NTU_RGBD,
+    JointLayout,
+    layout_of,
+    layouts_of,
+    mapping_by_name,
+    off_origin,
+    present,
+)
 
 TRAIN, TEST = 1, 2
 
@@ -192,7 +200,8 @@ class PosePickleReader(Reader):
         """Reads one clip.
 
         Returns:
-            Float32 ``[M, T, V, 3]``: the bodies that appear, joints as ``layout``.
+            Float32 ``[M, T, V, 3]``: the bodies that appear, joints as ``layout``;
+            not relative to one of them (``data.skeleton.off_origin``).
 
         Raises:
             ClipError: The pose is no such array, is not finite as float32, has
@@ -206,7 +215,7 @@ class PosePickleReader(Reader):
         bodies = present(keypoint).any(axis=1)
         if not bodies.any():
             raise ClipError(f"{where}: no body in any of its {keypoint.shape[1]} frames")
-        keypoint = keypoint[bodies]
+        keypoint = off_origin(keypoint[bodies], self.source_layout)
         return keypoint if self._mapping is None else self._mapping(keypoint)
 
     def _checked(self, annotation: Mapping[str, Any], where: str) -> np.ndarray:

@@ -17,7 +17,15 @@ from data.readers import READERS
 from data.readers.base import Scan
 from data.readers.pose_pickle import PosePickleReader
 from data.readers.safe_pickle import load
-from data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, LAYOUTS, NTU_RGBD, JointMapping, layout_of
+from data.skeleton import (
+    KINECT_V1,
+    KINECT_V1_TO_NTU,
+    LAYOUTS,
+    NTU_RGBD,
+    JointMapping,
+    layout_of,
+    mapping_by_name,
+)
 from data.synthetic import Settings, generate
 from data.synthetic.export import keypoint, write_pose_pickle
 from data.synthetic.layouts import as_layout
@@ -84,6 +92,33 @@ def test_shipped_layouts_are_mapped_or_kept(name, tmp_path):
         assert reader.layout is layout and clip.shape[2:] == (layout.num_joints, 3)
     np.testing.assert_array_equal(clip, as_layout(keypoint(RECORDINGS[0]), layout)
                                   .astype(np.float32))
+
+
+@pytest.mark.parametrize("map_to_ntu", [True, False])
+@pytest.mark.parametrize(("name", "joint"), [
+    ("h36m-17", "hip"), ("openpose-body25", "mid hip"), ("nturgb+d", "spine mid")])
+def test_poses_relative_to_a_joint_keep_it(name, joint, map_to_ntu, tmp_path):
+    layout = LAYOUTS[name]
+    clip = as_layout(keypoint(RECORDINGS[0])[:1], layout)
+    clip -= clip[:, :, [layout.index(joint)]]
+    clip[0, :, layout.index("left wrist")] = 0  # not tracked
+    path = write(tmp_path, annotation(keypoint=clip.astype(np.float32), total_frames=clip.shape[1]))
+    reader = reader_of(path, layout=name, map_to_ntu=map_to_ntu)
+    read = reader.read(reader.scan().entries[0])
+    expected = clip + (0, 0, 2)
+    expected[0, :, layout.index("left wrist")] = 0
+    if reader.layout is not layout:
+        expected = mapping_by_name(layout)(expected.astype(np.float32))
+    np.testing.assert_allclose(read, expected, atol=1e-6)
+
+
+def test_a_trunk_joint_that_was_never_tracked_stays_untracked(tmp_path):
+    layout = LAYOUTS["openpose-body25"]
+    clip = as_layout(keypoint(RECORDINGS[0])[:1], layout).astype(np.float32)
+    clip[:, :, layout.index("mid hip")] = 0
+    path = write(tmp_path, annotation(keypoint=clip, total_frames=clip.shape[1]))
+    reader = reader_of(path, layout=layout.name, map_to_ntu=False)
+    np.testing.assert_array_equal(reader.read(reader.scan().entries[0]), clip)
 
 
 def test_layouts_of_the_right_number_of_joints_are_named(tmp_path):

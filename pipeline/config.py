@@ -393,6 +393,15 @@ def experiment_names() -> tuple[str, ...]:
     ))
 
 
+def experiment_name(source: str) -> str:
+    """What an experiment that is given by name or config file is called.
+
+    Raises:
+        BadConfig: As ``load_experiment``, of a config file.
+    """
+    return load_experiment(source).name if source.endswith(".py") else source
+
+
 def find_config(name: str) -> Path:
     """The config file of an experiment.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import queue
@@ -244,6 +245,13 @@ class Commands:
         """Runs a command to its end; arguments as of ``start``."""
         self.start(*argv, **troubles)
         return self.wait()
+
+    def at(self, folder: Path) -> Commands:
+        """The same commands, working in another folder."""
+        self._ready = self._ready or self._read() == "ready"
+        other = copy.copy(self)
+        other._folder = folder
+        return other
 
     def close(self) -> None:
         self._server.kill()

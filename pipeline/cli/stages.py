@@ -118,7 +118,8 @@ def fit(
 def report(
     experiments: Annotated[Optional[list[str]], typer.Argument(
         metavar="[EXPERIMENT]...", autocompletion=beginning(experiment_names),
-        help="Experiments whose work_dirs/EXPERIMENT to report [default: all with results]."
+        help="Experiments, by name or config file, whose work_dirs/EXPERIMENT to report "
+        "[default: all with results]."
     )] = None,
     work_dir: Annotated[Optional[list[Path]], typer.Option(
         help="A work directory, or the JSON file of one result; may be repeated.")] = None,
@@ -127,7 +128,8 @@ def report(
 ) -> None:
     """Tables, figures and one self-contained page from the results."""
     from pipeline.commands.report import report as run
+    from pipeline.config import experiment_name
     from pipeline.workdir import WorkDir
 
-    folders = [WorkDir.of(name, None).root for name in experiments or ()]
+    folders = [WorkDir.of(experiment_name(each), None).root for each in experiments or ()]
     run([*folders, *(work_dir or ())], out)

@@ -14,7 +14,7 @@ from data.caches import TEST
 from data.classes import register_dataset
 from data.errors import BadConfig, BadInput
 from data.files import write_json
-from pipeline.config import DatasetConfig, find_config
+from pipeline.config import DatasetConfig, experiment_name, find_config
 from pipeline.feature_files import FeatureFiles
 from pipeline.prediction.clips import Clips, read_clips
 from pipeline.prediction.features import features_of, weights_file
@@ -148,7 +148,8 @@ def _work(source: str | Path) -> WorkDir:
     if Path(source).is_dir():
         return WorkDir(Path(source))
     try:
-        name = find_config(str(source)).stem
+        find_config(str(source))
+        name = experiment_name(str(source))
     except BadConfig as error:
         raise BadConfig(f"{source}: no such work directory, and {error}") from None
     work = WorkDir.of(name, None)

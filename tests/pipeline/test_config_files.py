@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,3 +143,13 @@ def test_the_fault_of_a_base_is_told_of_the_base(folder: Path) -> None:
     write("common.py", BASES + "backbone = dict(epochs=few)\n")
     assert refused(write("own.py", "_base_ = ['common.py']\n" + OWN)) == (
         "common.py, line 5: NameError: name 'few' is not defined")
+
+
+def test_report_and_predict_take_a_config_file_as_fit_does(
+    folder: Path, commands: Any
+) -> None:
+    own = write("mine.py", "_base_ = ['demo.py']\nname = 'my-study'\n")
+    for command in (["report", own], ["predict", own, "clip.skeleton"]):
+        ended = commands.at(folder).run(*command)
+        assert ended.code == 2
+        assert "work_dirs/my-study: no such work directory" in ended.err.replace("\n", "")

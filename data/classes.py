@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from pathlib import Path
 
 from data.errors import BadConfig
+from data.files import read_text
 
 # Data sets of one's own, by name.
 _REGISTERED: dict[str, tuple[str, ...]] = {}
@@ -64,7 +64,7 @@ def register_dataset(
     """
     if isinstance(names, (str, os.PathLike)):
         try:
-            names = Path(names).read_text(encoding="utf-8").splitlines()
+            names = read_text(names).splitlines()
         except (OSError, ValueError) as error:
             raise BadConfig(f"class_names: {names} cannot be read as a text file of class names, "
                             f"one a line ({error})") from None

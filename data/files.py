@@ -93,6 +93,40 @@ def remove_left_behind(folder: Path, deep: bool = True) -> int:
     return sum(not path.exists() for path in found)
 
 
+#: What is wrong with a file or a part of one that ``only_zeros`` is true of.
+ONLY_ZEROS = "holds only zero bytes (an interrupted download or copy?)"
+
+
+def only_zeros(content: bytes | Path) -> bool:
+    """Whether the bytes, or all of a file's, are zero and there is one.
+
+    Costs one short read for a file that is in order.
+
+    Raises:
+        OSError: The file cannot be read.
+
+    >>> only_zeros(b"0"), only_zeros(bytes(3)), only_zeros(b"")
+    (False, True, False)
+    """
+    if isinstance(content, bytes):
+        return content[:1] == b"\0" and content.count(0) == len(content)
+    with open(content, "rb") as handle:
+        block = handle.read(1)
+        while block and only_zeros(block):
+            block = handle.read(1 << 20)
+    return not block and content.stat().st_size > 0
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The UTF-8 text that someone wrote, without the byte-order mark of Windows' editors.
+
+    Raises:
+        OSError: The file cannot be read.
+        UnicodeDecodeError: It is no UTF-8.
+    """
+    return Path(path).read_text(encoding="utf-8-sig")
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes UTF-8 text atomically."""
     with atomic_path(path) as temporary:

@@ -27,7 +27,7 @@ import h5py
 
 from data.disk import raise_refusal
 from data.errors import BadCache
-from data.files import atomic_path
+from data.files import ONLY_ZEROS, atomic_path, only_zeros
 from data.hdf5 import NewFile, new_hdf5, open_to_read
 
 BLOCK_BYTES = 512
@@ -88,6 +88,8 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         if isinstance(error, MemoryError):
             raise BadCache(f"{path}: does not fit into memory ({reason}); free some, then run the "
                            "same command again") from None
+        if only_zeros(Path(path)):
+            reason = ONLY_ZEROS
         raise BadCache(f"{path}: not a readable HDF5 file ({reason}); delete it and extract "
                        "again") from None
 

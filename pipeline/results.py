@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from data.disk import raise_refusal
 from data.errors import BadInput
-from data.files import atomic_path, write_json
+from data.files import atomic_path, read_text, write_json
 from data.limits import ZIP_DAMAGE, check_npz
 
 FORMAT: Final = "zsl-result"
@@ -315,7 +315,7 @@ def read_result(path: str | os.PathLike[str]) -> ResultRecord:
             version, or one of its fields is wrong; the message names the field.
     """
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); `pipeline fit` writes "
                        "result records") from None

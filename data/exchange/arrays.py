@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from data.errors import BadCache, BadInput
-from data.files import atomic_path
+from data.files import ONLY_ZEROS, atomic_path, only_zeros
 from data.limits import ZIP_DAMAGE, check_npy, check_npz, own_dataset, read_strings
 from data.registry import nearest
 from data.seal import open_hdf5
@@ -26,13 +26,15 @@ def kind_of(path: Path) -> str:
     """What a file of arrays is by its content: "npy", "npz", "hdf5", or "" for none of them.
 
     Raises:
-        BadInput: The file is absent or cannot be read.
+        BadInput: The file is absent, cannot be read, or holds only zeros.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file")
     try:
         with open(path, "rb") as handle:
             start = handle.read(6)
+        if only_zeros(path):
+            raise BadInput(f"{path}: {ONLY_ZEROS}")
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror or error})") from None
     if start.startswith(b"PK\x03\x04"):
@@ -117,8 +119,7 @@ def load_npy(path: Path) -> np.ndarray:
     Raises:
         BadInput: The file is absent, damaged, truncated or holds objects.
     """
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file")
+    kind_of(path)
     try:
         with open(path, "rb") as handle:
             size = os.fstat(handle.fileno()).st_size

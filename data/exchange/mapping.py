@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import BadConfig
+from data.files import read_text
 from data.registry import nearest
 
 
@@ -140,7 +141,7 @@ def read_mapping(path: Path) -> Mapping:
 
 def _content(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, ValueError) as error:
         raise BadConfig(f"{path}: cannot be read as a mapping file ({error})") from None
     if path.suffix != ".toml":

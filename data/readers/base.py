@@ -77,6 +77,7 @@ class Reader(ABC):
         dataset: The data set's name, as in ``data.classes``.
         layout: The layout of the arrays that ``read`` returns.
         sources: Files or folders given by the user.
+        endings: What files of this format end in, each with its dot and in lower case.
         sample_protocol: The sample protocol that ``replication`` stands for (1
             trains, 2 tests) where a source publishes lists of clips instead of
             subjects or cameras; else "".
@@ -86,6 +87,7 @@ class Reader(ABC):
 
     dataset: str
     layout: JointLayout
+    endings: tuple[str, ...] = ()
     sample_protocol: str = ""
     training_options: tuple[str, ...] = ()
 

@@ -78,6 +78,7 @@ class NTUReader(Reader):
     """
 
     layout = NTU_RGBD
+    endings = (".skeleton", ".zip")
 
     def __init__(
         self,

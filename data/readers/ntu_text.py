@@ -17,11 +17,13 @@ told, and taking either would be a guess.
 
 from __future__ import annotations
 
+import codecs
 from typing import NamedTuple
 
 import numpy as np
 
 from data.errors import ClipError
+from data.files import ONLY_ZEROS, only_zeros
 from data.readers import ntu_kernel as kernel
 from data.skeleton import NTU_RGBD
 
@@ -64,6 +66,9 @@ def parse_skeleton(text: bytes, where: str) -> Bodies:
     >>> bodies.keypoint.shape, bodies.keypoint[0, 0, 24].tolist(), bodies.ids.tolist()
     ((1, 1, 25, 3), [0.5, -1.0, 4.0], [72057594037932358])
     """
+    if only_zeros(text):
+        raise ClipError(f"{where}: {ONLY_ZEROS}")
+    text = text.removeprefix(codecs.BOM_UTF8)
     size = len(text)
     words = np.empty(size // 8 + 2, np.uint64)
     buffer = words.view(np.uint8)
@@ -102,6 +107,8 @@ def parse_skeleton(text: bytes, where: str) -> Bodies:
     keypoint = np.zeros((bodies, frames, _JOINTS, 3), np.float32)
     body, frame = places[:filled].T
     keypoint[body, frame] = coordinates.reshape(room, _JOINTS, 3)[:filled]
+    if not keypoint.any():
+        raise ClipError(f"{where}: no body in any of its {frames} frames, all coordinates are zero")
     return Bodies(keypoint, ids[:bodies].copy())
 
 

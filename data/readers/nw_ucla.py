@@ -39,6 +39,7 @@ class NWUCLAReader(Reader):
 
     dataset = "nw-ucla"
     layout = NTU_RGBD
+    endings = (".json",)
 
     def __init__(self, sources: Sequence[str | Path]) -> None:
         super().__init__(sources)
@@ -117,7 +118,8 @@ class NWUCLAReader(Reader):
                             f"expected {entry.label + 1}")
         skeletons = _array(content.get("skeletons"), where)
         if not skeletons.any():
-            raise ClipError(f"{where}: no body in any of its {len(skeletons)} frames")
+            raise ClipError(f"{where}: no body in any of its {len(skeletons)} frames, "
+                            "all coordinates are zero")
         return self._mapping(skeletons[None])
 
 
@@ -144,7 +146,8 @@ def _parse(text: bytes, where: str) -> dict[str, Any]:
         return content
 
     try:
-        content = json.loads(text.decode("utf-8"), parse_constant=refuse, object_pairs_hook=once)
+        content = json.loads(text.decode("utf-8-sig"), parse_constant=refuse,
+                             object_pairs_hook=once)
     except (ValueError, RecursionError, MemoryError) as error:
         cause = printable(str(error)[:120])
         raise ClipError(f"{where}: is not the json of a clip: {cause}") from None

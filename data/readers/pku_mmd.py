@@ -72,6 +72,7 @@ class PKUMMDReader(Reader):
 
     dataset = "pku-mmd"
     layout = NTU_RGBD
+    endings = (".txt", ".skeleton", ".label")
 
     def __init__(
         self,
@@ -156,7 +157,8 @@ class PKUMMDReader(Reader):
             return skip("has no label file")
         try:
             frames = count_frames(read_file(path, MAX_SEQUENCE_BYTES))
-            lines = read_file(label_path, MAX_LABEL_BYTES).decode("ascii", "replace").splitlines()
+            labels = read_file(label_path, MAX_LABEL_BYTES)
+            lines = labels.decode("utf-8-sig", "replace").splitlines()
         except ClipError as error:
             return skip(str(error))
         if not any(line.strip() for line in lines):
@@ -211,7 +213,7 @@ class PKUMMDReader(Reader):
         bodies = present(clip).any(axis=1)
         if not bodies.any():
             raise ClipError(f"{printable(entry.path)}: no body in frames {start}..{end} "
-                            f"of {entry.sample_id}")
+                            f"of {entry.sample_id}, all coordinates are zero")
         return clip[bodies]
 
 

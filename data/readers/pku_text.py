@@ -8,6 +8,8 @@ may lines be blank.
 
 from __future__ import annotations
 
+import codecs
+
 import numba
 import numpy as np
 from numba import float32, int64, uint8, uint64
@@ -123,6 +125,7 @@ def parse_sequence(text: bytes, where: str) -> np.ndarray:
     >>> parse_sequence(b"0.5 " * 75 + b"0 " * 75 + b"\\n", "video")[:, 0, 24].tolist()
     [[0.5, 0.5, 0.5], [0.0, 0.0, 0.0]]
     """
+    text = text.removeprefix(codecs.BOM_UTF8)
     size = len(text)
     words = np.empty(size // 8 + 2, np.uint64)
     buffer = words.view(np.uint8)

@@ -71,6 +71,7 @@ class PosePickleReader(Reader):
     the replication.
     """
 
+    endings = (".pkl", ".pickle")
     training_options = ("train_split", "name_pattern")
 
     def __init__(
@@ -214,7 +215,8 @@ class PosePickleReader(Reader):
         keypoint = self._checked(annotation, where)
         bodies = present(keypoint).any(axis=1)
         if not bodies.any():
-            raise ClipError(f"{where}: no body in any of its {keypoint.shape[1]} frames")
+            raise ClipError(f"{where}: no body in any of its {keypoint.shape[1]} frames, all "
+                            "coordinates are zero")
         keypoint = off_origin(keypoint[bodies], self.source_layout)
         return keypoint if self._mapping is None else self._mapping(keypoint)
 

@@ -6,6 +6,7 @@ import os
 import stat
 
 from data.errors import ClipError
+from data.files import ONLY_ZEROS, only_zeros
 from data.readers.ntu import printable
 
 __all__ = ["printable", "read_file"]
@@ -19,7 +20,7 @@ def read_file(path: str | os.PathLike[str], limit: int) -> bytes:
         limit: The most bytes that are read.
 
     Raises:
-        ClipError: It cannot be read, is no regular file, or is larger.
+        ClipError: It cannot be read, is no regular file, is larger, or holds only zeros.
     """
     where = printable(str(path))
     try:
@@ -31,8 +32,11 @@ def read_file(path: str | os.PathLike[str], limit: int) -> bytes:
             raise ClipError(f"{where}: has {status.st_size >> 20} MB; files of this kind above "
                             f"{limit >> 20} MB are not read")
         with open(path, "rb", buffering=0) as handle:
-            return handle.read(status.st_size)
+            content = handle.read(status.st_size)
     except (OSError, ValueError) as error:
         if isinstance(error, ClipError):
             raise
         raise ClipError(f"{where}: cannot be read: {error}") from None
+    if only_zeros(content):
+        raise ClipError(f"{where}: {ONLY_ZEROS}")
+    return content

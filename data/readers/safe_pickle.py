@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from data.errors import BadInput
+from data.files import ONLY_ZEROS, only_zeros
 from data.readers.raw_file import printable
 
 _MAX_DEPTH = 16
@@ -193,6 +194,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         with open(path, "rb") as handle:
             if os.fstat(handle.fileno()).st_size == 0:
                 raise BadInput(f"{where}: is empty")
+            if only_zeros(path):
+                raise BadInput(f"{where}: {ONLY_ZEROS}")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about the text in damaged files
                 _check_lengths(handle)

@@ -28,6 +28,7 @@ class UTDMHADReader(Reader):
 
     dataset = "utd-mhad"
     layout = NTU_RGBD
+    endings = (".mat",)
 
     def __init__(self, sources: Sequence[str | Path]) -> None:
         super().__init__(sources)
@@ -88,5 +89,6 @@ class UTDMHADReader(Reader):
         if not np.isfinite(keypoint).all():
             raise ClipError(f"{where}: 'd_skel' holds a number that is not finite as float32")
         if not keypoint.any():
-            raise ClipError(f"{where}: no body in any of its {keypoint.shape[1]} frames")
+            raise ClipError(f"{where}: no body in any of its {keypoint.shape[1]} frames, all "
+                            "coordinates are zero")
         return self._mapping(keypoint)

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from data.errors import BadInput
+from data.files import read_text
 
 
 def text_file(class_names: Sequence[str], path: str) -> list[list[str]]:
@@ -26,7 +27,7 @@ def text_file(class_names: Sequence[str], path: str) -> list[list[str]]:
         BadInput: The file cannot be read, or has no text for a class.
     """
     try:
-        content = Path(path).read_text(encoding="utf-8-sig")
+        content = read_text(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise BadInput(f"{path}: cannot be read as class texts ({reason})") from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from inspect import signature
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,21 @@ _BY_SUFFIX = {".skeleton": "ntu", ".zip": "ntu", ".pkl": "pose_pickle", ".pickle
 _NTU60_SETUPS, _NTU60_ACTIONS = 17, 60
 
 
-def open_raw(path: Path, options: Options) -> RawSource | None:
-    """Finds the reader that understands a path; None if there is none.
+#: What ``pipeline inspect`` takes.
+KINDS = (f"inspect shows raw recordings ({', '.join(READERS.names())}: folders or archives), a "
+         "sequence store, skeleton or text features (.h5), a result record (.json) and a work "
+         "directory")
+#: So many names of a folder are looked at to tell which readers come near.
+_MOST_NAMES = 100_000
+
+
+def open_raw(path: Path, options: Options) -> RawSource:
+    """Finds the reader that understands a path.
 
     Raises:
         BadInput: The one reader that can be meant, by ``options.reader`` or by
-            the file's ending, refuses the path.
+            the file's ending, refuses the path; or all readers do. What those say that
+            found files of their kind is in the message.
         BadConfig: There is no layout ``options.layout``.
     """
     if options.layout is not None:
@@ -35,18 +46,36 @@ def open_raw(path: Path, options: Options) -> RawSource | None:
     if only is not None:
         reader, scan = _scan(only, path, options)
         if not scan.entries:
-            why = f"; {scan.skipped[0].name}: {scan.skipped[0].reason}" if scan.skipped else ""
-            raise BadInput(f"{path}: reader {only!r} finds no clip in it{why}")
+            raise BadInput(f"{path}: reader {only!r} {_nothing_in(scan)}")
         return RawSource(path, only, reader, scan)
-    known = READERS.names()
+    known, refusals = READERS.names(), {}
     for name in sorted(known, key=lambda name: _FIRST.index(name) if name in _FIRST else 99):
         try:
             reader, scan = _scan(name, path, options)
-        except BadInput:
+        except BadInput as error:
+            refusals[name] = str(error).removeprefix(f"{path}: ")
             continue
         if scan.entries:
             return RawSource(path, name, reader, scan)
-    return None
+        refusals[name] = _nothing_in(scan)
+    endings = _endings(path)
+    near = [f"; reader {name!r}: {why}" for name, why in refusals.items()
+            if endings & set(getattr(READERS.get(name), "endings", ()))]
+    raise BadInput(f"{path}: not recognised{''.join(near)}; {KINDS}; --reader NAME says why "
+                   "a reader refuses it")
+
+
+def _nothing_in(scan: Scan) -> str:
+    first = f"; {scan.skipped[0].name}: {scan.skipped[0].reason}" if scan.skipped else ""
+    return f"finds no clip in it{first}"
+
+
+def _endings(path: Path) -> set[str]:
+    """What the names of a file, or of those below a folder, end in."""
+    if not path.is_dir():
+        return {path.suffix.lower()}
+    names = (name for _, _, names in os.walk(path) for name in names)
+    return {Path(name).suffix.lower() for name in islice(names, _MOST_NAMES)}
 
 
 def _scan(name: str, path: Path, told: Options) -> tuple[Reader, Scan]:
@@ -104,6 +133,8 @@ def _placeholders(path: Path) -> list[str]:
     """Names for the classes of a pickle of nobody knows which data set."""
     from data.readers.safe_pickle import load
 
+    if path.is_dir():
+        return ["any"]  # the reader says what it takes instead
     content = load(str(path))
     listed = content.get("annotations") if isinstance(content, dict) else content
     listed = listed if isinstance(listed, list) else []

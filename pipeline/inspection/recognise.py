@@ -12,11 +12,11 @@ import h5py
 
 from data.caches import CALIBRATION, SKELETON_FORMAT, TEST, TEXT_FORMAT
 from data.errors import BadInput
-from data.readers import READERS
+from data.files import ONLY_ZEROS, only_zeros, read_text
 from data.seal import open_hdf5
 from data.store import STORE_FORMAT
 from pipeline.inspection.features import describe_skeleton, describe_text
-from pipeline.inspection.opening import open_raw
+from pipeline.inspection.opening import KINDS, open_raw
 from pipeline.inspection.records import describe_result, describe_work_dir
 from pipeline.inspection.sources import ClipSource, Options, StoreSource
 from pipeline.results import FORMAT as RESULT_FORMAT
@@ -44,7 +44,9 @@ def recognise(path: Path, options: Options) -> Recognised:
         BadInput: It does not exist or is nothing that is known.
     """
     if not path.exists():
-        raise BadInput(f"{path}: no such file or folder; {_known()}")
+        raise BadInput(f"{path}: no such file or folder; {KINDS}")
+    if path.is_file() and only_zeros(path):
+        raise BadInput(f"{path}: {ONLY_ZEROS}")
     if options.reader is None:
         if path.is_file() and h5py.is_hdf5(path):
             known = _hdf5(path, options)
@@ -55,16 +57,7 @@ def recognise(path: Path, options: Options) -> Recognised:
         if known is not None:
             return known
     raw = open_raw(path, options)
-    if raw is None:
-        raise BadInput(f"{path}: not recognised; {_known()}; --reader NAME says why a reader "
-                       "refuses it")
     return Recognised(lambda: raw.describe(options), raw)
-
-
-def _known() -> str:
-    return (f"inspect shows raw recordings ({', '.join(READERS.names())}: folders or archives), a "
-            "sequence store, skeleton or text features (.h5), a result record (.json) and a "
-            "work directory")
 
 
 def _hdf5(path: Path, options: Options) -> Recognised | None:
@@ -84,7 +77,7 @@ def _result(path: Path) -> Recognised | None:
     if path.suffix != ".json" or not path.is_file():
         return None
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except (OSError, ValueError):
         return None
     if not isinstance(value, dict) or value.get("format") != RESULT_FORMAT:

@@ -112,7 +112,6 @@ def _scan(path: Path, name: str, dataset: DatasetConfig) -> tuple[Reader, Scan]:
     if name != dataset.reader:
         if path.is_dir() or path.suffix.lower() in _CONTAINERS:
             source = open_raw(path, Options(reader=name))
-            assert source is not None  # with a reader named, it is that one or an error
             return source.reader, source.scan
         options = {"dataset": "any", "num_classes": 999} if name == "ntu" else {}
     else:

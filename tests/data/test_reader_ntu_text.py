@@ -7,7 +7,7 @@ import tracemalloc
 import numba
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from ntu_lines import FIRST_ID, ONE, TEXT, body_lines, joint_line, lines_of, parse, text_of
 
@@ -44,9 +44,11 @@ def test_bodies_are_kept_apart_by_id_not_by_position():
         text_of(ONE).rstrip(b"\n"),
         text_of(ONE).rstrip(b"\n") + b"\r",
         text_of(ONE) + b"\n \t\r\n",
+        b"\xef\xbb\xbf" + TEXT,
         text_of(["  " + line.replace(" ", " \t  ") + " " for line in ONE]),
     ],
-    ids=["crlf", "mixed", "no last line end", "last cr", "blank lines after", "blanks"],
+    ids=["crlf", "mixed", "no last line end", "last cr", "blank lines after", "byte-order mark",
+         "blanks"],
 )
 def test_line_ends_and_blanks_do_not_matter(text):
     np.testing.assert_array_equal(parse(text), parse(TEXT))
@@ -66,6 +68,7 @@ DECIMALS = st.one_of(
 def test_coordinates_are_those_of_float_bit_for_bit(numbers):
     numbers = (75 * numbers)[:75]
     expected = np.array([float(number) for number in numbers]).astype(np.float32)
+    assume(expected.any())
     joints = [joint_line(*numbers[i : i + 3]) for i in range(0, 75, 3)]
     bits = parse(text_of([*ONE[:4], *joints])).ravel().view(np.uint32)
     np.testing.assert_array_equal(bits, expected.view(np.uint32))
@@ -131,7 +134,7 @@ JOINT = joint_line("1", "2", "3")
         (broken(29, None), 29, "expected a joint .* but the file ends here"),
         (text_of(ONE[:2]), 2, "1 bodies are announced"),
         (TEXT + b"0\n", 30, "the end of the file after 1 frames, found 1 field: '0'"),
-        (b"\xef\xbb\xbf" + TEXT, 1, "a byte that is no plain text"),
+        (2 * b"\xef\xbb\xbf" + TEXT, 1, "a byte that is no plain text"),
         (text_of(lines_of([body_lines(7), body_lines(7)])), 30, "already has: '7 0 1"),
     ],
 )
@@ -145,6 +148,11 @@ def test_damage_is_one_line_with_the_line_number(text, line, message):
 def test_a_clip_without_any_body_is_an_error():
     with pytest.raises(ClipError, match="clip: no body in any of its 3 frames"):
         parse(b"3\n0\n0\n0\n")
+    nowhere = text_of([*ONE[:4], *[joint_line("0", "-0.0", "0e3")] * 25])
+    with pytest.raises(ClipError, match="in any of its 1 frames, all coordinates are zero"):
+        parse(nowhere)
+    with pytest.raises(ClipError, match="clip: holds only zero bytes"):
+        parse(bytes(100))
 
 
 def test_bodies_and_arrays_have_a_limit():

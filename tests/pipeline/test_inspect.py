@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from data.caches import (
     SkeletonFeatures,
@@ -32,6 +33,7 @@ from data.skeleton import NTU_RGBD, UTD_MHAD, Clip
 from data.store import SequenceStore, build_store
 from data.synthetic import Settings, generate, write_ntu
 from data.synthetic.export import write_nw_ucla, write_pku_mmd, write_pose_pickle, write_utd_mhad
+from pipeline.cli.app import app
 from pipeline.commands.inspect import inspect
 from pipeline.inspection.draw import _durations, draw, sides
 from pipeline.inspection.measures import lengths
@@ -353,6 +355,51 @@ def test_what_is_not_recognised(tmp_path, work):
     broken.write_bytes((work / "features/text.h5").read_bytes()[:600])
     with pytest.raises(BadInput, match="broken.h5: its checksum does not hold"):
         inspect(broken)
+
+
+@pytest.mark.parametrize(("file", "words"), [
+    ("a1_s1.mat", "; reader 'utd_mhad': no aA_sS_tT_skeleton.mat file in it"),
+    ("deep/0002-L.skeleton", "; reader 'ntu': finds no clip in it; .*is not named SsssCccc.*"
+                             "; reader 'pku_mmd': no cross-subject split file in it"),
+    ("moves.pkl", "; reader 'pose_pickle': is a folder; --raw takes the pickle file"),
+    ("a1.json", "; reader 'nw_ucla': no aXX_sYY_eZZ_vVV.json file in it"),
+])
+def test_readers_that_came_near_say_what_they_miss(tmp_path, file, words):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("hello")
+    with pytest.raises(BadInput, match=f"not recognised{words}.*; inspect shows") as caught:
+        inspect(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).count("; reader '") == words.count("; reader '")
+
+
+@pytest.mark.parametrize("name", [
+    "a.skeleton", "a.npy", "a.npz", "a.h5", "a.pkl", "a.zip", "a.mat", "a.json", "a.txt"])
+def test_a_file_of_zeros_is_called_that(tmp_path, name):
+    (tmp_path / name).write_bytes(bytes(3000))
+    with pytest.raises(BadInput, match=f"{name}: holds only zero bytes .an interrupted download"):
+        inspect(tmp_path / name)
+
+
+def test_a_folder_names_its_first_clip_that_cannot_be_read(tmp_path):
+    for number, content in enumerate((bytes(500), b"2\n1\nnonsense\n", b"0\n"), start=1):
+        (tmp_path / f"S001C001P00{number}R001A001.skeleton").write_bytes(content)
+    with pytest.raises(BadInput, match="first: .*P001R001A001.skeleton: holds only zero bytes"):
+        inspect(tmp_path)
+    with pytest.raises(BadInput, match="P001R001A001.skeleton: holds only zero bytes"):
+        inspect(tmp_path, out=tmp_path / "clip.png")
+
+
+def test_exit_code_says_whether_a_check_failed(work, tmp_path):
+    copy = tmp_path / "skeletons.h5"
+    copy.write_bytes((work / "store/skeletons.h5").read_bytes())
+    arguments = ["inspect", str(copy), "--json"]
+    failed = CliRunner().invoke(app, arguments)
+    assert failed.exit_code == 1
+    assert json.loads(failed.stdout)["checks"][-1]["passed"] is False
+    report = work / "store/skeletons.h5.report.json"
+    (tmp_path / report.name).write_bytes(report.read_bytes())
+    assert CliRunner().invoke(app, arguments).exit_code == 0
 
 
 def test_store_with_damaged_coordinates_is_one_line(work, tmp_path):

@@ -162,3 +162,23 @@ def _digest_stream(handle: Any) -> str:
     while block := handle.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
+
+
+def mistaken_for(path: str | os.PathLike[str]) -> str | None:
+    """What lies in a file's place, where that can be told; asked when it cannot be read.
+
+    Returns:
+        In words that follow "is"; None for everything else.
+    """
+    with open(path, "rb") as handle:
+        start = handle.read(512)
+        if not start:
+            return "an empty file"
+        if start.startswith(b"version https://git-lfs"):
+            return "a Git LFS pointer instead of the file (`git lfs pull` gets that)"
+        if start.lstrip()[:9].lower() in (b"<!doctype", b"<html>") or b"<html" in start.lower():
+            return "a web page; download the file itself"
+        zeros = not any(start)
+        while zeros and (block := handle.read(1 << 20)):
+            zeros = not any(block)
+    return "a file of nothing but zeros, as an interrupted copy leaves it" if zeros else None

@@ -7,6 +7,8 @@ refused.
 from __future__ import annotations
 
 import os
+import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from data.disk import raise_refusal
 from data.errors import BadInput
+from data.files import mistaken_for
 from data.limits import check_archive, room
 
 
@@ -31,15 +35,18 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     """
     try:
         _check_size(path)
-        with torch.serialization.safe_globals(_mmengine_parts()):
+        # What it warns of is told below, where the file cannot be read.
+        with torch.serialization.safe_globals(_mmengine_parts()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except BadInput:
         raise
-    except OSError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # damage can show in any layer of the unpickler
-        first = (str(error).strip().splitlines() or [repr(error)])[0]
-        raise BadInput(f"{path}: no weights that load without running code ({first})") from None
+        raise_refusal(error, path)
+        raise BadInput(f"{path}: no weights that load without running code: "
+                       f"{_why(error, path)}") from None
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -57,6 +64,21 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
             raise BadInput(f"{path}: {name!r} has the shape {list(value.shape)}, more than a file "
                            f"of {size} bytes can hold")
     return state
+
+
+def _why(error: Exception, path: str | os.PathLike[str]) -> str:
+    """What is wrong with a file that PyTorch does not load; its own words advise to run code."""
+    found = mistaken_for(path)
+    if found is not None:
+        return f"it is {found}"
+    code = re.search(r"(?i)unsupported global:? (?:GLOBAL )?([\w.]+)", str(error))
+    if code is not None:
+        return (f"it names {code[1]}, which is code; let whoever has the model save its "
+                "state dict alone, torch.save(model.state_dict(), FILE)")
+    if "TorchScript" in str(error):
+        return ("it is a TorchScript program; save the state dict of the model it was made of, "
+                "torch.save(model.state_dict(), FILE)")
+    return "it is damaged, or no file of PyTorch; copy or download it again"
 
 
 def _check_size(path: str | os.PathLike[str]) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from data.errors import BadConfig, MissingModel, PipelineError
+from data.errors import BadConfig, BadInput, MissingModel, PipelineError
 from data.files import digest_file, digest_json
 from data.registry import Registry, nearest
-from extractors.text.hub import cached_commit, hub_access
-
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
+from extractors.text.damage import WEIGHTS, damaged_file
+from extractors.text.hub import cached_commit, cached_folder, hub_access
 
 
 class TextEncoder(Protocol):
@@ -47,6 +47,7 @@ class SentenceBERT:
 
     Raises:
         MissingModel: Neither here nor to be had from the hub.
+        BadInput: A file of a local model is damaged.
     """
 
     def __init__(self, model: str = "stsb-bert-large") -> None:
@@ -60,7 +61,8 @@ class SentenceBERT:
             with hub_access():
                 self._model = SentenceTransformer(str(folder or model), device="cpu")
         except Exception as error:  # the hub client raises many kinds
-            raise MissingModel(_missing("Sentence-BERT", model, "model", error)) from None
+            raise _cannot_load("Sentence-BERT", model, "model", folder, _in_hub_cache(model),
+                               error) from None
         self.revision = self.known_revision(model) or _hub_commit(self._model)
 
     @staticmethod
@@ -69,7 +71,8 @@ class SentenceBERT:
         folder = _local_folder(model)
         if folder is not None:
             return _folder_digest(folder)
-        return cached_commit(model, f"sentence-transformers/{model}")
+        cached = _in_hub_cache(model)
+        return cached and cached.name
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Float32 ``[N, D]``."""
@@ -90,6 +93,7 @@ class CLIP:
 
     Raises:
         MissingModel: The weights are neither here nor to be had from the hub.
+        BadInput: A file of a local model is damaged.
         BadConfig: open_clip knows no such architecture or tag.
     """
 
@@ -121,10 +125,11 @@ class CLIP:
                 )
                 self._tokenizer = open_clip.get_tokenizer(source)
         except Exception as error:  # the hub client raises many kinds
-            raise MissingModel(_missing(
+            raise _cannot_load(
                 "CLIP", model if whole else f"{model} ({pretrained})",
-                "model" if whole else "pretrained", error,
-            )) from None
+                "model" if whole else "pretrained", folder or checkpoint,
+                cached_folder(model.removeprefix("hf-hub:")), error,
+            ) from None
         self._network = network.eval()
         self.revision = self.known_revision(model, pretrained) or "unknown"
         if whole:
@@ -182,6 +187,10 @@ def _local_folder(model: str) -> Path | None:
     return None
 
 
+def _in_hub_cache(model: str) -> Path | None:
+    return cached_folder(model, f"sentence-transformers/{model}")
+
+
 def _clip_folder(model: str, known: Sequence[str]) -> Path | None:
     path = Path(model.removeprefix("local-dir:"))
     return path if path.is_dir() and model not in known else None
@@ -191,7 +200,7 @@ def _checkpoint_file(pretrained: str) -> Path | None:
     path = Path(pretrained)
     if path.is_file():
         return path
-    if os.sep in pretrained or path.suffix in _WEIGHTS:
+    if os.sep in pretrained or path.suffix in WEIGHTS:
         raise MissingModel(f"CLIP: no checkpoint file {pretrained}")
     return None
 
@@ -201,7 +210,7 @@ def _plain_name(model: str) -> str:
 
 
 def _folder_digest(folder: Path) -> str:
-    weights = sorted(path for path in folder.iterdir() if path.suffix in _WEIGHTS)
+    weights = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS)
     if not weights:
         return "unknown"
     digests = {path.name: digest_file(path) for path in weights}
@@ -213,8 +222,31 @@ def _hub_commit(model: object) -> str:
     return str(getattr(config, "_commit_hash", None) or "unknown")
 
 
-def _missing(kind: str, model: str, option: str, error: Exception) -> str:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return (f"{kind} model {model!r} is not on this machine and could not be downloaded "
-            f"({reason[:200]}); connect to the hub once, or set "
-            f"class_text.encoder.options.{option} to a local copy")
+def _cannot_load(
+    kind: str, model: str, option: str, local: Path | None, cached: Path | None, error: Exception
+) -> PipelineError:
+    """What to say of a model that does not load.
+
+    Args:
+        kind, model: What was asked for.
+        option: The encoder's, which names it.
+        local: Its folder or file, where it is named by one.
+        cached: Its folder in the hub's cache.
+        error: What the library says.
+    """
+    key = f"class_text.encoder.options.{option}"
+    place = local or cached
+    fault = damaged_file(place) if place is not None else None
+    if fault is not None:
+        again = "copy or download it again" if local else (
+            f"delete {cached and cached.parents[1]}, and it is downloaded again")
+        return BadInput(f"{kind} model {model!r} is damaged: {fault}; {again}, or set {key} to "
+                        "another model")
+    said = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip()
+    reason = (said.splitlines() or [type(error).__name__])[0][:200]
+    if local is not None:
+        return MissingModel(f"{kind} model {model!r} does not load ({reason}); is one of its files "
+                            f"missing? Set {key} to a whole copy")
+    return MissingModel(f"{kind} model {model!r} is not on this machine and could not be "
+                        f"downloaded ({reason}); connect to the hub once, or set {key} to a local "
+                        "copy")

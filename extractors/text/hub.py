@@ -56,12 +56,19 @@ def hub_access() -> Iterator[None]:
 
 def cached_commit(*repositories: str) -> str | None:
     """The commit that the local cache holds of the first of these repositories it knows."""
+    folder = cached_folder(*repositories)
+    return folder and folder.name
+
+
+def cached_folder(*repositories: str) -> Path | None:
+    """Where the local cache keeps that commit's files."""
     import huggingface_hub.constants as constants
 
     for repository in repositories:
         folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
         try:
-            return (folder / "refs" / "main").read_text(encoding="utf-8").strip() or None
+            commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
         except (OSError, ValueError):
             continue
+        return folder / "snapshots" / commit if commit else None
     return None

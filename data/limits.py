@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -150,6 +151,25 @@ def check_npy(handle: IO[bytes], size: int, where: str) -> tuple[int, ...]:
         BadInput: It does.
         ValueError: The header is damaged.
     """
+    shape, _, dtype = npy_header(handle, where)
+    declared = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and declared > size:
+        raise BadInput(f"{where} is declared as {dtype} of shape {list(shape)}, "
+                       f"{_mega(declared)}, and has {_mega(size)}")
+    return tuple(shape)
+
+
+def npy_header(handle: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether it lies column by column, and type of an .npy stream.
+
+    Args:
+        handle: At the stream's start; left after the header.
+        where: Names it in the message.
+
+    Raises:
+        BadInput: It is in a version of the format that nothing here needs.
+        ValueError: The header is damaged.
+    """
     version = np.lib.format.read_magic(handle)
     read = {(1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0}.get(version)
@@ -157,12 +177,10 @@ def check_npy(handle: IO[bytes], size: int, where: str) -> tuple[int, ...]:
         # Version 3 is for records with fields in other scripts, which nothing here has.
         raise BadInput(f"{where} is in version {version[0]} of numpy's format, which plain arrays "
                        "do not need; save it with numpy.save")
-    shape, _, dtype = read(handle)
-    declared = math.prod(shape) * dtype.itemsize
-    if not dtype.hasobject and declared > size:
-        raise BadInput(f"{where} is declared as {dtype} of shape {list(shape)}, "
-                       f"{_mega(declared)}, and has {_mega(size)}")
-    return tuple(shape)
+    try:
+        return read(handle)
+    except (SyntaxError, TypeError, tokenize.TokenError) as error:  # of what is to be a dictionary
+        raise ValueError(f"its header is damaged ({error})") from None
 
 
 def _parts(shape: tuple[int, ...], part: int) -> Iterator[tuple[int | slice, ...]]:

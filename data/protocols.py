@@ -49,6 +49,31 @@ class SampleProtocol:
     train: frozenset[Any]
     group: str = "subject"
 
+    def as_marked(self, marked: str, where: str) -> SampleProtocol:
+        """The protocol for clips that a source has marked itself, by ``replication``.
+
+        Args:
+            marked: The protocol that the marks stand for; "" where there are none.
+            where: Names the clips in the message.
+
+        Raises:
+            BadInput: The marks stand for another protocol.
+
+        >>> sample_protocol("ntu60", "cross-view").as_marked("cross-view", "a store").field
+        'replication'
+        """
+        if marked == "" or self.field == CLIP or (
+            marked == self.name and self.field == "replication"
+        ):
+            return self
+        if marked != self.name:
+            raise BadInput(
+                f"{where}: its clips are marked for {marked!r}, the experiment's sample protocol "
+                f"is {self.name!r}; set dataset.sample_protocol, or where the reader has it "
+                "dataset.reader_options.protocol, to the same and extract with --raw again"
+            )
+        return replace(self, field="replication", train=frozenset({1}))
+
     def subsets(self, values: np.ndarray) -> np.ndarray:
         """Maps the field's values ``[N]`` to "train" or "test".
 

@@ -25,7 +25,8 @@ class Entry:
         sample_id: Unique within the data set.
         label: Index into the data set's class names.
         path: The file that holds the clip.
-        member: The file inside ``path`` when that is a zip archive, else "".
+        member: The file inside ``path`` when that is an archive, or the row of which
+            array ("x_train[12]", "[12]"); else "".
         span: First frame and one past the last, for clips cut out of a longer
             recording; None for a whole file.
     """
@@ -80,7 +81,7 @@ class Reader(ABC):
         endings: What files of this format end in, each with its dot and in lower case.
         sample_protocol: The sample protocol that ``replication`` stands for (1
             trains, 2 tests) where a source publishes lists of clips instead of
-            subjects or cameras; else "".
+            subjects or cameras; else "". Some readers know it once they have scanned.
         training_options: Options that only say whose and what for the clips are,
             which clips to be predicted need not tell.
     """

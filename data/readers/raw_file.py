@@ -1,15 +1,36 @@
-"""Raw files, read whole within a bound."""
+"""Raw files, read whole within a bound, and how messages speak of them."""
 
 from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 from data.errors import ClipError
 from data.files import ONLY_ZEROS, only_zeros
-from data.readers.ntu import printable
 
-__all__ = ["printable", "read_file"]
+__all__ = ["cause", "printable", "read_file"]
+
+
+def printable(text: str | Path) -> str:
+    r"""A name for a message: one line, whatever characters the name has.
+
+    >>> printable("a\nb")
+    'a\\nb'
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def cause(error: BaseException) -> str:
+    """What an error says, for the end of a message.
+
+    >>> cause(ValueError("bad magic")), cause(EOFError())
+    ('bad magic', 'EOFError')
+    """
+    return printable(str(error)[:200]) or type(error).__name__
 
 
 def read_file(path: str | os.PathLike[str], limit: int) -> bytes:
@@ -28,15 +49,25 @@ def read_file(path: str | os.PathLike[str], limit: int) -> bytes:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise ClipError(f"{where}: is not a regular file")
-        if status.st_size > limit:
-            raise ClipError(f"{where}: has {status.st_size >> 20} MB; files of this kind above "
-                            f"{limit >> 20} MB are not read")
+        check_size(status.st_size, limit, where)
         with open(path, "rb", buffering=0) as handle:
             content = handle.read(status.st_size)
     except (OSError, ValueError) as error:
         if isinstance(error, ClipError):
             raise
-        raise ClipError(f"{where}: cannot be read: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise ClipError(f"{where}: cannot be read: {reason or cause(error)}") from None
     if only_zeros(content):
         raise ClipError(f"{where}: {ONLY_ZEROS}")
     return content
+
+
+def check_size(size: int, limit: int, where: str) -> None:
+    """Refuses a file that is larger than files of its kind are.
+
+    Raises:
+        ClipError: It is.
+    """
+    if size > limit:
+        raise ClipError(f"{where}: has {size >> 20} MB; files of this kind above "
+                        f"{limit >> 20} MB are not read")

@@ -9,6 +9,7 @@ other name is refused before anything is called.
 
 from __future__ import annotations
 
+import io
 import math
 import mmap
 import os
@@ -17,6 +18,7 @@ import pickletools
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from data.files import ONLY_ZEROS, only_zeros
 from data.readers.raw_file import printable
 
 _MAX_DEPTH = 16
-_SPEC = re.compile(r"[biuf](1|2|4|8)|[US][1-9][0-9]{0,5}")
+_SPEC = re.compile(r"[biuf](1|2|4|8)|[US][1-9][0-9]{0,5}|O8")
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 _NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
 _BUILTINS = ("builtins", "__builtin__")
@@ -79,17 +81,25 @@ class _Type:
 
 
 class _Array:
-    """An array in the making; ``value`` once its content is there."""
+    """An array in the making; ``value`` once its content is there.
+
+    ``numpy.save`` of a dictionary makes an array of one object, without dimensions,
+    around it: that stands for the object.
+    """
 
     __slots__ = ("value",)
 
     def __init__(self) -> None:
-        self.value: np.ndarray | None = None
+        self.value: Any = None
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
             raise _Refused("holds an array in an unknown form")
         _, shape, kind, fortran, content = state
+        if shape == () and isinstance(kind, _Type) and kind.dtype.hasobject \
+                and isinstance(content, list) and len(content) == 1:
+            self.value = content[0]
+            return
         self.value = _filled(content, kind, shape, "F" if fortran else "C")
 
 
@@ -98,7 +108,7 @@ def _filled(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
         raise _Refused("holds an array in an unknown form")
     if isinstance(content, str):  # written by Python 2, or in protocol 0
         content = _encoded(content, "latin1")
-    if not isinstance(content, (bytes, bytearray)):
+    if not isinstance(content, (bytes, bytearray)) or kind.dtype.hasobject:
         raise _Refused("holds an array of objects; only arrays of numbers and text are read")
     fine = isinstance(shape, tuple) and len(shape) <= 16 and all(
         type(length) is int and 0 <= length < 2**48 for length in shape
@@ -188,19 +198,44 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     path = Path(path)
     where = printable(path)
-    try:
+    with _one_line(where):
         if not path.is_file():
             raise BadInput(f"{where}: no such file")
         with open(path, "rb") as handle:
-            if os.fstat(handle.fileno()).st_size == 0:
+            size = os.fstat(handle.fileno()).st_size
+            if size == 0:
                 raise BadInput(f"{where}: is empty")
             if only_zeros(path):
                 raise BadInput(f"{where}: {ONLY_ZEROS}")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about the text in damaged files
-                _check_lengths(handle)
-            content = _Unpickler(handle).load()
-        return _finished(content, {}, 0)
+            with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                _check_lengths(content, size)
+            return _finished(_Unpickler(handle).load(), {}, 0)
+
+
+def loads(content: bytes, where: str) -> Any:
+    """As ``load``, of a pickle in memory.
+
+    Args:
+        content: The pickle.
+        where: Names it in messages.
+
+    Raises:
+        BadInput: As ``load``.
+
+    >>> loads(pickle.dumps([1, "two"]), "an example")
+    [1, 'two']
+    """
+    with _one_line(where):
+        if not content:
+            raise BadInput(f"{where}: is empty")
+        _check_lengths(content, len(content))
+        return _finished(_Unpickler(io.BytesIO(content)).load(), {}, 0)
+
+
+@contextmanager
+def _one_line(where: str) -> Iterator[None]:
+    try:
+        yield
     except BadInput:
         raise
     except _Refused as error:
@@ -210,14 +245,14 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise BadInput(f"{where}: is not a whole pickle ({cause})") from None
 
 
-def _check_lengths(handle: Any) -> None:
+def _check_lengths(content: bytes | mmap.mmap, size: int) -> None:
     """Walks over the pickle without running it.
 
     The walk fails where a length goes past the file's end; memo numbers and
     frames, for which the unpickler would make room all the same, are checked here.
     """
-    size = os.fstat(handle.fileno()).st_size
-    with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the text in damaged files
         steps: Iterator[Any] = pickletools.genops(content)  # type: ignore[arg-type]  # reads like a file
         for count, (operation, argument, _) in enumerate(steps):
             name = operation.name
@@ -237,7 +272,11 @@ def _finished(value: Any, seen: dict[int, Any], depth: int) -> Any:
     if kind is _Array:
         if value.value is None:
             raise _Refused("holds an array without content")
-        return value.value
+        if isinstance(value.value, np.ndarray):
+            return value.value
+        if depth == _MAX_DEPTH:
+            raise _Refused(f"nests containers deeper than {_MAX_DEPTH}")
+        return _finished(value.value, seen, depth + 1)
     if kind is _Type:
         return value.dtype
     if kind is _Name:

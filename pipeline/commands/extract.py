@@ -167,16 +167,10 @@ def make_plan(experiment: Experiment, store: SequenceStore, split: ClassSplit) -
     dataset = experiment.dataset
     protocol = sample_protocol(
         dataset.name, dataset.sample_protocol, dataset.train, dataset.group
-    )
-    if dataset.train is not None:
+    ).as_marked(store.sample_protocol, str(store.path))
+    if dataset.train is not None and not store.sample_protocol:
         protocol = replace(protocol, train=frozenset(
             store.as_stored(protocol.field, dataset.train, "dataset.train")))
-    if store.sample_protocol not in ("", protocol.name):
-        raise BadInput(
-            f"{store.path}: its clips are marked for {store.sample_protocol!r}, the experiment's "
-            f"sample protocol is {protocol.name!r}; set dataset.reader_options.protocol to the "
-            "same and extract with --raw again"
-        )
     if protocol.field == CLIP:
         subset = random_subsets(store.label, dataset.test_share, dataset.test_seed)
     else:

@@ -9,7 +9,7 @@ import numpy as np
 
 from data.caches import IDENTITY, TEST, TRAIN
 from data.errors import BadInput
-from data.protocols import PROTOCOLS
+from data.protocols import PROTOCOLS, sample_protocol
 from data.skeleton import UNKNOWN, present
 
 
@@ -87,21 +87,25 @@ def class_table(
 
 def protocol_table(
     dataset: str, columns: Mapping[str, np.ndarray], label: np.ndarray,
-    unseen: Collection[int] | None = None,
+    unseen: Collection[int] | None = None, marked: str = "",
 ) -> list[dict[str, Any]]:
     """What each sample protocol of the data set makes of the clips.
 
-    With a class split the counts are apart for seen and unseen classes.
+    With a class split the counts are apart for seen and unseen classes. ``marked``
+    is the protocol by which the source has marked its clips itself, if it has.
     """
     table: list[dict[str, Any]] = []
     is_unseen = np.isin(label, sorted(unseen or ()))
     # Protocols that sort clips alike, as the two of PKU-MMD, share a row.
     alike: dict[tuple[str, frozenset[int]], list[str]] = {}
-    for name, protocol in PROTOCOLS.get(dataset, {}).items():
+    protocols = dict(PROTOCOLS.get(dataset, {}))
+    if marked:
+        protocols[marked] = sample_protocol(dataset, "listed")
+    for name, protocol in protocols.items():
         alike.setdefault((protocol.field, protocol.train), []).append(name)
     for (field, _), names in alike.items():
         try:
-            subset = PROTOCOLS[dataset][names[0]].subsets(columns[field])
+            subset = protocols[names[0]].subsets(columns[field])
         except BadInput:
             continue  # numbers unknown, or a part of the data set that has only one side
         row: dict[str, Any] = {"sample_protocol": " or ".join(names), "by": field}

@@ -18,7 +18,10 @@ from pipeline.inspection.sources import Options, RawSource
 #: Readers in the order in which they are tried; others follow by name.
 _FIRST = ("ntu", "utd_mhad", "pku_mmd", "nw_ucla", "pose_pickle")
 #: Files whose ending says whose they are: what that reader says of them is the answer.
-_BY_SUFFIX = {".skeleton": "ntu", ".zip": "ntu", ".pkl": "pose_pickle", ".pickle": "pose_pickle"}
+_BY_SUFFIX = {
+    **dict.fromkeys((".skeleton", ".zip", ".tar", ".tgz", ".gz", ".npz", ".npy"), "ntu"),
+    ".pkl": "pose_pickle", ".pickle": "pose_pickle",
+}
 #: NTU-120 added setups 18 to 32, and recorded only actions 61 to 120 in them.
 _NTU60_SETUPS, _NTU60_ACTIONS = 17, 60
 

@@ -143,9 +143,10 @@ class RawSource(ClipSource):
             "kind": "raw recordings", "path": str(self.path), "reader": self.reader_name,
             "dataset": self.reader.dataset, "layout": self.layout.name,
             "joints": self.layout.num_joints, **self._layout_note(options),
-            "notices": as_json(look.notices()),
+            "notices": [*({"code": "source", "text": text} for text in self.scan.notes),
+                        *as_json(look.notices())],
             **_common(self.reader.dataset, self.names, self.label, columns, options,
-                      self.scan.names),
+                      self.scan.names, self.reader.sample_protocol),
             "frames": lengths(gathered.frames),
             "bodies_per_clip": count_values(gathered.bodies),
             "coordinates": gathered.describe(len(self.sample_ids)),
@@ -194,7 +195,8 @@ class StoreSource(ClipSource):
             "layout": store.layout.name, "joints": self.clip_at(0).keypoint.shape[2],
             "bytes": self.path.stat().st_size, "digest": store.digest,
             "notices": store_notices(store),
-            **_common(store.dataset, self.names, store.label, columns, options, store.names),
+            **_common(store.dataset, self.names, store.label, columns, options, store.names,
+                      store.sample_protocol),
             "frames": lengths(store.num_frames),
             "bodies_per_clip": count_values(store.num_bodies),
             "coordinates": gathered.describe(len(store)),
@@ -233,7 +235,7 @@ def _names(dataset: str, label: np.ndarray) -> Sequence[str]:
 
 def _common(
     dataset: str, names: Sequence[str], label: np.ndarray, columns: dict[str, np.ndarray],
-    options: Options, identity_names: Mapping[str, Mapping[str, int]],
+    options: Options, identity_names: Mapping[str, Mapping[str, int]], marked: str,
 ) -> dict[str, Any]:
     split = class_split(dataset, options.split) if options.split else None
     table = class_table(
@@ -244,7 +246,7 @@ def _common(
         **({"split": options.split} if split else {}),
         "identity": identity(columns, identity_names),
         "sample_protocols": protocol_table(
-            dataset, columns, label, split.unseen if split else None),
+            dataset, columns, label, split.unseen if split else None, marked),
         "classes": table,
     }
 

@@ -21,7 +21,8 @@ from pipeline.inspection.sources import Options
 from pipeline.progress import bar, tell_notices
 
 #: Files that hold many clips: their reader knows how to find them.
-_CONTAINERS = (".zip", ".pkl", ".pickle")
+_CONTAINERS = (".zip", ".tar", ".tar.gz", ".tgz", ".npz", "_data.npy", "_data_joint.npy", ".pkl",
+               ".pickle")
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class _Chosen(Reader):
 def _scan(path: Path, name: str, dataset: DatasetConfig) -> tuple[Reader, Scan]:
     """A reader for a path and the clips that it means."""
     if name != dataset.reader:
-        if path.is_dir() or path.suffix.lower() in _CONTAINERS:
+        if path.is_dir() or path.name.lower().endswith(_CONTAINERS):
             source = open_raw(path, Options(reader=name))
             return source.reader, source.scan
         options = {"dataset": "any", "num_classes": 999} if name == "ntu" else {}
@@ -119,7 +120,7 @@ def _scan(path: Path, name: str, dataset: DatasetConfig) -> tuple[Reader, Scan]:
         options = {key: value for key, value in dataset.reader_options.items()
                    if key not in aside}
     reader = READERS.build(name, [path], **options)
-    if path.is_dir() or path.suffix.lower() in _CONTAINERS:
+    if path.is_dir() or path.name.lower().endswith(_CONTAINERS):
         return reader, reader.scan()
     return reader, Scan([_single(path, name, options)])
 

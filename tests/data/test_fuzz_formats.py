@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import math
 import os
@@ -12,6 +14,7 @@ import pickle
 import re
 import resource
 import struct
+import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +23,12 @@ import numpy as np
 import pytest
 
 from data.errors import BadInput, ClipError
+from data.readers.ntu import NTUReader
 from data.readers.nw_ucla import NWUCLAReader
 from data.readers.pku_mmd import PKUMMDReader
 from data.readers.pose_pickle import PosePickleReader
 from data.readers.utd_mhad import UTDMHADReader
-from data.synthetic import Settings, generate
+from data.synthetic import Settings, generate, write_ntu
 from data.synthetic.export import (
     write_nw_ucla,
     write_pku_mmd,
@@ -359,3 +363,66 @@ def test_mutated_pickle(tmp_path):
         if not scan.entries:
             tally.add("skipped")
     assert tally["read"] and tally["refused"], tally
+
+
+# -- NTU as arrays and in tar archives -----------------------------------------
+
+
+def np_saved(save: Callable[..., None], *arrays: object, **named: object) -> bytes:
+    handle = io.BytesIO()
+    save(handle, *arrays, **named)
+    return handle.getvalue()
+
+
+def test_mutated_ntu_arrays_and_archives(tmp_path):
+    """Whatever is damaged: one clear line, or finite coordinates of some bodies."""
+    rng = np.random.default_rng(5)
+    name = "S031C001P001R001A035"
+    text = write_ntu(RECORDINGS[:1], tmp_path / "text")[0].read_bytes()[:20000]
+    body = rng.normal(size=(4, 25, 3))
+    x = rng.normal(size=(3, 4, 150)).astype(np.float32)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for number in (1, 2):
+            info = tarfile.TarInfo(f"S031C001P001R001A{number:03d}.skeleton")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text))
+    labels = pickle.dumps(([f"S031C001P001R001A{n:03d}" for n in (1, 2, 3)], [0, 1, 2]))
+    joints = np_saved(np.save, x.reshape(3, 4, 2, 25, 3).transpose(0, 4, 1, 3, 2).copy())
+    forms: list[dict[str, bytes]] = [
+        {"a.tar": packed.getvalue()},
+        {"a.tar.gz": gzip.compress(packed.getvalue())},
+        {f"{name}.skeleton.gz": gzip.compress(text)},
+        {f"{name}.skeleton.npy": np_saved(np.save, np.array({"skel_body0": body}))},
+        {"NTU60_CS.npz": np_saved(np.savez, x_train=x, y_train=np.eye(60)[:3])},
+        {"NTU60_CS.npz": np_saved(np.savez_compressed, x_train=x, y_train=np.arange(3))},
+        {"val_data.npy": joints, "val_label.pkl": labels},
+        {"val_label.pkl": labels, "val_data.npy": joints},
+    ]
+    tally = Tally()
+    for number in range(2 * COUNT):
+        form = forms[number % len(forms)]
+        first, *_ = form
+        folder = tmp_path / f"{number % len(forms)}"
+        folder.mkdir(exist_ok=True)
+        for file, content in form.items():
+            write(folder / file, mutate(content, rng) if file == first else content, number)
+        source = folder if number % 3 == 0 or "val_data.npy" in form else folder / first
+        reader = NTUReader([source], "synthetic", 40)
+        try:
+            scan = reader.scan()
+        except BadInput as error:
+            clear(error)
+            tally.add("refused")
+            continue
+        assert all(skip.name.isprintable() and skip.reason.isprintable() for skip in scan.skipped)
+        for entry in scan.entries:
+            try:
+                clip = reader.read(entry)
+            except BadInput as error:
+                clear(error)
+                tally.add("damaged")
+                continue
+            assert clip.shape[2:] == (25, 3) and np.isfinite(clip).all() and clip.any()
+            tally.add("read")
+    assert len(tally) == 3, tally

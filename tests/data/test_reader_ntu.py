@@ -15,7 +15,7 @@ import pytest
 from ntu_lines import ONE, TEXT, body_lines, lines_of, parse, text_of
 
 from data.errors import BadInput, ClipError
-from data.readers import ntu
+from data.readers import archives
 from data.readers.ntu import NTUReader, missing_skeletons
 from data.synthetic import Settings, generate, write_ntu
 
@@ -165,7 +165,7 @@ def test_a_source_that_holds_nothing_is_an_error(tmp_path):
         (pack(tmp_path / "e.zip", {"a.txt": b""}), "e.zip: holds no .skeleton file"),
         (tmp_path / "text.txt", "text.txt: cannot be opened as a zip archive: File is not"),
         (tmp_path / "with", "no .skeleton file; .*bad.zip cannot be opened as a zip archive"),
-        (Path(os.devnull), "is neither a folder nor a zip archive"),
+        (Path(os.devnull), "is neither a folder nor an archive"),
     ]:
         with pytest.raises(BadInput, match=message) as caught:
             reader_of(tmp_path / "good", source).scan()
@@ -218,10 +218,10 @@ def test_files_above_the_limit_are_not_read(tmp_path, monkeypatch):
         put(tmp_path / "f", name_of()),
         pack(tmp_path / "a.zip", {f"{name_of()}.skeleton": TEXT}),
     ]
-    monkeypatch.setattr(ntu, "MAX_FILE_BYTES", len(TEXT))
+    monkeypatch.setattr(archives, "MAX_FILE_BYTES", len(TEXT))
     for source in sources:
         read_only_entry(reader_of(source))
-    monkeypatch.setattr(ntu, "MAX_FILE_BYTES", len(TEXT) - 1)
+    monkeypatch.setattr(archives, "MAX_FILE_BYTES", len(TEXT) - 1)
     for source in sources:
         with pytest.raises(ClipError, match="MB are not read"):
             read_only_entry(reader_of(source))

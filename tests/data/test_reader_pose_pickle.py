@@ -438,7 +438,7 @@ def test_an_array_by_hand(tmp_path):
     (array(b"I1000000000000\n"), "holds 4 bytes for an array of float32 of shape"),
     (array(b"I-1\nI-1\n"), "holds 4 bytes for an array"),
     (array(b"I2147483648\nI8589934592\n"), "holds 4 bytes for an array"),
-    (array(b"I1\n", b"O8", b"(lI1\na"), "array of type 'O8'"),
+    (array(b"I1\n", b"O8", b"(lI1\na"), "array of objects"),
     (array(b"I1\n", b"V4"), "array of type 'V4'"),
     (array(b"I1\n", b"f3"), "array of type 'f3'"),
     (array(b"I1\n", content=b"(l"), "array of objects"),

@@ -19,7 +19,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from data.errors import BadCache, BadConfig, BadInput, ClipError
 from data.files import atomic_path, digest_json, remove_left_behind, write_json
 from data.hdf5 import open_to_read
 from data.limits import own_dataset, read_strings
+from data.parse_report import Extent, ParseReport
 from data.plausibility import store_notices
 from data.processes import in_processes
 from data.readers.base import Entry, Reader, Scan
@@ -47,36 +48,6 @@ STORE_VERSION = 1
 SHARD_CLIPS = 512
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass
-class ParseReport:
-    """What a build read and what it left out, and why.
-
-    Attributes:
-        found: Clips that the source lists, and what it holds besides.
-        stored: Clips in the store.
-        skipped: Name and reason of each thing left out.
-        tracked_bodies: Number of bodies as recorded -> clips.
-        bodies_per_clip: Number of bodies after cleaning -> clips.
-        frames: "min", "median", "max" and "total" over the stored clips.
-        empty_frames: Frames without a body, before cleaning.
-        coordinates: Axis -> "min", "mean", "max" in metres where a body is present.
-        notices: What looks wrong with the coordinates, of ``data.plausibility``.
-        names, notes: Of the reader's scan.
-    """
-
-    found: int = 0
-    stored: int = 0
-    skipped: list[dict[str, str]] = field(default_factory=list)
-    tracked_bodies: dict[str, int] = field(default_factory=dict)
-    bodies_per_clip: dict[str, int] = field(default_factory=dict)
-    frames: dict[str, float] = field(default_factory=dict)
-    empty_frames: int = 0
-    coordinates: dict[str, dict[str, float]] = field(default_factory=dict)
-    notices: list[dict[str, str]] = field(default_factory=list)
-    names: dict[str, dict[str, int]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 def build_store(
@@ -391,13 +362,11 @@ def _merge(
     parts: Sequence[Path], scan: Scan, path: Path, class_names: Sequence[str],
     attributes: Mapping[str, str],
 ) -> ParseReport:
-    report = ParseReport(found=len(scan.entries) + len(scan.skipped))
-    report.skipped = [{"name": s.name, "reason": s.reason} for s in scan.skipped]
-    report.names, report.notes = scan.names, list(scan.notes)
+    report = ParseReport.of_scan(scan)
     columns: dict[str, list[np.ndarray]] = {
         name: [] for name in ("rows", "num_bodies", "tracked", "sample_id", "label", *IDENTITY)
     }
-    extent, checksums = _Extent(), []
+    extent, checksums = Extent(), []
     string = h5py.string_dtype("utf-8")
     with atomic_path(path) as temporary, sealed_file(temporary, "keypoint") as file:
         keypoint: h5py.Dataset | None = None
@@ -421,7 +390,7 @@ def _merge(
             start += len(block)
         merged = {name: np.concatenate(values) for name, values in columns.items()}
         if len(merged["label"]) == 0:
-            raise BadInput(_nothing_readable(report))
+            raise BadInput(report.nothing_readable())
         file["offset"] = np.concatenate([[0], np.cumsum(merged["rows"])]).astype(np.int64)
         for name in ("num_bodies", "label", *IDENTITY):
             file[name] = merged[name]
@@ -431,52 +400,11 @@ def _merge(
         for name, value in attributes.items():
             file.attrs[name] = value
         file["crc32"] = np.asarray(checksums, np.uint32)
-    frames = merged["rows"] // merged["num_bodies"]
-    report.stored = len(frames)
-    report.tracked_bodies = _counts(merged["tracked"])
-    report.bodies_per_clip = _counts(merged["num_bodies"])
+    report.count(merged["rows"], merged["num_bodies"], merged["tracked"])
     report.coordinates = extent.summary()
-    report.frames = {"min": int(frames.min()), "median": float(np.median(frames)),
-                     "max": int(frames.max()), "total": int(frames.sum())}
     return report
 
 
 def _rows(part: Path) -> int:
     with np.load(part) as shard:
         return int(shard["rows"].sum())
-
-
-class _Extent:
-    """Running minimum, mean and maximum of the axes, absent bodies left out."""
-
-    def __init__(self) -> None:
-        self._low, self._high = np.full(3, np.inf), np.full(3, -np.inf)
-        self._sum, self._count = np.zeros(3), 0
-
-    def add(self, rows: np.ndarray) -> None:
-        points = rows[(rows != 0).any(axis=(1, 2))].reshape(-1, 3)
-        if len(points):
-            self._low = np.minimum(self._low, points.min(axis=0))
-            self._high = np.maximum(self._high, points.max(axis=0))
-            self._sum += points.sum(axis=0, dtype=np.float64)
-            self._count += len(points)
-
-    def summary(self) -> dict[str, dict[str, float]]:
-        if not self._count:
-            return {}
-        mean = self._sum / self._count
-        return {
-            axis: {"min": round(float(low), 4), "mean": round(float(middle), 4),
-                   "max": round(float(high), 4)}
-            for axis, low, middle, high in zip("xyz", self._low, mean, self._high)
-        }
-
-
-def _counts(values: np.ndarray) -> dict[str, int]:
-    found, number = np.unique(values, return_counts=True)
-    return {str(value): int(count) for value, count in zip(found, number)}
-
-
-def _nothing_readable(report: ParseReport) -> str:
-    first = report.skipped[0] if report.skipped else {"reason": "nothing found"}
-    return f"none of {report.found} files could be read; the first: {first['reason']}"

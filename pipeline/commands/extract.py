@@ -14,12 +14,13 @@ import numpy as np
 from data.caches import TEST, SkeletonFeatures, read_skeleton_features
 from data.classes import class_names
 from data.errors import BadConfig, BadInput
+from data.parse_report import ParseReport
 from data.phases import calibration_phase, test_phase
 from data.protocols import CLIP, SampleProtocol, random_subsets, sample_protocol
 from data.readers import READERS
 from data.skeleton import UNKNOWN
 from data.splits import ClassSplit, class_split, held_out_clips, held_out_groups, make_split
-from data.store import ParseReport, SequenceStore, build_store
+from data.store import SequenceStore, build_store
 from extractors.distributed import barrier, is_main, together
 from pipeline.bank import Bank, bank_of
 from pipeline.config import CalibrationConfig, DatasetConfig, Experiment

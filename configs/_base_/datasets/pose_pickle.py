@@ -3,8 +3,9 @@
 # line), and in reader_options a layout (docs/layouts.md): layout="h36m-17", or
 # dict(joints=[...], bones=[[child, parent], ...], center=..., spine=[lower, upper],
 # shoulders=[left, right], hips=[left, right]). Which clips train is said by
-# sample_protocol="cross-subject" with train=[subjects], or by "listed" with
-# reader_options train_split, the name of the pickle's own split.
+# sample_protocol="cross-subject" with train=[subjects], whom annotations or
+# name_pattern in reader_options tell; by "listed" with train_split in
+# reader_options, the name of the pickle's own split; or "random-clips" draws them.
 dataset = dict(
     name="ntu60",
     reader="pose_pickle",

@@ -72,7 +72,7 @@ class SentenceBERT:
         if folder is not None:
             return _folder_digest(folder)
         cached = _in_hub_cache(model)
-        return cached and cached.name
+        return cached.name if cached is not None else None
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Float32 ``[N, D]``."""

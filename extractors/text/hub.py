@@ -57,7 +57,7 @@ def hub_access() -> Iterator[None]:
 def cached_commit(*repositories: str) -> str | None:
     """The commit that the local cache holds of the first of these repositories it knows."""
     folder = cached_folder(*repositories)
-    return folder and folder.name
+    return folder.name if folder is not None else None
 
 
 def cached_folder(*repositories: str) -> Path | None:

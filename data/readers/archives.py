@@ -17,8 +17,10 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from data.errors import BadInput, ClipError
+from data.files import ONLY_ZEROS, only_zeros
 from data.readers.gzip_file import GzipFile
 from data.readers.raw_file import cause, check_size, printable
 
@@ -173,6 +175,8 @@ def _archive(path: str) -> zipfile.ZipFile | _Tar:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise BadInput(f"{printable(path)}: is neither a folder nor an archive")
+        if only_zeros(Path(path)):
+            raise BadInput(f"{printable(path)}: {ONLY_ZEROS}")
         return _open_archive(path, os.getpid(), status.st_mtime_ns, status.st_size)
     except BadInput:
         raise

@@ -21,6 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from data.errors import BadInput
+from data.files import ONLY_ZEROS, only_zeros
 from data.limits import ZIP_DAMAGE, check_npy, check_npz, npy_header
 from data.readers.raw_file import cause, printable
 
@@ -79,6 +80,8 @@ def array_names(path: str | Path) -> list[str]:
         BadInput: It is damaged, or its members say that they are larger than they can be.
     """
     try:
+        if only_zeros(Path(path)):
+            raise BadInput(f"{printable(path)}: {ONLY_ZEROS}")
         if not zipfile.is_zipfile(path):
             raise BadInput(f"{printable(path)}: is not a whole .npz file; is it cut off?")
         check_npz(path)
@@ -111,6 +114,8 @@ def open_rows(path: str | Path, name: str = "") -> Rows:
 @functools.lru_cache(maxsize=8)
 def _open(path: str, name: str, process: int, modified: int, size: int) -> Rows:
     where = printable(f"{path}!{name}" if name else path)
+    if only_zeros(Path(path)):
+        raise BadInput(f"{where}: {ONLY_ZEROS}")
     if not name:
         with open(path, "rb") as plain:
             return _map(path, plain, size, where)

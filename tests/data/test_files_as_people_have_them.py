@@ -78,6 +78,16 @@ def test_a_file_of_zeros(tmp_path: Path, read: Callable[[Path], object]) -> None
         read(path)
 
 
+@pytest.mark.parametrize("name", [
+    "all.zip", "all.tar", "NTU60_CS.npz", "train_data_joint.npy",
+    "S001C001P001R001A001.skeleton", "S001C001P001R001A001.skeleton.gz"])
+def test_a_source_of_zeros(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(bytes(5000))
+    source = READERS.build("ntu", [tmp_path / name], dataset="ntu60", num_classes=60)
+    with pytest.raises(BadInput, match=r"holds only zero bytes \(an interrupted download or copy"):
+        source.read(source.scan().entries[0])
+
+
 def test_what_is_a_file_of_zeros(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for content, zeros in ((b"", False), (bytes(1), True), (bytes(3 << 20), True),

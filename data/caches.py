@@ -100,6 +100,10 @@ class TextFeatures:
         text_source: "label", "description", ...
         config: JSON value: what the encoder and the source were made with.
         software: Versions and machine, where they are known.
+        tokens: Int32 like ``text``: the length of each text in tokens of the encoder,
+            before it cuts; -1 unknown. None: not counted.
+        token_limit: How many of them the encoder reads, for each of the K texts of a
+            class; -1 unknown.
     """
 
     f_y: np.ndarray
@@ -110,6 +114,8 @@ class TextFeatures:
     text_source: str
     config: Any = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=dict)
+    tokens: np.ndarray | None = None
+    token_limit: tuple[int, ...] = ()
 
 
 _TEXT = h5py.string_dtype("utf-8")
@@ -172,6 +178,9 @@ def write_text_features(path: str | os.PathLike[str], features: TextFeatures) ->
         for name in ("encoder", "encoder_revision", "text_source"):
             file.attrs[name] = getattr(features, name)
         file.attrs["config"] = json.dumps(features.config, sort_keys=True)
+        if features.tokens is not None:
+            file["tokens"] = features.tokens.astype(np.int32, copy=False)
+            file.attrs["token_limit"] = np.asarray(features.token_limit, np.int64)
         if features.software:
             file.attrs["software"] = json.dumps(dict(features.software), sort_keys=True)
 
@@ -213,13 +222,13 @@ def read_text_features(path: str | os.PathLike[str]) -> TextFeatures:
     with _open(path, TEXT_FORMAT) as file:
         f_y = _dataset(path, file, "f_y", "f", 2)
         text = _dataset(path, file, "text", "s", None)
-        strings = {name: _string(path, file, name) for name in _TEXT_STRINGS}
+        strings: dict[str, Any] = {name: _string(path, file, name) for name in _TEXT_STRINGS}
         strings.pop("format")
         # Files of other makers need not say how they were configured, nor older ones with what.
         config, software = (_parse_json(path, name, str(file.attrs.get(name, "{}")))
                             for name in ("config", "software"))
         features = TextFeatures(f_y=f_y, text=text, class_names=_names(path, file), **strings,
-                                config=config, software=software)
+                                config=config, software=software, **_tokens(path, file))
     check_text_features(features, str(path))
     return features
 
@@ -289,6 +298,12 @@ def check_text_features(features: TextFeatures, where: str) -> None:
     _require(features.text.ndim in (1, 2) and len(features.text) == classes, where,
              f"/text has shape {features.text.shape}, expected [{classes}] or [{classes}, K]")
     _require_finite(features.f_y, where, "f_y")
+    if features.tokens is not None:
+        _require(features.tokens.shape == features.text.shape, where,
+                 f"/tokens has shape {features.tokens.shape}, /text has {features.text.shape}")
+        each = features.text.size // classes
+        _require(len(features.token_limit) == each, where,
+                 f"token_limit has {len(features.token_limit)} values, expected {each}")
     empty = [name for name, row in zip(features.class_names, features.text.reshape(classes, -1))
              if not any(str(text).strip() for text in row)]
     _require(not empty, where, lambda: f"class {empty[0]!r} has no text")
@@ -390,6 +405,14 @@ def _parse_json(path: Any, name: str, text: str) -> Any:
 
 def _names(path: Any, file: h5py.File) -> tuple[str, ...]:
     return tuple(str(name) for name in np.atleast_1d(_attribute(path, file, "class_names")))
+
+
+def _tokens(path: Any, file: h5py.File) -> dict[str, Any]:
+    """What files of other makers and of older releases need not have."""
+    if "tokens" not in file:
+        return {}
+    return {"tokens": _dataset(path, file, "tokens", "i", None),
+            "token_limit": _classes(path, file, "token_limit")}
 
 
 def _classes(path: Any, file: h5py.File, name: str) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from data.caches import (
 )
 from data.errors import BadCache
 from data.files import digest_file
+from data.text_rows import cut_classes
 from pipeline.results import CacheDigests, Text
 from pipeline.workdir import WorkDir
 
@@ -63,10 +64,8 @@ class FeatureFiles:
         features = list(texts.values()) if isinstance(texts, dict) else [texts]
         return Text(**{
             field: " + ".join(dict.fromkeys(getattr(each, field) for each in features))
-            for field in Text.model_fields
-        } if len(features) > 1 else {
-            field: getattr(features[0], field) for field in Text.model_fields
-        })
+            for field in ("encoder", "encoder_revision", "text_source")
+        }, cut_classes=list(dict.fromkeys(name for each in features for name in cut_classes(each))))
 
     def digests(self, method: Any) -> CacheDigests:
         """SHA-256 of every cache that fitting this method reads."""

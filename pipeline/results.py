@@ -84,11 +84,12 @@ class Backbone(_Part):
 
 
 class Text(_Part):
-    """What embedded the class names, and from which text."""
+    """What embedded the class names, from which text, and of which classes it was cut."""
 
     encoder: str
     encoder_revision: str
     text_source: str
+    cut_classes: list[str] = []
 
 
 class History(_Part):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.caches import read_text_features, write_text_features
+from data.caches import TextFeatures, read_text_features, write_text_features
 from data.classes import class_names
 from data.errors import BadCache
+from data.text_rows import about_cut, check_distinct
 from pipeline.changes import differences
 from pipeline.config import Experiment, NamedConfig, TextConfig
 from pipeline.progress import say
@@ -25,10 +26,10 @@ def text_caches(experiment: Experiment, work: WorkDir) -> tuple[Path, dict[str, 
         PipelineError: A source or an encoder is not what the config says.
     """
     names = class_names(experiment.dataset.name)
-    parts = {name: text_cache(names, config, work.text_part(name))
+    parts = {name: text_cache(names, config, work, name)
              for name, config in experiment.class_text_parts.items()}
     assert experiment.class_text is not None
-    return text_cache(names, experiment.class_text, work.text), parts
+    return text_cache(names, experiment.class_text, work), parts
 
 
 def current_texts(experiment: Experiment, work: WorkDir) -> dict[str, bool]:
@@ -48,21 +49,36 @@ def text_changes(experiment: Experiment, work: WorkDir) -> dict[Path, list[str]]
         for path, config in wanted.items() if config is not None}
 
 
-def text_cache(names: Sequence[str], config: TextConfig, path: Path) -> Path:
+def text_cache(
+    names: Sequence[str], config: TextConfig, work: WorkDir, part: str = ""
+) -> Path:
     """Writes or keeps one text cache.
 
     It is current if it was made by the same config from the same strings and,
-    as far as can be told without loading a model, by the same weights.
+    as far as can be told without loading a model, by the same weights. Classes
+    whose texts are cut are told.
+
+    Args:
+        names: Of the classes, ``[C]``.
+        config: Its section.
+        work: Where it goes.
+        part: Of speech; "": whole classes, whose rows have to differ.
+
+    Raises:
+        PipelineError: A source or an encoder is not what the config says.
+        BadCache: Two classes have the same row.
     """
     # Imports of stage one are inside functions: sentence-transformers, open_clip
     # and mmaction2 take seconds each, also when everything is there already.
     from extractors.text.sources import class_texts, source_name
 
+    path = work.text_part(part) if part else work.text
     pairs = _pairs(config)
     texts = [class_texts(source.name, names, **source.options) for _, source in pairs]
     provenance = _provenance(config)
     if not _changes(path, pairs, provenance, texts):
         say(f"kept {path}")
+        _look_at(read_text_features(path), path, part)
         return path
     from extractors.text import ENCODERS, concatenate, embed_classes
 
@@ -76,9 +92,18 @@ def text_cache(names: Sequence[str], config: TextConfig, path: Path) -> Path:
                                       source_name(source.name, source.options), provenance,
                                       say))
     whole = features[0] if len(features) == 1 else concatenate(features, provenance)
+    _look_at(whole, path, part)
     write_text_features(path, whole)
     say(f"wrote {path}: {whole.f_y.shape[0]} x {whole.f_y.shape[1]}, {whole.encoder}")
     return path
+
+
+def _look_at(features: TextFeatures, path: Path, part: str) -> None:
+    cut = about_cut(features)
+    if not part:
+        check_distinct(features, str(path))
+    if cut:
+        say(f"note: {path.name}: {cut}")
 
 
 def _pairs(config: TextConfig) -> list[tuple[NamedConfig, NamedConfig]]:

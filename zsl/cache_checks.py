@@ -18,6 +18,7 @@ from data.caches import (
     check_text_features,
 )
 from data.errors import BadCache, BadInput
+from data.text_rows import check_distinct
 
 Text = TextFeatures | Mapping[str, TextFeatures]
 """Text features, or for methods with ``text_parts`` those of each part by name."""
@@ -46,6 +47,8 @@ def check_caches(
     check_same_classes(test, calibration, "calibration-phase skeleton features")
     for part, features_y in texts.items():
         check_same_classes(test, features_y, f"{part} text features".strip())
+        if not part:
+            check_distinct(features_y, "text features")
     for name in ("dataset", "sample_protocol"):
         ours, theirs = getattr(test, name), getattr(calibration, name)
         _require(ours == theirs,

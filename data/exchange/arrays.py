@@ -13,11 +13,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data.errors import BadCache, BadInput
+from data.disk import raise_refusal
+from data.errors import BadInput
 from data.files import ONLY_ZEROS, atomic_path, only_zeros
+from data.hdf5 import open_to_read
 from data.limits import ZIP_DAMAGE, check_npy, check_npz, own_dataset, read_strings
 from data.registry import nearest
-from data.seal import open_hdf5
+from data.seal import DAMAGE, is_sealed
 
 _FULL = {"npy": "an .npy file", "npz": "an .npz file", "hdf5": "an HDF5 file"}
 
@@ -107,10 +109,15 @@ def load_hdf5(path: Path, name: str) -> np.ndarray:
 @contextmanager
 def _hdf5(path: Path) -> Iterator[h5py.File]:
     try:
-        with open_hdf5(path) as file:
+        is_sealed(path)  # it may be a cache, and then be damaged
+        with open_to_read(path) as file:
             yield file
-    except BadCache as error:
-        raise BadInput(str(error)) from None
+    except BadInput:
+        raise
+    except DAMAGE as error:
+        raise_refusal(error, path)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(f"{path}: not a whole HDF5 file ({reason}); is it truncated?") from None
 
 
 def load_npy(path: Path) -> np.ndarray:

@@ -71,8 +71,9 @@ def skeleton_of(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any],
 
 def text_attributes(features: TextFeatures) -> dict[str, Any]:
     """Everything of a text cache but f_y, as JSON."""
+    counted = () if features.tokens is not None else ("tokens", "token_limit")
     return {item.name: _plain(getattr(features, item.name))
-            for item in fields(features) if item.name != "f_y"}
+            for item in fields(features) if item.name not in ("f_y", *counted)}
 
 
 def text_of(f_y: np.ndarray, attributes: Mapping[str, Any], where: str) -> TextFeatures:
@@ -82,8 +83,12 @@ def text_of(f_y: np.ndarray, attributes: Mapping[str, Any], where: str) -> TextF
         BadInput: Something is missing.
     """
     try:
-        return TextFeatures(f_y=f_y, **{**attributes, "text": np.asarray(attributes["text"]),
-                                        "class_names": tuple(attributes["class_names"])})
+        kept = {**attributes, "text": np.asarray(attributes["text"]),
+                "class_names": tuple(attributes["class_names"])}
+        if "tokens" in kept:
+            kept |= {"tokens": np.asarray(kept["tokens"], np.int32),
+                     "token_limit": tuple(kept["token_limit"])}
+        return TextFeatures(f_y=f_y, **kept)
     except (KeyError, TypeError) as error:
         raise BadInput(f"{where}: not what `pipeline export` writes ({error})") from None
 

@@ -35,6 +35,7 @@ def embed_classes(
 ) -> TextFeatures:
     """Embeds the texts of each class; several texts of a class are averaged.
 
+    Where the encoder counts tokens, they are kept with what it reads of them.
     Texts that do not fit into memory together are embedded in halves, which can change
     f_y by rounding and is noted in ``software``.
 
@@ -50,9 +51,11 @@ def embed_classes(
         Features with ``f_y`` of shape ``[C, D]`` and the exact strings.
 
     Raises:
+        BadInput: Nothing of a text is left for the encoder to read.
         PipelineError: A single text does not fit into memory.
     """
     flat = [text for own in texts for text in own]
+    counted = _tokens(encoder, class_names, texts, source)
     parts = _encoded(encoder, flat, on_notice)
     software = {name: version(name) for name in (
         "torch", "sentence-transformers", "open_clip_torch", "numpy")} | machine()
@@ -61,9 +64,13 @@ def embed_classes(
     vectors = np.concatenate(parts)
     vectors = vectors.reshape(len(texts), -1, vectors.shape[1])
     strings = np.asarray(texts)
+    tokens, limit = counted or (None, -1)
+    shape = strings.shape[:1] if strings.shape[1] == 1 else strings.shape
     return TextFeatures(
         f_y=vectors.mean(axis=1).astype(np.float32),
-        text=strings[:, 0] if strings.shape[1] == 1 else strings,
+        text=strings.reshape(shape),
+        tokens=None if tokens is None else np.asarray(tokens, np.int32).reshape(shape),
+        token_limit=() if tokens is None else (limit,) * strings.shape[1],
         class_names=tuple(class_names),
         encoder=encoder.name,
         encoder_revision=encoder.revision,
@@ -71,6 +78,23 @@ def embed_classes(
         config=config or {},
         software=software,
     )
+
+
+def _tokens(
+    encoder: TextEncoder, class_names: Sequence[str], texts: list[list[str]], source: str
+) -> tuple[list[int], int] | None:
+    count = getattr(encoder, "tokens", None)
+    flat = [text for own in texts for text in own]
+    found: tuple[list[int], int] | None = None if count is None else count(["", *flat])
+    if found is None:
+        return None
+    (empty, *lengths), limit = found
+    for index, (text, length) in enumerate(zip(flat, lengths, strict=True)):
+        if length <= empty:
+            raise BadInput(f"text source {source!r}: of the text of class "
+                           f"{class_names[index // len(texts[0])]!r} ({text[:60]!r}) nothing is "
+                           f"left that {encoder.name} reads; give it another")
+    return lengths, limit
 
 
 def _encoded(
@@ -108,6 +132,8 @@ def concatenate(parts: Sequence[TextFeatures], config: Any = None) -> TextFeatur
     Raises:
         BadInput: A row of a part is all zeros.
     """
+    counts = [part.text.size // len(part.text) for part in parts]
+    counted = any(part.tokens is not None for part in parts)
     unit = []
     for part in parts:
         norms = np.linalg.norm(part.f_y, axis=1, keepdims=True)
@@ -125,4 +151,10 @@ def concatenate(parts: Sequence[TextFeatures], config: Any = None) -> TextFeatur
         text_source=JOIN.join(part.text_source for part in parts),
         config=config or {},
         software={name: value for part in parts for name, value in part.software.items()},
+        tokens=np.concatenate([
+            np.full((len(part.text), count), -1, np.int32) if part.tokens is None else
+            part.tokens.reshape(-1, count) for part, count in zip(parts, counts)], axis=1)
+        if counted else None,
+        token_limit=tuple(limit for part, count in zip(parts, counts)
+                          for limit in part.token_limit or (-1,) * count) if counted else (),
     )

@@ -22,7 +22,9 @@ class TextEncoder(Protocol):
     """What the text cache needs of an encoder.
 
     A class may also have a static method ``known_revision`` that takes the same
-    options and says the revision without loading the model, or None.
+    options and says the revision without loading the model, or None; and a method
+    ``tokens`` that says how long each text is and how much of it is read, as that of
+    ``SentenceBERT`` does.
 
     Attributes:
         name: Goes into the cache as ``encoder``.
@@ -80,6 +82,14 @@ class SentenceBERT:
             list(texts), convert_to_numpy=True, normalize_embeddings=False, show_progress_bar=False
         )
         return np.asarray(vectors, np.float32)
+
+    def tokens(self, texts: Sequence[str]) -> tuple[list[int], int] | None:
+        """Tokens of each text, uncut, and how many are read; None where that is not known."""
+        limit, model = self._model.max_seq_length, self._model
+        if limit is None:
+            return None
+        prompt = model.prompts.get(model.default_prompt_name or "") or ""
+        return _lengths(model.tokenizer, [prompt + text for text in texts]), int(limit)
 
 
 class CLIP:
@@ -158,6 +168,15 @@ class CLIP:
         with torch.inference_mode():
             return self._network.encode_text(self._tokenizer(list(texts))).float().numpy()
 
+    def tokens(self, texts: Sequence[str]) -> tuple[list[int], int] | None:
+        """Tokens of each text, uncut, and how many are read."""
+        own = self._tokenizer
+        if hasattr(own, "tokenizer"):  # one of transformers, in open_clip's wrapping
+            lengths = _lengths(own.tokenizer, [own.clean_fn(text) for text in texts])
+        else:
+            lengths = [len(own.encode(text)) + 2 for text in texts]  # a start and an end
+        return lengths, int(own.context_length)
+
 
 ENCODERS = Registry("text encoder", {
     "sentence_bert": SentenceBERT,
@@ -173,6 +192,11 @@ def known_revision(name: str, options: Mapping[str, Any]) -> str | None:
         return tell(**options) if tell is not None else None
     except (PipelineError, OSError):
         return None  # whoever builds the encoder learns what is wrong
+
+
+def _lengths(tokenizer: Any, texts: list[str]) -> list[int]:
+    found = tokenizer(texts, truncation=False, padding=False, verbose=False)
+    return [len(ids) for ids in found["input_ids"]]
 
 
 def _local_folder(model: str) -> Path | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from data.errors import BadConfig
 from data.registry import Registry
+from data.text_rows import is_blank
 from data.texts import NO_NOUN, all_descriptions, look_up
 
 
@@ -132,7 +133,7 @@ def class_texts(name: str, class_names: Sequence[str], **options: object) -> lis
     """
     texts = SOURCES.build(name, class_names, **options)
     for class_name, own in zip(class_names, texts, strict=True):
-        if not own or not all(text.strip() for text in own):
+        if not own or any(map(is_blank, own)):
             raise BadConfig(f"text source {name!r}: class {class_name!r} has no text")
         if len(own) != len(texts[0]):
             raise BadConfig(f"text source {name!r}: class {class_name!r} has {len(own)} texts and "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data.errors import BadInput
 from data.files import read_text
+from data.text_rows import is_blank
 
 
 def text_file(class_names: Sequence[str], path: str) -> list[list[str]]:
@@ -40,7 +41,7 @@ def text_file(class_names: Sequence[str], path: str) -> list[list[str]]:
                            "one line a class in label order is expected")
         texts = [[line.strip()] for line in lines]
     for name, own in zip(class_names, texts, strict=True):
-        if not own or not all(text.strip() for text in own):
+        if not own or any(map(is_blank, own)):
             raise BadInput(f"{path}: no text for class {name!r}")
     return texts
 

@@ -194,9 +194,9 @@ def _embed(
     for config in configs:
         whole, own = load_texts(config)
         if whole is not None:
-            text = read_text_features(text_cache(names, whole, work.text))
+            text = read_text_features(text_cache(names, whole, work))
             made.add("")
-        parts |= {part: read_text_features(text_cache(names, section, work.text_part(part)))
+        parts |= {part: read_text_features(text_cache(names, section, work, part))
                   for part, section in own.items()}
         made |= set(own)
         notes.append(f"text features of the class names as _base_/text/{config}.py says")

@@ -17,6 +17,7 @@ from data.caches import (
     read_text_features,
 )
 from data.files import digest_file
+from data.text_rows import about_cut, cut_classes
 from pipeline.commands.extract import seen_test_accuracy
 from pipeline.inspection.measures import class_table, identity
 
@@ -75,6 +76,8 @@ def describe_text(path: Path) -> dict[str, Any]:
     """
     found = read_text_features(path)
     texts = found.text.reshape(len(found.text), -1)
+    tokens = None if found.tokens is None else found.tokens.reshape(texts.shape).tolist()
+    cut = cut_classes(found)
     return {
         "kind": "text features", "path": str(path), "classes": len(found.class_names),
         "f_y": f"{found.f_y.shape[0]} x {found.f_y.shape[1]}",
@@ -82,7 +85,13 @@ def describe_text(path: Path) -> dict[str, Any]:
         "encoder": found.encoder, "encoder_revision": found.encoder_revision,
         "text_source": found.text_source,
         "bytes": path.stat().st_size, "sha256": digest_file(path),
-        "texts": [{"index": index, "class": name, "text": " | ".join(map(str, row))}
+        **({} if tokens is None else {
+            "tokens_read": " or ".join(map(str, sorted(set(found.token_limit)))),
+            "cut_texts": about_cut(found) or "none"}),
+        "texts": [{"index": index, "class": name,
+                   **({} if tokens is None else {"tokens": " | ".join(map(str, tokens[index])),
+                                                 "cut": name in cut}),
+                   "text": " | ".join(map(str, row))}
                   for index, (name, row) in enumerate(zip(found.class_names, texts, strict=True))],
         "most_alike": _most_alike(found.f_y, found.class_names),
         "statistics": _statistics(found.f_y),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from data.caches import SkeletonFeatures, TextFeatures
 from data.errors import BadInput, MissingModel
+from data.text_rows import about_cut, check_distinct, is_blank
 from pipeline.config import NamedConfig, TextConfig
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def resolve(labels: Sequence[str], cache: SkeletonFeatures, gzsl: bool) -> Typed
     lent: list[str] = []
     for label in labels:
         plain = _plain(label)
-        if not plain:
-            raise BadInput("a label is empty")
+        if is_blank(label):
+            raise BadInput(f"label {label!r} is empty")
         if plain in met:
             raise BadInput(f"label {label!r} is given twice")
         met.add(plain)
@@ -100,8 +101,8 @@ def with_texts(typed: Typed, texts: Texts, sources: Sequence[str] = ()) -> Label
             ``part=source`` for each part.
 
     Raises:
-        BadInput: The encoder is not known or is another one today, or the
-            source has no text for a label.
+        BadInput: The encoder is not known or is another one today, the source
+            has no text for a label, or two labels get the same row.
         MissingModel: The encoder cannot be had.
     """
     from zsl.labels import Labels
@@ -111,26 +112,42 @@ def with_texts(typed: Typed, texts: Texts, sources: Sequence[str] = ()) -> Label
     if not isinstance(texts, Mapping):
         if len(sources) > 1:
             raise BadInput("--text-source is given twice; this method takes one text a label")
-        return Labels(typed.classes, _rows(typed.new, texts, next(iter(sources), None)))
+        rows = _rows(typed, texts, next(iter(sources), None), whole=True)
+        _require_distinct(typed, texts, rows)
+        return Labels(typed.classes, rows)
     given = dict(source.partition("=")[::2] for source in sources)
     wrong = [part for part, source in given.items() if part not in texts or not source]
     if wrong:
         raise BadInput(f"--text-source {wrong[0]!r}: this method takes {' and '.join(texts)} of "
                        f"each label; expected {'=..., '.join(texts)}=...")
-    return Labels(typed.classes, {part: _rows(typed.new, features, given.get(part))
+    return Labels(typed.classes, {part: _rows(typed, features, given.get(part))
                                   for part, features in texts.items()})
 
 
-def _rows(labels: Sequence[str], cache: TextFeatures, source: str | None) -> np.ndarray:
-    known = {name: row for row, name in enumerate(cache.class_names)}
-    strangers = [label for label in labels if label not in known]
-    rows = dict(zip(strangers, _embed(strangers, cache, source), strict=True)) if strangers else {}
-    return np.stack([cache.f_y[known[label]] if label in known else rows[label]
-                     for label in labels])
+def _rows(
+    typed: Typed, cache: TextFeatures, source: str | None, whole: bool = False
+) -> np.ndarray:
+    """Text features of the new labels, ``[M, Dt]``; cut texts go to the notices."""
+    rows = dict(zip(cache.class_names, cache.f_y, strict=True))
+    strangers = [label for label in typed.new if label not in rows]
+    if strangers:
+        made = _embed(strangers, cache, source)
+        if whole:
+            check_distinct(made, "labels")
+        rows.update(zip(strangers, made.f_y, strict=True))
+        typed.notices.extend(filter(None, [about_cut(made)]))
+    return np.stack([rows[label] for label in typed.new])
 
 
-def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> np.ndarray:
-    """``[M, Dt]`` as ``pipeline.text_cache`` makes them."""
+def _require_distinct(typed: Typed, cache: TextFeatures, rows: np.ndarray) -> None:
+    names = (*(cache.class_names[index] for index in typed.classes), *typed.new)
+    check_distinct(replace(
+        cache, f_y=np.concatenate([cache.f_y[typed.classes], rows]), class_names=names,
+        text=np.asarray(names), tokens=None, token_limit=()), "labels")
+
+
+def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> TextFeatures:
+    """Features of labels as ``pipeline.text_cache`` makes those of classes."""
     from extractors.text import ENCODERS, JOIN, class_texts, concatenate, embed_classes
 
     try:
@@ -165,7 +182,7 @@ def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> np.nda
         raise BadInput(f"text encoder {cache.encoder}: its revision here is {revision[:40]!r}, the "
                        f"cache was made with {cache.encoder_revision[:40]!r}; extract again, or "
                        "install that one")
-    return whole.f_y
+    return whole
 
 
 def _source(name: str) -> NamedConfig:

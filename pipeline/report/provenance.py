@@ -55,6 +55,9 @@ def _provenance(setting: Setting) -> Iterable[tuple[str, str]]:
         " ".join(filter(None, (record.text.encoder, record.text.encoder_revision)))
         for record in records)
     yield "Text source", each(record.text.text_source for record in records)
+    if any(record.text.cut_classes for record in records):
+        yield "Texts that the encoder cut", each(
+            ", ".join(record.text.cut_classes) or "none" for record in records)
     yield from _by_group(setting, "Seeds", lambda group: ", ".join(map(str, group.seeds)))
     yield from _by_group(setting, "Gate", lambda group: each(
         brief(run.record.gate) for run in group.runs))

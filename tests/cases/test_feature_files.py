@@ -161,6 +161,7 @@ def test_a_wrong_array_is_one_line(tmp_path: Path, key: str, words: str) -> None
     with pytest.raises(BadInput) as caught:
         read_own_arrays(change(tmp_path / "j-calibration-marked.json", apply))
     assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert "extract again" not in str(caught.value)
 
 
 def test_an_array_called_as_a_subset_is_still_that_array(tmp_path: Path) -> None:

@@ -46,7 +46,9 @@ def random_caches(
         f_y=rng.normal(size=(len(NAMES), 4)).astype(np.float32),
         text=np.array([f"{part}{name}" for name in NAMES]), class_names=NAMES,
         encoder="org/some encoder", encoder_revision="r1", text_source="label",
-        config={"a": [1]}) for part in ("", "verb", "noun")}
+        config={"a": [1]}, **counted) for part, counted in (
+            ("", {"tokens": np.arange(9, dtype=np.int32), "token_limit": (8,)}),
+            ("verb", {}), ("noun", {}))}
     return features("test", test_seen, first), features("calibration", own_seen, second), texts
 
 

@@ -97,6 +97,19 @@ def test_text_features_come_back_as_written(tmp_path, strings):
     assert_equal(text(text=strings), read_text_features(tmp_path / "text.h5"))
 
 
+@pytest.mark.parametrize(("strings", "limit"), [(["a"] * 5, (8,)), ([["a", "b"]] * 5, (8, -1))])
+def test_counted_tokens_come_back_as_written(tmp_path, strings, limit):
+    strings = np.asarray(strings)
+    counted = {"text": strings, "token_limit": limit,
+               "tokens": np.arange(strings.size, dtype=np.int32).reshape(strings.shape)}
+    write_text_features(tmp_path / "text.h5", text(**counted))
+    assert_equal(text(**counted), read_text_features(tmp_path / "text.h5"))
+    with pytest.raises(BadCache, match="/tokens has shape"):
+        write_text_features(tmp_path / "text.h5", text(**counted | {"tokens": np.zeros(3)}))
+    with pytest.raises(BadCache, match="token_limit has 0 values"):
+        write_text_features(tmp_path / "text.h5", text(**counted | {"token_limit": ()}))
+
+
 def test_skeleton_layout_is_the_published_one(tmp_path):
     write_skeleton_features(tmp_path / "s.h5", skeleton())
     with h5py.File(tmp_path / "s.h5") as file:

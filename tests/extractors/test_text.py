@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 from data.errors import BadConfig, MissingModel, PipelineError
-from extractors.text import ENCODERS, class_texts, embed_classes
+from data.text_rows import cut_classes
+from extractors.text import ENCODERS, class_texts, concatenate, embed_classes
 from extractors.text.encoders import CLIP, SentenceBERT
 
 # The smallest network that open_clip builds; its vocabulary is the real one.
@@ -97,6 +99,28 @@ def test_clip_from_a_checkpoint_file(clip_files: Path) -> None:
     assert np.ptp(vectors, axis=0).max() > 1e-3
     assert encoder.name == "clip:tiny-clip:tiny.pt"
     assert encoder.revision.startswith("sha256:")
+
+
+def test_tokens_are_those_that_the_encoders_read(minilm: SentenceBERT, clip_files: Path) -> None:
+    texts = ["kick", "kick " * 100, "a b c"]
+    assert minilm.tokens(texts) == ([3, 102, 5], 256)
+    encoder = CLIP("tiny-clip", str(clip_files / "tiny.pt"))
+    lengths, limit = encoder.tokens(texts)
+    assert (lengths, limit) == ([3, 102, 5], TINY_CLIP["text_cfg"]["context_length"])
+    # What stands behind the limit makes no difference, what stands before it does.
+    vectors = encoder.encode(["kick " * limit, "kick " * limit + "wave", "kick " * (limit - 3)])
+    assert np.array_equal(vectors[0], vectors[1]) and not np.array_equal(vectors[0], vectors[2])
+
+
+def test_side_by_side_keeps_what_was_counted(minilm: SentenceBERT) -> None:
+    names, texts = ["a", "b"], [["kick", "a kick"], ["wave", "a wave"]]
+    whole = embed_classes(minilm, names, texts, "template")
+    other = replace(embed_classes(minilm, names, [["x"], ["y"]], "label"), tokens=None,
+                    token_limit=())
+    found = concatenate([whole, other])
+    assert found.tokens is not None and found.tokens.tolist() == [[3, 4, -1], [3, 4, -1]]
+    assert found.token_limit == (256, 256, -1) and not cut_classes(found)
+    assert concatenate([other, other]).tokens is None
 
 
 @pytest.mark.parametrize("prefix", ["", "local-dir:"])

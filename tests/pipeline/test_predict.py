@@ -229,6 +229,29 @@ def test_a_source_without_a_text_says_how_to_give_one(tiny_work: Path, tmp_path:
             with_texts(typed, parts, [wrong])
 
 
+def test_labels_with_the_same_row_are_refused_and_cut_ones_noted(
+    tiny_work: Path, tmp_path: Path, cache: SkeletonFeatures, unseen: list[str]
+) -> None:
+    from pipeline.prediction.typed import Typed, with_texts
+
+    text = read_text_features(tiny_work / "features" / "text.h5")
+    long = "a long text of no end " * 60
+    own = tmp_path / "texts.json"
+    own.write_text(json.dumps({"one": long + "one", "two": long + "two", "three": unseen[0]}))
+    with pytest.raises(BadInput, match="labels: the classes 'one' and 'two' have the same row .* "
+                                       "only behind the 256 tokens"):
+        with_texts(Typed([], ["one", "two"], []), text, [str(own)])
+    with pytest.raises(BadInput, match=f"{unseen[0]}' and 'three' have the same row"):
+        with_texts(Typed([cache.unseen_classes[0]], ["three"], []), text, [str(own)])
+    typed = Typed([], ["one", "three"], [])
+    with_texts(typed, text, [str(own)])
+    (notice,) = typed.notices
+    assert "reads 256 tokens" in notice
+    assert "1 of 2 classes are longer and were cut: 'one'" in notice
+    with pytest.raises(BadInput, match="is empty"):
+        resolve(["wave", "\u200b"], cache, True)
+
+
 def test_a_file_of_any_name_a_folder_and_a_damaged_one(
     tiny_work: Path, tiny_raw: Path, cache: SkeletonFeatures, tmp_path: Path
 ) -> None:

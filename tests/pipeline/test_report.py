@@ -311,6 +311,14 @@ def test_notices_on_the_skeletons_stand_on_the_page(tmp_path, make_result, cheap
     assert fields["Notices on the skeletons"] == said
 
 
+def test_provenance_names_the_texts_that_were_cut(tmp_path, make_result, cheap_embedding):
+    record, arrays = make_result()
+    text = record.text.model_copy(update={"cut_classes": ["wave", "kick"]})
+    write_result(tmp_path, record.model_copy(update={"text": text}), arrays)
+    fields = {row["field"]: row["value"] for row in rows(write_report([tmp_path]), "provenance")}
+    assert fields["Texts that the encoder cut"] == "wave, kick"
+
+
 def test_a_single_seed_has_no_deviation(tmp_path, make_result, cheap_embedding):
     write_result(tmp_path, *make_result())
     made = write_report([tmp_path])

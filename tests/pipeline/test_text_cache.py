@@ -88,7 +88,7 @@ def test_replaced_local_weights_are_noticed(
         known_revision = staticmethod(encoders.SentenceBERT.known_revision)
 
         def encode(self, texts: list[str]) -> np.ndarray:
-            return np.full((len(texts), 2), self._value, np.float32)
+            return np.array([[self._value, row] for row in range(len(texts))], np.float32)
 
     loaded: list[str] = []
     monkeypatch.setitem(encoders.ENCODERS._parts, "digesting", Digesting)
@@ -100,7 +100,7 @@ def test_replaced_local_weights_are_noticed(
     assert len(loaded) == 1, "kept without loading"
     (tmp_path / "w.bin").write_bytes(b"\x07")
     text_caches(study, work)
-    assert (read_text_features(work.text).f_y == 7).all()
+    assert (read_text_features(work.text).f_y[:, 0] == 7).all()
 
 
 def test_sources_and_encoders_side_by_side(work: WorkDir, encoder: dict[str, Any]) -> None:

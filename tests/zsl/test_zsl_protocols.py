@@ -12,6 +12,7 @@ import pytest
 
 from data.caches import SkeletonFeatures, TextFeatures
 from data.errors import BadCache
+from zsl.cache_checks import check_caches
 from zsl.gates.base import Gate
 from zsl.gates.domain_classifier import DomainClassifier
 from zsl.methods.sa_dvae import SADVAE
@@ -246,6 +247,12 @@ def not_finite(t, c, y):
     return change(t, "f_x", 3, np.nan), c, y
 
 
+def two_classes_with_one_row(t, c, y):
+    f_y = y.f_y.copy()
+    f_y[7] = f_y[4] * (1 + 1e-7)
+    return t, c, replace(y, f_y=f_y)
+
+
 @pytest.mark.parametrize(("spoil", "message"), [
     (swapped, "phase is 'calibration'; are the files swapped"),
     (other_names, "text features: class 0 is 'something else', in the skeleton cache 'action 0'"),
@@ -259,11 +266,18 @@ def not_finite(t, c, y):
     (calibration_without_unseen, "subset 'calibration' has 64 rows of seen and 0 of unseen"),
     (other_protocol, "sample_protocol is 'cross-subject' in the test phase and 'cross-view'"),
     (not_finite, "/f_x holds 24 non-finite values"),
+    (two_classes_with_one_row, "text features: the classes 'action 4' and 'action 7' have the "
+                               "same row of f_y, .* drawn makes no difference"),
 ])
 def test_caches_that_do_not_fit_are_refused_in_one_line(spoil, message):
     with pytest.raises(BadCache, match=message) as caught:
         strict(*spoil(*caches()), method=method, gate=gate)
     assert "\n" not in str(caught.value)
+
+
+def test_classes_may_share_a_part_of_speech():
+    test, calibration, own = two_classes_with_one_row(*caches())
+    check_caches(test, calibration, {"verb": own, "noun": own})
 
 
 def test_test_class_that_is_neither_seen_nor_unseen_is_refused():

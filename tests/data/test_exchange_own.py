@@ -234,7 +234,7 @@ def edit(key: str, value: Any) -> Any:
     (edit("split.unseen", ["wav"]), "no class 'wav'; did you mean 'wave'"),
     (edit("split.unseen", [17]), "class 17 is not in 0..5"),
     (edit("split.validation_unseen", ["wave"]), "validation_unseen holds class 2"),
-    (edit("calibration", {"subjects": [4]}), "calibration.subjects: subject 4 has no training clips"),
+    (edit("calibration", {"subjects": [4]}), "subjects: subject 4 has no training clips"),
     (edit("text.f_y", "x"), "48 rows, expected 6"),
 ])
 def test_a_wrong_mapping_is_one_line(tmp_path: Path, apply: Any, part: str) -> None:

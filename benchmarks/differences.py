@@ -1,6 +1,6 @@
 """What each difference between SA-DVAE's paper and its released code is worth.
 
-Every difference that caches can express (``zsl.methods.sa_dvae_differences``) is
+Every difference that caches can express (``zskel.zsl.methods.sa_dvae_differences``) is
 switched alone from the paper's form to the released one; base, recipe and protocol
 stay those of the paper. Each row is compared with the base run of the same seed or
 split; the interval is that of a paired t at 95 %. Rows marked as choosing on test
@@ -26,15 +26,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from data.caches import CALIBRATION, TEST, read_skeleton_features, read_text_features
-from data.files import write_json, write_text
-from pipeline.workdir import WorkDir
-from zsl.gates.domain_classifier import DomainClassifier
-from zsl.gates.hard import HardGate
-from zsl.methods.sa_dvae import SADVAE
-from zsl.methods.sa_dvae_differences import DIFFERENCES
-from zsl.statistics import PairedComparison, mean_std, paired_comparison
-from zsl.two_phases import run_phases
+from zskel.data.caches import CALIBRATION, TEST, read_skeleton_features, read_text_features
+from zskel.data.files import write_json, write_text
+from zskel.pipeline.workdir import WorkDir
+from zskel.zsl.gates.domain_classifier import DomainClassifier
+from zskel.zsl.gates.hard import HardGate
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.methods.sa_dvae_differences import DIFFERENCES
+from zskel.zsl.statistics import PairedComparison, mean_std, paired_comparison
+from zskel.zsl.two_phases import run_phases
 
 Gate = Callable[[int], Any]
 PAPER_GATE = "C_d, soft"

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from extractors.inference import BodyWise, Direct, exact, recognizer
-from extractors.mm import register
+from zskel.extractors.inference import BodyWise, Direct, exact, recognizer
+from zskel.extractors.mm import register
 
 TOLERANCE = 1e-4
 SHAPE = (1, 2, 100, 25, 3)

@@ -38,15 +38,15 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from zsl.classifiers import SeenClassifier
-from zsl.gates.base import GateInput, decide
-from zsl.gates.domain_classifier import DomainClassifier
-from zsl.methods.sa_dvae import SADVAE
-from zsl.methods.sa_dvae_engine import Engine, Member
-from zsl.methods.sa_dvae_engine_text import TextCoordinates
-from zsl.methods.sa_dvae_training import Trainer, Weights
-from zsl.threads import single_threaded
-from zsl.vae import AlignedVAE, Discriminator
+from zskel.zsl.classifiers import SeenClassifier
+from zskel.zsl.gates.base import GateInput, decide
+from zskel.zsl.gates.domain_classifier import DomainClassifier
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.methods.sa_dvae_engine import Engine, Member
+from zskel.zsl.methods.sa_dvae_engine_text import TextCoordinates
+from zskel.zsl.methods.sa_dvae_training import Trainer, Weights
+from zskel.zsl.threads import single_threaded
+from zskel.zsl.vae import AlignedVAE, Discriminator
 
 CLASSES, UNSEEN, BATCH, WIDTH, TEXT = 60, 5, 32, 256, 1024
 Z_R, Z_V, N_D, RATE = 160, 8, 5, 3.389e-5

@@ -22,12 +22,12 @@ from pathlib import Path
 
 from differences import of_features, of_work_dir, put_section
 
-from zsl.evaluation import Evaluation
-from zsl.gates import GATES
-from zsl.gates.base import Gate
-from zsl.methods.sa_dvae import SADVAE
-from zsl.protocols import strict, strict_many
-from zsl.statistics import mean_std, paired_comparison
+from zskel.zsl.evaluation import Evaluation
+from zskel.zsl.gates import GATES
+from zskel.zsl.gates.base import Gate
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.protocols import strict, strict_many
+from zskel.zsl.statistics import mean_std, paired_comparison
 
 BASELINE = "domain_classifier"
 TABLE_8 = "domain_classifier, C_s on z_r"

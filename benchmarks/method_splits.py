@@ -18,11 +18,11 @@ from pathlib import Path
 
 from differences import markdown, put_section
 
-from pipeline.commands.fit import fit
-from pipeline.commands.import_ import import_features
-from pipeline.config import load_experiment
-from pipeline.results import ResultRecord, read_result
-from zsl.statistics import mean_std, paired_comparison
+from zskel.pipeline.commands.fit import fit
+from zskel.pipeline.commands.import_ import import_features
+from zskel.pipeline.config import load_experiment
+from zskel.pipeline.results import ResultRecord, read_result
+from zskel.zsl.statistics import mean_std, paired_comparison
 
 BASELINE, GATE = "sa_dvae", "familiarity"
 TEXTS = ("minilm_label", "verb_noun_parts")

@@ -51,8 +51,8 @@ def measure(size: str, name: str, steps: int) -> dict[str, float]:
     """Seconds of a fit and of 16,000 predictions, and MiB, of one method."""
     import torch
 
-    from pipeline.config import load_method
-    from zsl.methods import METHODS
+    from zskel.pipeline.config import load_method
+    from zskel.zsl.methods import METHODS
 
     torch.set_num_threads(1)
     # SA-DVAE's published settings are named by the paper's table.
@@ -93,7 +93,7 @@ def main() -> None:
     if given.one:
         print(json.dumps(measure(*given.one, given.steps)))
         return
-    from zsl.methods import METHODS
+    from zskel.zsl.methods import METHODS
 
     table = Table(title=f"one fit, f_x {WIDTH}-d, f_y 1024-d, one thread")
     for column in ("method", "data set", "steps", "ms a step", "fit, s", "memory, MiB"):

@@ -1,6 +1,6 @@
 """How long the normalizations take, beside plain loops over bodies, frames and joints.
 
-Clips come from the generator of ``data.synthetic``, with stretches in which a body
+Clips come from the generator of ``zskel.data.synthetic``, with stretches in which a body
 is absent; each has two bodies. Times are of one core if OMP_NUM_THREADS=1, the
 fastest of some rounds for both sides. The plain loops follow the definitions one joint
 at a time; every result is compared with theirs to 1e-5, and that of
@@ -22,9 +22,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data.canonicalize import canonicalize
-from data.preprocess import pre_normalize_3d, shift_gcn_normalize
-from data.synthetic import Settings, generate
+from zskel.data.canonicalize import canonicalize
+from zskel.data.preprocess import pre_normalize_3d, shift_gcn_normalize
+from zskel.data.synthetic import Settings, generate
 
 TOLERANCE = 1e-5
 SIGMA = 10.0

@@ -1,6 +1,6 @@
 """How fast NTU files are read, beside the reader that mmaction2 ships.
 
-Writes files with the generator of ``data.synthetic``, reads them with both
+Writes files with the generator of ``zskel.data.synthetic``, reads them with both
 readers in one process, warm and in turns, and compares every coordinate. The last
 line is ``ratio N.N``: how many times faster ours is.
 
@@ -22,8 +22,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data.readers.ntu import NTUReader
-from data.synthetic import Settings, class_names, generate, write_ntu
+from zskel.data.readers.ntu import NTUReader
+from zskel.data.synthetic import Settings, class_names, generate, write_ntu
 
 
 def shipped_reader() -> ModuleType:

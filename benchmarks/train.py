@@ -25,14 +25,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from data.readers.base import Entry, Reader, Scan
-from data.skeleton import NTU_RGBD
-from data.store import SequenceStore, build_store
-from extractors.layout import follow
-from extractors.mm import register
-from pipeline.config import BackboneConfig, load_section
+from zskel.data.readers.base import Entry, Reader, Scan
+from zskel.data.skeleton import NTU_RGBD
+from zskel.data.store import SequenceStore, build_store
+from zskel.extractors.layout import follow
+from zskel.extractors.mm import register
+from zskel.pipeline.config import BackboneConfig, load_section
 
-FOLDER = Path(str(resources.files("configs"))) / "_base_" / "backbones"
+FOLDER = Path(str(resources.files("zskel.configs"))) / "_base_" / "backbones"
 CLASSES = 10
 
 
@@ -57,7 +57,7 @@ class Walks(Reader):
 
 def seconds_an_epoch(spec: object, store: SequenceStore, folder: Path) -> float:
     """Of the second of two epochs, its checkpoint included."""
-    from extractors.training import train_backbone
+    from zskel.extractors.training import train_backbone
 
     ended: list[float] = []
 
@@ -86,7 +86,7 @@ def main() -> None:
     names = options.backbone or [name for name in known if name.endswith("_cpu") != gpu]
 
     register()
-    from extractors.training import BackboneSpec, where
+    from zskel.extractors.training import BackboneSpec, where
 
     specs = {}
     for name in names:

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import BadConfig, ClipError
-from data.registry import Registry
-from data.skeleton import present
+from zskel.data.errors import BadConfig, ClipError
+from zskel.data.registry import Registry
+from zskel.data.skeleton import present
 
 
 def motion(keypoint: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 ``format_version`` grows when a reader of the older version would misunderstand
 a file. See docs/caches.md for the layout and a five-line h5py example. Files are
-sealed (``data.seal``); those of other makers need not be.
+sealed (``zskel.data.seal``); those of other makers need not be.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from data.disk import raise_refusal
-from data.errors import BadCache
-from data.files import atomic_path
-from data.limits import own_dataset, read_strings
-from data.seal import open_hdf5, sealed_file
+from zskel.data.disk import raise_refusal
+from zskel.data.errors import BadCache
+from zskel.data.files import atomic_path
+from zskel.data.limits import own_dataset, read_strings
+from zskel.data.seal import open_hdf5, sealed_file
 
 SKELETON_FORMAT = "zsl-skeleton-features"
 TEXT_FORMAT = "zsl-text-features"
@@ -56,7 +56,7 @@ class SkeletonFeatures:
         backbone, weights_sha256: What computed f_x.
         preprocessing, config, software: JSON values.
         created: ISO 8601 time.
-        notices: What looked wrong with the clips' coordinates (``data.plausibility``)
+        notices: What looked wrong with the clips' coordinates (``zskel.data.plausibility``)
             or with how they were drawn, each with "code" and "text".
     """
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from data.errors import BadConfig, BadInput
-from data.preprocess import tracked
-from data.skeleton import JointLayout, layout_of, present
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.preprocess import tracked
+from zskel.data.skeleton import JointLayout, layout_of, present
 
 # Shoulders and hips whose horizontal part is shorter than this share of their
 # length say nothing about where the body faces: it lies on its side.

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-from data.errors import BadConfig
-from data.files import read_text
+from zskel.data.errors import BadConfig
+from zskel.data.files import read_text
 
 # Data sets of one's own, by name.
 _REGISTERED: dict[str, tuple[str, ...]] = {}
@@ -32,7 +32,7 @@ def class_names(dataset: str) -> tuple[str, ...]:
     if dataset in _REGISTERED:
         return _REGISTERED[dataset]
     if dataset == "synthetic":
-        from data import synthetic
+        from zskel.data import synthetic
 
         return synthetic.class_names()
     if dataset not in _shipped():
@@ -88,7 +88,7 @@ def datasets() -> tuple[str, ...]:
 
 @cache
 def _shipped() -> dict[str, tuple[str, ...]]:
-    folder = resources.files("data.resources") / "classes"
+    folder = resources.files("zskel.data.resources") / "classes"
     return {
         item.name.removesuffix(".txt"): tuple(item.read_text(encoding="utf-8").splitlines())
         for item in folder.iterdir() if item.name.endswith(".txt")

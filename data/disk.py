@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.errors import chain
+from zskel.data.errors import chain
 
 _FULL = "make room, then run the same command again: it goes on from here"
 _ALLOWED = "check who may read and write there, or choose another folder"

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.disk import cannot_write
-from data.errors import interrupt_behind
+from zskel.data.disk import cannot_write
+from zskel.data.errors import interrupt_behind
 
 # How atomic_path names its folders.
 _LEFT_BEHIND = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")

@@ -2,7 +2,7 @@
 
 HDF5 locks what it opens, which some file systems of clusters refuse. No file here needs
 that: each gets its name when it is whole and is never changed afterwards, and who writes
-holds a lock of ``pipeline.locks``.
+holds a lock of ``zskel.pipeline.locks``.
 
 HDF5 does not survive a write that fails: it reports it in texts of its own, again for
 every object that is closed after it, and may crash. Here its writes go through a stream
@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import h5py
 
-from data.interrupts import HeldBack, held_back
+from zskel.data.interrupts import HeldBack, held_back
 
 
 def open_to_read(path: str | os.PathLike[str]) -> h5py.File:

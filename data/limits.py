@@ -20,7 +20,7 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
-from data.errors import BadCache, BadInput
+from zskel.data.errors import BadCache, BadInput
 
 #: So much any file may hold, and so many times its size.
 ALWAYS_BYTES, TIMES = 64 << 20, 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from data.errors import PipelineError
+from zskel.data.errors import PipelineError
 
 #: What allocators say in a RuntimeError that has no class of its own.
 _SAID = ("defaultcpuallocator", "can't allocate memory", "out of memory", "not enough memory",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data.readers.base import Scan
+from zskel.data.readers.base import Scan
 
 
 @dataclass
@@ -22,7 +22,7 @@ class ParseReport:
         frames: "min", "median", "max" and "total" over the stored clips.
         empty_frames: Frames without a body, before cleaning.
         coordinates: Axis -> "min", "mean", "max" in metres where a body is present.
-        notices: What looks wrong with the coordinates, of ``data.plausibility``.
+        notices: What looks wrong with the coordinates, of ``zskel.data.plausibility``.
         names, notes: Of the reader's scan.
     """
 

@@ -6,7 +6,7 @@ clips, so that the domain classifier C_d can be fitted without a test clip
 (section 4 of the paper): validation-unseen classes play the unseen ones, and
 some training subjects, held out whole, play the test subjects. Where a data set
 does not name its subjects, another group of clips takes their place
-(``data.protocols.SampleProtocol.group``), or clips do, drawn class by class.
+(``zskel.data.protocols.SampleProtocol.group``), or clips do, drawn class by class.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import CALIBRATION, TEST, TRAIN
-from data.errors import BadInput
-from data.protocols import CLIP
-from data.splits import ClassSplit
+from zskel.data.caches import CALIBRATION, TEST, TRAIN
+from zskel.data.errors import BadInput
+from zskel.data.protocols import CLIP
+from zskel.data.splits import ClassSplit
 
 
 @dataclass(frozen=True)

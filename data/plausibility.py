@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.skeleton import JointLayout, present
+from zskel.data.skeleton import JointLayout, present
 
 if TYPE_CHECKING:
-    from data.store import SequenceStore
+    from zskel.data.store import SequenceStore
 
 #: Of a store so many clips are looked at, evenly spread over its order.
 MOST_CLIPS = 200
@@ -62,7 +62,7 @@ class Plausibility:
     Args:
         layout: Of the clips.
 
-    >>> from data.skeleton import NTU_RGBD
+    >>> from zskel.data.skeleton import NTU_RGBD
     >>> look = Plausibility(NTU_RGBD)
     >>> look.add(1000 * np.random.default_rng(0).uniform(-1, 1, (1, 9, 25, 3)))
     >>> look.notices()[0].code

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import BadConfig, BadInput
-from data.registry import Registry
-from data.skeleton import NTU_RGBD, JointLayout, layout_of, present
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.registry import Registry
+from zskel.data.skeleton import NTU_RGBD, JointLayout, layout_of, present
 
 X_AXIS = np.array([1.0, 0.0, 0.0])
 Z_AXIS = np.array([0.0, 0.0, 1.0])
@@ -259,6 +259,6 @@ STEPS = Registry(
     {
         "pre_normalize_3d": pre_normalize_3d,
         "shift_gcn_normalize": shift_gcn_normalize,
-        "canonicalize": "data.canonicalize:canonicalize",
+        "canonicalize": "zskel.data.canonicalize:canonicalize",
     },
 )

@@ -13,8 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from data.errors import PipelineError
-from data.interrupts import ENDING
+from zskel.data.errors import PipelineError
+from zskel.data.interrupts import ENDING
 
 T = TypeVar("T")
 

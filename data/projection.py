@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from data.errors import BadConfig, BadInput
-from data.preprocess import tracked
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.preprocess import tracked
 
 AXES = ("x", "y", "z", "-x", "-y", "-z")
 # mmaction2 takes a coordinate of exactly 0 for a joint that is not there.

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import TEST, TRAIN
-from data.errors import BadConfig, BadInput
-from data.registry import nearest
-from data.skeleton import UNKNOWN
-from data.splits import held_out_clips
+from zskel.data.caches import TEST, TRAIN
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.registry import nearest
+from zskel.data.skeleton import UNKNOWN
+from zskel.data.splits import held_out_clips
 
 #: In place of a field: each clip is a group of its own.
 CLIP = "clip"

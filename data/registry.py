@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from data.errors import BadConfig
+from zskel.data.errors import BadConfig
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ readers skip. Ours holds one line, padded with zeros to 512 bytes::
     zsl-sealed sha256 <SHA-256 of all bytes after the block, in hex>
 
 A file too large to be read whole each time leaves its largest array to checksums of
-its own (``data.store``); then ``except <first byte>+<bytes>`` stands behind. The line
+its own (``zskel.data.store``); then ``except <first byte>+<bytes>`` stands behind. The line
 is compared before the HDF5 library sees the file, which damage can make crash
 or read something else. The attribute ``sealed`` says that there has to be such a
 line, so a file that has lost it is not taken for one of another maker.
@@ -25,10 +25,10 @@ from typing import BinaryIO
 
 import h5py
 
-from data.disk import raise_refusal
-from data.errors import BadCache
-from data.files import ONLY_ZEROS, atomic_path, only_zeros
-from data.hdf5 import NewFile, new_hdf5, open_to_read
+from zskel.data.disk import raise_refusal
+from zskel.data.errors import BadCache
+from zskel.data.files import ONLY_ZEROS, atomic_path, only_zeros
+from zskel.data.hdf5 import NewFile, new_hdf5, open_to_read
 
 BLOCK_BYTES = 512
 ATTRIBUTE, ALGORITHM = "sealed", "sha256"

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import BadConfig
-from data.layouts import (
+from zskel.data.errors import BadConfig
+from zskel.data.layouts import (
     KINECT_V1,
     KINECT_V1_TO_NTU,
     LAYOUTS,
@@ -23,7 +23,7 @@ from data.layouts import (
     UTD_MHAD,
     JointLayout,
 )
-from data.registry import nearest
+from zskel.data.registry import nearest
 
 __all__ = [
     "KINECT_V1", "KINECT_V1_TO_NTU", "LAYOUTS", "NTU_RGBD", "UNKNOWN", "UTD_MHAD", "Clip",

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from data.classes import class_names
-from data.errors import BadConfig
-from data.registry import nearest
-from data.skeleton import UNKNOWN
-from data.texts import plain
+from zskel.data.classes import class_names
+from zskel.data.errors import BadConfig
+from zskel.data.registry import nearest
+from zskel.data.skeleton import UNKNOWN
+from zskel.data.texts import plain
 
 #: A number, or a name: all of one kind.
 Group = TypeVar("Group", int, str)
@@ -72,7 +72,7 @@ class ClassSplit:
 
         >>> class_split("nw-ucla", "purls-5-5").require_calibration()  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        data.errors.BadConfig: nw-ucla/purls-5-5: no calibration phase: holding out 5 of 5 ...
+        zskel.data.errors.BadConfig: nw-ucla/purls-5-5: no calibration phase: holding out 5 of 5 ...
         """
         if not self.validation_unseen:
             seen, count = len(self.seen), len(self.unseen)
@@ -182,7 +182,7 @@ def class_indices(
     [1, 0]
     >>> class_indices(["thrw"], ["throw", "tennis swing"], "split.unseen")
     Traceback (most recent call last):
-    data.errors.BadConfig: split.unseen: no class 'thrw'; did you mean 'throw'?
+    zskel.data.errors.BadConfig: split.unseen: no class 'thrw'; did you mean 'throw'?
     """
     return [_class_index(item, names, where) if isinstance(item, str) else item
             for item in given]
@@ -282,10 +282,10 @@ def _to_hold_out(share: float, count: int) -> int:
 
 def _splits(dataset: str) -> dict[str, dict[str, Any]]:
     if dataset == "synthetic":
-        from data import synthetic
+        from zskel.data import synthetic
 
         return {"default": {"unseen": synthetic.UNSEEN, "validation_unseen": None,
-                            "source": "data.synthetic"}}
+                            "source": "zskel.data.synthetic"}}
     return _resource()["splits"].get(dataset, {})
 
 
@@ -317,5 +317,5 @@ def _checked(
 
 @cache
 def _resource() -> dict[str, Any]:
-    file = resources.files("data.resources") / "class_splits.json"
+    file = resources.files("zskel.data.resources") / "class_splits.json"
     return json.loads(file.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ bounds the clips' rows and ``/num_bodies`` int16 ``[N]`` shapes them back to
 ``[M, T, V, 3]``. Identity as in the feature caches.
 
 A store can be too large to be read whole each time it is opened, so it is not
-sealed whole as the caches are (``data.seal``): ``/crc32`` uint32 ``[N]`` holds a
+sealed whole as the caches are (``zskel.data.seal``): ``/crc32`` uint32 ``[N]`` holds a
 checksum of each clip's rows, compared whenever the clip is read, and the seal covers
 everything else. Stores from before that have neither.
 """
@@ -26,20 +26,20 @@ from typing import Any
 import h5py
 import numpy as np
 
-from data.bodies import DEFAULT_CLEANING, clean
-from data.caches import IDENTITY
-from data.disk import raise_refusal
-from data.errors import BadCache, BadConfig, BadInput, ClipError
-from data.files import atomic_path, digest_json, remove_left_behind, write_json
-from data.hdf5 import open_to_read
-from data.limits import own_dataset, read_strings
-from data.parse_report import Extent, ParseReport
-from data.plausibility import store_notices
-from data.processes import in_processes
-from data.readers.base import Entry, Reader, Scan
-from data.registry import nearest
-from data.seal import DAMAGE, open_hdf5, sealed_file
-from data.skeleton import Clip, layout_of, present
+from zskel.data.bodies import DEFAULT_CLEANING, clean
+from zskel.data.caches import IDENTITY
+from zskel.data.disk import raise_refusal
+from zskel.data.errors import BadCache, BadConfig, BadInput, ClipError
+from zskel.data.files import atomic_path, digest_json, remove_left_behind, write_json
+from zskel.data.hdf5 import open_to_read
+from zskel.data.limits import own_dataset, read_strings
+from zskel.data.parse_report import Extent, ParseReport
+from zskel.data.plausibility import store_notices
+from zskel.data.processes import in_processes
+from zskel.data.readers.base import Entry, Reader, Scan
+from zskel.data.registry import nearest
+from zskel.data.seal import DAMAGE, open_hdf5, sealed_file
+from zskel.data.skeleton import Clip, layout_of, present
 
 STORE_FORMAT = "zsl-skeleton-store"
 STORE_VERSION = 1
@@ -68,7 +68,7 @@ def build_store(
         reader: The source.
         path: Where the store belongs; ``<path>.report.json`` gets the report.
         class_names: The data set's classes.
-        cleaning: Named steps of ``data.bodies``.
+        cleaning: Named steps of ``zskel.data.bodies``.
         workers: Processes that parse.
         on_progress: Called with (clips done, clips in all).
 

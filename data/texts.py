@@ -15,9 +15,9 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple, TypeVar
 
-from data.classes import class_names
-from data.errors import BadConfig
-from data.registry import nearest
+from zskel.data.classes import class_names
+from zskel.data.errors import BadConfig
+from zskel.data.registry import nearest
 
 #: The noun of a label that has none, as SynSE and JPoSE write it.
 NO_NOUN = "#"
@@ -128,14 +128,14 @@ def plain(name: str) -> str:
 
 
 def _datasets() -> list[str]:
-    folder = resources.files("data.resources") / "descriptions"
+    folder = resources.files("zskel.data.resources") / "descriptions"
     files = [item.name for item in folder.iterdir()]
     return sorted([name.removesuffix(".json") for name in files if name.endswith(".json")]
                   + list(_FIRST_OF))
 
 
 def _table(kind: str, dataset: str, ending: str) -> str:
-    file = resources.files("data.resources") / kind / f"{_FIRST_OF.get(dataset, dataset)}.{ending}"
+    file = resources.files("zskel.data.resources") / kind / f"{_FIRST_OF.get(dataset, dataset)}.{ending}"
     if dataset not in _datasets():
         raise BadConfig(f"no {kind.replace('_', ' ')} ship for data set {dataset!r}; "
                         f"{nearest(dataset, _datasets())}")

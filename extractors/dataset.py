@@ -10,8 +10,8 @@ import torch
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset, Sampler
 
-from data.errors import BadConfig
-from data.store import SequenceStore
+from zskel.data.errors import BadConfig
+from zskel.data.store import SequenceStore
 
 Transforms = Sequence[Mapping[str, Any]]
 

@@ -1,6 +1,6 @@
 """Several processes that train one backbone together, as mmengine's launchers start them.
 
-    torchrun --nproc_per_node=4 -m pipeline extract ... --launcher pytorch
+    torchrun --nproc_per_node=4 -m zskel extract ... --launcher pytorch
     srun --ntasks=4 --gres=gpu:4 --kill-on-bad-exit=1 pipeline extract ... --launcher slurm
 
 Process 0 alone reads recordings and writes what is kept; the others help with the
@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from data.errors import BadConfig, PipelineError
-from data.registry import nearest
+from zskel.data.errors import BadConfig, PipelineError
+from zskel.data.registry import nearest
 
 T = TypeVar("T")
 

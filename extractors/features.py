@@ -13,13 +13,13 @@ from mmaction.registry import MODELS
 from mmengine.dataset import pseudo_collate
 from torch import nn
 
-from data.errors import BadInput
-from data.store import SequenceStore
-from extractors.dataset import StoreClips
-from extractors.inference import exact, recognizer
-from extractors.passes import Grouping, Halving
-from extractors.training import BackboneSpec
-from extractors.weights import load_into, read_state
+from zskel.data.errors import BadInput
+from zskel.data.store import SequenceStore
+from zskel.extractors.dataset import StoreClips
+from zskel.extractors.inference import exact, recognizer
+from zskel.extractors.passes import Grouping, Halving
+from zskel.extractors.training import BackboneSpec
+from zskel.extractors.weights import load_into, read_state
 
 Clips = Sequence[dict[str, Any]]
 
@@ -29,7 +29,7 @@ def load_model(spec: BackboneSpec, weights: str | os.PathLike[str], num_classes:
 
     Args:
         spec: What to build.
-        weights: Any file that ``extractors.weights`` reads.
+        weights: Any file that ``zskel.extractors.weights`` reads.
         num_classes: Of the head.
 
     Raises:
@@ -56,7 +56,7 @@ def extract_features(
     ``test_pipeline`` takes several of a recording.
 
     A pass that does not fit into memory is run in halves, with a warning.
-    ``extractors.shards.extract_together`` gives the same to the bit, by several
+    ``zskel.extractors.shards.extract_together`` gives the same to the bit, by several
     processes, and keeps what is done.
 
     Args:
@@ -70,7 +70,7 @@ def extract_features(
             of its own.
         on_progress: Called with (clips done, N).
         fast: Skips absent bodies and folds what can be folded where the model
-            allows it, see ``extractors.inference``; features differ from the
+            allows it, see ``zskel.extractors.inference``; features differ from the
             direct ones by less than 1e-4.
 
     Returns:

@@ -19,9 +19,9 @@ from mmaction.models.utils.gcn_utils import mstcn, unit_aagcn, unit_gcn, unit_tc
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from extractors.backbones.minimal_filter import MinimalFilter, is_minimal
-from extractors.backbones.shift_gcn import ShiftGCN
-from extractors.backbones.shift_gcn_folded import FoldedShiftGCN
+from zskel.extractors.backbones.minimal_filter import MinimalFilter, is_minimal
+from zskel.extractors.backbones.shift_gcn import ShiftGCN
+from zskel.extractors.backbones.shift_gcn_folded import FoldedShiftGCN
 
 # Taken at a time in a graph convolution on the CPU: what lies between its two
 # products stays in the cache.

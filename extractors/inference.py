@@ -5,7 +5,7 @@ What makes it faster, all of it exact up to float rounding:
 * A body that is zero in every frame is never pushed through the network. Where
   bodies do not meet before the head averages over them, what such a body adds is
   a constant for each clip length; it is computed once and kept.
-* The backbone is a folded copy, see ``extractors.folding``.
+* The backbone is a folded copy, see ``zskel.extractors.folding``.
 
 ``recognizer`` decides what a model allows and proves it on a random batch.
 """
@@ -22,10 +22,10 @@ import torch
 from mmaction.models.heads import GCNHead
 from torch import nn
 
-from data.errors import BadInput
-from data.memory import out_of_memory
-from extractors.folding import fold, take_input_norm
-from extractors.sharing import in_shares
+from zskel.data.errors import BadInput
+from zskel.data.memory import out_of_memory
+from zskel.extractors.folding import fold, take_input_norm
+from zskel.extractors.sharing import in_shares
 
 TOLERANCE = 1e-4
 BODY_WISE = {"STGCN", "AAGCN", "ShiftGCN"}

@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from data.errors import BadConfig
-from data.preprocess import STEPS
-from data.skeleton import NTU_RGBD, JointLayout, layout_of
+from zskel.data.errors import BadConfig
+from zskel.data.preprocess import STEPS
+from zskel.data.skeleton import NTU_RGBD, JointLayout, layout_of
 
 Config = Mapping[str, Any]
 

@@ -9,8 +9,8 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from data.errors import BadConfig
-from data.preprocess import tracked
+from zskel.data.errors import BadConfig
+from zskel.data.preprocess import tracked
 
 
 @TRANSFORMS.register_module()

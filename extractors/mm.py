@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from data.machine import machine
+from zskel.data.machine import machine
 
 
 @cache
@@ -23,9 +23,9 @@ def register() -> None:
         from mmaction.utils import register_all_modules
 
         register_all_modules(init_default_scope=True)
-        import extractors.backbones.shift_gcn
-        import extractors.masking
-        import extractors.transforms  # noqa: F401
+        import zskel.extractors.backbones.shift_gcn
+        import zskel.extractors.masking
+        import zskel.extractors.transforms  # noqa: F401
     if not hasattr(np, "Inf"):
         # NumPy 2 dropped the name; mmaction2 1.1.0's PoseCompact still asks for it.
         np.Inf = np.inf  # type: ignore[attr-defined]

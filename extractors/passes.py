@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from data.errors import PipelineError
-from data.memory import out_of_memory
-from extractors.inference import TOLERANCE, Recognizer
+from zskel.data.errors import PipelineError
+from zskel.data.memory import out_of_memory
+from zskel.extractors.inference import TOLERANCE, Recognizer
 
 Shape = tuple[int, ...]
 """Of a clip's inputs, ``[clips, ...]``: the first counts what was sampled of a recording."""
@@ -81,7 +81,7 @@ class Halving:
     differ from those of the whole by rounding (less than ``TOLERANCE``).
 
     Args:
-        run: From ``extractors.inference.recognizer``.
+        run: From ``zskel.extractors.inference.recognizer``.
         device: Where it runs.
         on_notice: Gets one line each time that less is tried.
 

@@ -22,14 +22,14 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from data.errors import BadConfig, PipelineError
-from data.files import atomic_path
-from data.processes import end_with_parent
-from data.store import SequenceStore
-from extractors.dataset import EpochBatches, EpochSampler, StoreClips
-from extractors.distributed import is_main, joined, rank, world_size
-from extractors.inference import last_linear
-from extractors.spec import BackboneSpec
+from zskel.data.errors import BadConfig, PipelineError
+from zskel.data.files import atomic_path
+from zskel.data.processes import end_with_parent
+from zskel.data.store import SequenceStore
+from zskel.extractors.dataset import EpochBatches, EpochSampler, StoreClips
+from zskel.extractors.distributed import is_main, joined, rank, world_size
+from zskel.extractors.inference import last_linear
+from zskel.extractors.spec import BackboneSpec
 
 EpochProgress = Callable[[int, int, Mapping[str, float]], None]
 
@@ -71,7 +71,7 @@ def build_runner(
     spec: BackboneSpec, store: SequenceStore, rows: np.ndarray, classes: tuple[int, ...],
     folder: Path, checkpoints: Path, on_epoch: EpochProgress | None,
 ) -> QuietRunner:
-    """A Runner for one training; arguments as in ``extractors.training.train_backbone``.
+    """A Runner for one training; arguments as in ``zskel.extractors.training.train_backbone``.
 
     Args:
         checkpoints: Folder of one checkpoint an epoch; the last two are kept.

@@ -2,7 +2,7 @@
 
 The passes of an extraction are dealt out in runs of consecutive ones. Each finished run
 is a file, a shard; process 0 puts them together once all are there. The result is that
-of ``extractors.features.extract_features`` to the bit, however many processes there are
+of ``zskel.extractors.features.extract_features`` to the bit, however many processes there are
 and whoever has done which run, for a pass is the same wherever it is made.
 
 The passes follow from the shapes of the clips' inputs, which only their transforms
@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from data.errors import PipelineError
-from data.files import digest_json
-from data.machine import machine
-from data.store import SequenceStore
-from extractors.dataset import StoreClips
-from extractors.distributed import (
+from zskel.data.errors import PipelineError
+from zskel.data.files import digest_json
+from zskel.data.machine import machine
+from zskel.data.store import SequenceStore
+from zskel.extractors.dataset import StoreClips
+from zskel.extractors.distributed import (
     agreed,
     barrier,
     gathered,
@@ -36,10 +36,10 @@ from extractors.distributed import (
     wait_for_all,
     world_size,
 )
-from extractors.features import Network, clips_of, require_finite
-from extractors.passes import Shape, as_runs, plan_passes
-from extractors.shard_files import Shard, read_shard, write_shard
-from extractors.training import BackboneSpec
+from zskel.extractors.features import Network, clips_of, require_finite
+from zskel.extractors.passes import Shape, as_runs, plan_passes
+from zskel.extractors.shard_files import Shard, read_shard, write_shard
+from zskel.extractors.training import BackboneSpec
 
 RUN_PASSES = 16
 """Passes a shard: seconds of work, and few enough files."""
@@ -58,7 +58,7 @@ class Extraction:
     Attributes:
         f_x, logits: Float32 ``[N, D]`` and ``[N, S]``.
         cut: How many of ``passes`` did not fit into memory and were run in parts.
-        machines: ``data.machine.machine`` of whoever took part; each once.
+        machines: ``zskel.data.machine.machine`` of whoever took part; each once.
     """
 
     f_x: np.ndarray
@@ -90,7 +90,7 @@ def extract_together(
         folder: For the shards; its name has to say everything that decides the
             features. What is found there is used, and it stays.
         on_progress: Called in process 0 with (clips done by all, N).
-        on_notice: See ``extractors.features.Network``.
+        on_notice: See ``zskel.extractors.features.Network``.
 
     Returns:
         The features in process 0, None in the others.

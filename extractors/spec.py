@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import BadConfig
-from data.files import digest_json
-from data.store import SequenceStore
+from zskel.data.errors import BadConfig
+from zskel.data.files import digest_json
+from zskel.data.store import SequenceStore
 
 # Of no influence on the weights, so of none on their name either.
 _ASIDE = ("num_workers", "vis_backends", "extract_autocast")

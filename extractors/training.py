@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 
-from data.disk import naming, raise_refusal
-from data.errors import BadConfig, PipelineError
-from data.files import atomic_path, digest_file, write_json
-from data.memory import memory_in_one_line, out_of_memory
-from data.store import SequenceStore
-from extractors.distributed import barrier, is_main, world_size
-from extractors.inference import Direct
-from extractors.mm import software
-from extractors.runner import (
+from zskel.data.disk import naming, raise_refusal
+from zskel.data.errors import BadConfig, PipelineError
+from zskel.data.files import atomic_path, digest_file, write_json
+from zskel.data.memory import memory_in_one_line, out_of_memory
+from zskel.data.store import SequenceStore
+from zskel.extractors.distributed import barrier, is_main, world_size
+from zskel.extractors.inference import Direct
+from zskel.extractors.mm import software
+from zskel.extractors.runner import (
     EpochProgress,
     QuietRunner,
     build_runner,
@@ -31,7 +31,7 @@ from extractors.runner import (
     unwrapped,
     where,
 )
-from extractors.spec import BackboneSpec
+from zskel.extractors.spec import BackboneSpec
 
 __all__ = ["BackboneSpec", "TrainedBackbone", "train_backbone", "where"]
 
@@ -67,7 +67,7 @@ def train_backbone(
     two are kept), then ``weights.pth`` (a state dict) and ``backbone.json``.
     Files of another training (by digest) are started over.
 
-    Where processes work together (``extractors.distributed``) each of them calls
+    Where processes work together (``zskel.extractors.distributed``) each of them calls
     this with the same arguments and gets the same result; one of them writes. How
     many they are is not part of the digest but changes the weights a little, for
     each normalizes its own part of a batch; ``backbone.json`` says how many. A

@@ -1,7 +1,7 @@
 """Normalizations, augmentations and projection of skeletons, as mmaction2 transforms.
 
 Augmentations draw from numpy's global generator, as mmaction2's own transforms do;
-``extractors.dataset`` seeds it for each clip and epoch.
+``zskel.extractors.dataset`` seeds it for each clip and epoch.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from mmaction.datasets import GenSkeFeat, JointToBone
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from data.preprocess import STEPS
-from data.projection import orthographic_view
-from data.skeleton import NTU_RGBD, layout_of
+from zskel.data.preprocess import STEPS
+from zskel.data.projection import orthographic_view
+from zskel.data.skeleton import NTU_RGBD, layout_of
 
 
 @TRANSFORMS.register_module()
 class DataStep(BaseTransform):
-    """A normalization of ``data.preprocess`` or one's own of its ``STEPS``.
+    """A normalization of ``zskel.data.preprocess`` or one's own of its ``STEPS``.
 
     For a config's ``prepare``, in the order wanted::
 
@@ -31,11 +31,11 @@ class DataStep(BaseTransform):
         ]
 
     Canonicalization comes first, for it needs to know which axis is vertical;
-    ``data.canonicalize`` tells what the normalization after it undoes.
+    ``zskel.data.canonicalize`` tells what the normalization after it undoes.
 
     Args:
         step: Its name.
-        options: Its keyword arguments; ``layout`` as ``data.skeleton.layout_of``
+        options: Its keyword arguments; ``layout`` as ``zskel.data.skeleton.layout_of``
             takes it.
 
     Raises:
@@ -72,7 +72,7 @@ class OrthographicView(BaseTransform):
     not there draw nothing. Transforms in space have to come before it.
 
     Args:
-        right, up, pixels_per_metre: See ``data.projection.orthographic_view``.
+        right, up, pixels_per_metre: See ``zskel.data.projection.orthographic_view``.
 
     Raises:
         BadConfig: An option is impossible.

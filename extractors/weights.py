@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from data.disk import raise_refusal
-from data.errors import BadInput
-from data.files import mistaken_for
-from data.limits import check_archive, room
+from zskel.data.disk import raise_refusal
+from zskel.data.errors import BadInput
+from zskel.data.files import mistaken_for
+from zskel.data.limits import check_archive, room
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
@@ -115,7 +115,7 @@ def load_into(
     Raises:
         BadInput: It does not fit.
     """
-    from extractors.backbones.shift_gcn_weights import is_published, load_published
+    from zskel.extractors.backbones.shift_gcn_weights import is_published, load_published
 
     _check_joints(model, state, path, what)
     if is_published(state):

@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.classes import class_names
-from data.errors import BadInput
-from data.files import atomic_path, digest_json, remove_left_behind, write_json
-from pipeline.config import DatasetConfig
-from pipeline.locks import held
-from pipeline.workdir import DEFAULT_ROOT, WorkDir, read_pointer
+from zskel.data.classes import class_names
+from zskel.data.errors import BadInput
+from zskel.data.files import atomic_path, digest_json, remove_left_behind, write_json
+from zskel.pipeline.config import DatasetConfig
+from zskel.pipeline.locks import held
+from zskel.pipeline.workdir import DEFAULT_ROOT, WorkDir, read_pointer
 
 #: Of a digest's 64 digits, those that name a folder.
 _DIGITS = 16
@@ -107,7 +107,7 @@ class Bank:
         """Keeps an entry to one command; others wait and say for whom.
 
         A command that dies, however hard, holds nothing any more, and what it left
-        half-written is removed. See ``pipeline.locks``.
+        half-written is removed. See ``zskel.pipeline.locks``.
 
         Args:
             entry: A folder of the bank.

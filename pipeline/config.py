@@ -16,13 +16,13 @@ from pydantic import (
     model_serializer,
 )
 
-from data.classes import class_names, register_dataset
-from data.errors import BadConfig
-from data.files import digest_json
-from data.protocols import RANDOM_CLIPS
-from data.registry import nearest
-from data.splits import class_indices
-from pipeline.config_files import override, read_config, shipped_configs
+from zskel.data.classes import class_names, register_dataset
+from zskel.data.errors import BadConfig
+from zskel.data.files import digest_json
+from zskel.data.protocols import RANDOM_CLIPS
+from zskel.data.registry import nearest
+from zskel.data.splits import class_indices
+from zskel.pipeline.config_files import override, read_config, shipped_configs
 
 
 class _Section(BaseModel):
@@ -33,11 +33,11 @@ class DatasetConfig(_Section):
     """Which recordings, how they are read, which clips train.
 
     Attributes:
-        name: Of ``data.classes``.
-        reader: Of ``data.readers``; imported features need none.
+        name: Of ``zskel.data.classes``.
+        reader: Of ``zskel.data.readers``; imported features need none.
         reader_options: The reader's keyword arguments.
-        cleaning: Named steps of ``data.bodies``.
-        sample_protocol: Of ``data.protocols``.
+        cleaning: Named steps of ``zskel.data.bodies``.
+        sample_protocol: Of ``zskel.data.protocols``.
         train: Subjects, cameras or setups that train instead of the protocol's,
             by number, or by name where the recordings name them.
         group: Field that the calibration phase holds out whole instead of the
@@ -73,7 +73,7 @@ class SplitConfig(_Section):
     """Which classes are unseen: a named split, or one's own list.
 
     Attributes:
-        name: Of ``data.splits``, or any name if ``unseen`` is given.
+        name: Of ``zskel.data.splits``, or any name if ``unseen`` is given.
         unseen, validation_unseen: Classes by name or by index, 0-based; names
             become indices when the experiment is checked.
         validation_seed: Of the draw where no validation-unseen classes are given.
@@ -100,7 +100,7 @@ class CalibrationConfig(_Section):
 
 
 class BackboneConfig(_Section):
-    """The skeleton feature extractor; see ``extractors.training.BackboneSpec``."""
+    """The skeleton feature extractor; see ``zskel.extractors.training.BackboneSpec``."""
 
     name: str
     model: dict[str, Any]
@@ -138,7 +138,7 @@ class TextPart(_Section):
     """Further text features, to stand beside others in f_y.
 
     Attributes:
-        encoder: Of ``extractors.text``; None: that of the first part.
+        encoder: Of ``zskel.extractors.text``; None: that of the first part.
         source: Where its strings come from.
     """
 
@@ -150,8 +150,8 @@ class TextConfig(_Section):
     """The text feature extractor: an encoder and where its strings come from.
 
     Attributes:
-        encoder: Of ``extractors.text``.
-        source: Of ``extractors.text.sources``.
+        encoder: Of ``zskel.extractors.text``.
+        source: Of ``zskel.extractors.text.sources``.
         concat_with: Where there are any, f_y is the embedding of ``source`` and
             those of these parts side by side, each scaled to unit length.
     """
@@ -165,11 +165,11 @@ class FitConfig(_Section):
     """Stage two.
 
     Attributes:
-        method: Of ``zsl.methods`` with its hyper-parameters.
-        gate: Of ``zsl.gates`` with its options.
+        method: Of ``zskel.zsl.methods`` with its hyper-parameters.
+        gate: Of ``zskel.zsl.gates`` with its options.
         gates: Further gates by names of one's own, evaluated beside ``gate`` on
             the same fitted method.
-        protocol: How it is trained, chosen and evaluated: of ``zsl.protocols``.
+        protocol: How it is trained, chosen and evaluated: of ``zskel.zsl.protocols``.
         seen_classifier: What C_s is: a softmax on "f_x" or "z_r", or the
             backbone's "logits"; None: what the protocol says.
         seeds: How many seeds: 0, 1, ...

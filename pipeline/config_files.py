@@ -13,15 +13,15 @@ from itertools import accumulate, combinations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data.disk import refusal
-from data.errors import BadConfig
+from zskel.data.disk import refusal
+from zskel.data.errors import BadConfig
 
 _BASE, _DELETE = "_base_", "_delete_"
 
 
 def shipped_configs() -> Path:
     """The folder of the configs that ship with the package."""
-    return Path(str(resources.files("configs")))
+    return Path(str(resources.files("zskel.configs")))
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from data.errors import PipelineError
-from pipeline.progress import say
+from zskel.data.errors import PipelineError
+from zskel.pipeline.progress import say
 
 #: What cuBLAS needs to repeat itself; it reads this when it starts.
 _CUBLAS, _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"

@@ -12,29 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.caches import (
+from zskel.data.caches import (
     IDENTITY,
     SkeletonFeatures,
     read_skeleton_features,
     write_skeleton_features,
 )
-from data.errors import BadCache
-from data.files import digest_json
-from data.memory import memory_in_one_line
-from data.phases import Phase
-from data.plausibility import store_notices
-from data.splits import ClassSplit
-from data.store import SequenceStore
-from extractors.distributed import agreed, is_main
-from extractors.layout import follow
-from extractors.shard_files import shards_beside
-from pipeline.bank import Bank
-from pipeline.config import BackboneConfig, Experiment
-from pipeline.progress import bar, say
+from zskel.data.errors import BadCache
+from zskel.data.files import digest_json
+from zskel.data.memory import memory_in_one_line
+from zskel.data.phases import Phase
+from zskel.data.plausibility import store_notices
+from zskel.data.splits import ClassSplit
+from zskel.data.store import SequenceStore
+from zskel.extractors.distributed import agreed, is_main
+from zskel.extractors.layout import follow
+from zskel.extractors.shard_files import shards_beside
+from zskel.pipeline.bank import Bank
+from zskel.pipeline.config import BackboneConfig, Experiment
+from zskel.pipeline.progress import bar, say
 
 if TYPE_CHECKING:
-    from extractors.spec import BackboneSpec
-    from extractors.training import TrainedBackbone
+    from zskel.extractors.spec import BackboneSpec
+    from zskel.extractors.training import TrainedBackbone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def backbone_config(experiment: Experiment, store: SequenceStore) -> BackboneCon
 
 def backbone_spec(experiment: Experiment, store: SequenceStore) -> BackboneSpec:
     """``backbone_config`` as stage one takes it."""
-    from extractors.spec import BackboneSpec
+    from zskel.extractors.spec import BackboneSpec
 
     return BackboneSpec(**backbone_config(experiment, store).model_dump())
 
@@ -152,11 +152,11 @@ def of_given_weights(
     given: Path,
 ) -> tuple[SkeletonFeatures, str] | None:
     """Features by weights from elsewhere; as ``of_trained`` otherwise."""
-    from extractors.mm import register
+    from zskel.extractors.mm import register
 
     register()
-    from extractors.probe import seen_logits
-    from extractors.weights import head_classes, read_state
+    from zskel.extractors.probe import seen_logits
+    from zskel.extractors.weights import head_classes, read_state
 
     features = _extracted(experiment, plan, phase, provenance, path, given,
                           provenance["given_weights"]["sha256"],
@@ -175,9 +175,9 @@ def _extracted(
     experiment: Experiment, plan: Plan, phase: Phase, provenance: dict[str, Any], path: Path,
     weights: Path, weights_sha256: str, outputs: int,
 ) -> SkeletonFeatures | None:
-    from extractors.features import load_model
-    from extractors.mm import versions
-    from extractors.shards import extract_together, working_digest
+    from zskel.extractors.features import load_model
+    from zskel.extractors.mm import versions
+    from zskel.extractors.shards import extract_together, working_digest
 
     rows, store = phase.rows, plan.store
     spec = _spec(experiment, store, provenance)

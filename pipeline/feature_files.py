@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data.caches import (
+from zskel.data.caches import (
     CALIBRATION,
     TEST,
     SkeletonFeatures,
@@ -14,11 +14,11 @@ from data.caches import (
     read_skeleton_features,
     read_text_features,
 )
-from data.errors import BadCache
-from data.files import digest_file
-from data.text_rows import cut_classes
-from pipeline.results import CacheDigests, Text
-from pipeline.workdir import WorkDir
+from zskel.data.errors import BadCache
+from zskel.data.files import digest_file
+from zskel.data.text_rows import cut_classes
+from zskel.pipeline.results import CacheDigests, Text
+from zskel.pipeline.workdir import WorkDir
 
 
 class FeatureFiles:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import BadInput
-from data.files import digest_json
-from pipeline.config import Experiment, FitConfig, NamedConfig, load_method, method_names
-from pipeline.feature_files import FeatureFiles
-from pipeline.results import CacheDigests, read_arrays, read_result
+from zskel.data.errors import BadInput
+from zskel.data.files import digest_json
+from zskel.pipeline.config import Experiment, FitConfig, NamedConfig, load_method, method_names
+from zskel.pipeline.feature_files import FeatureFiles
+from zskel.pipeline.results import CacheDigests, read_arrays, read_result
 
 #: Every method, or every gate that works with the method.
 ALL = "all"
@@ -32,7 +32,7 @@ class Fit:
 
     def method(self, seed: int) -> Any:
         """An unfitted method."""
-        from zsl.methods import METHODS
+        from zskel.zsl.methods import METHODS
 
         return _maker(METHODS, self.config.method)(seed)
 
@@ -40,7 +40,7 @@ class Fit:
         self, files: FeatureFiles, gates: Sequence[str], seed: int, tell: Any, on_fitted: Any
     ) -> Any:
         """Evaluations by gate key, of one fit."""
-        from zsl.protocols import released_many, strict_many
+        from zskel.zsl.protocols import released_many, strict_many
 
         run = {"strict": strict_many, "released": released_many}[self.config.protocol]
         c_s = self.config.seen_classifier
@@ -93,7 +93,7 @@ def fit_configs(
 
     Args:
         experiment: Whose.
-        methods, gates: As ``pipeline.commands.fit.fit`` takes them.
+        methods, gates: As ``zskel.pipeline.commands.fit.fit`` takes them.
 
     Raises:
         BadConfig: A name is unknown.
@@ -133,7 +133,7 @@ def is_current_result(path: Path, config_digest: str, digests: CacheDigests) -> 
 
 def _expand(methods: Sequence[str]) -> list[str]:
     """Names with "all" replaced by every method that has a config of its name."""
-    from zsl.methods import METHODS
+    from zskel.zsl.methods import METHODS
 
     every = [name for name in METHODS.names() if name in method_names()]
     return list(dict.fromkeys(
@@ -142,8 +142,8 @@ def _expand(methods: Sequence[str]) -> list[str]:
 
 def _works(gate: NamedConfig, method: NamedConfig) -> bool:
     """Whether a gate can work with what a method offers."""
-    from zsl.methods import METHODS
-    from zsl.methods.base import ZeroShotMethod
+    from zskel.zsl.methods import METHODS
+    from zskel.zsl.methods.base import ZeroShotMethod
 
     needs, offered = _gates().get(gate.name).needs, METHODS.get(method.name)
     return all(
@@ -158,6 +158,6 @@ def _maker(registry: Any, config: NamedConfig) -> Any:
 
 
 def _gates() -> Any:
-    from zsl.gates import GATES
+    from zskel.zsl.gates import GATES
 
     return GATES

@@ -25,10 +25,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout, lock_descriptor
 
-from data.disk import naming
-from data.files import remove_left_behind
-from pipeline.progress import say
-from pipeline.workdir import WorkDir
+from zskel.data.disk import naming
+from zskel.data.files import remove_left_behind
+from zskel.pipeline.progress import say
+from zskel.pipeline.workdir import WorkDir
 
 #: The file system has no locks, or this user may not write here at all.
 _KERNEL_ENOTSUPP = 524  # from the kernel's own file systems, without a name

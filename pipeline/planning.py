@@ -7,16 +7,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from data.errors import PipelineError
-from data.files import digest_json
-from data.phases import Phase
-from data.splits import ClassSplit
-from data.store import SequenceStore
-from pipeline.bank import Bank, trained_digest
-from pipeline.commands.extract import make_plan, resolve_split
-from pipeline.config import Experiment
-from pipeline.skeleton_cache import Plan, backbone_digest, has_current_cache
-from pipeline.workdir import WorkDir
+from zskel.data.errors import PipelineError
+from zskel.data.files import digest_json
+from zskel.data.phases import Phase
+from zskel.data.splits import ClassSplit
+from zskel.data.store import SequenceStore
+from zskel.pipeline.bank import Bank, trained_digest
+from zskel.pipeline.commands.extract import make_plan, resolve_split
+from zskel.pipeline.config import Experiment
+from zskel.pipeline.skeleton_cache import Plan, backbone_digest, has_current_cache
+from zskel.pipeline.workdir import WorkDir
 
 NO_STORE, TO_TRAIN, STARTED, LOST, TRAINED, CACHED, FAILED = (
     "no store yet", "to train", "started", "weights lost", "trained", "features there", "failed")

@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from data.disk import naming
+from zskel.data.disk import naming
 
 Tell = Callable[..., None]
 
@@ -81,7 +81,7 @@ def table(*rows: tuple[str, str]) -> None:
 
 
 def tell_notices(notices: Iterable[Mapping[str, str]]) -> None:
-    """Says what looks wrong with clips, of ``data.plausibility``, one line each."""
+    """Says what looks wrong with clips, of ``zskel.data.plausibility``, one line each."""
     for notice in notices:
         say(f"NOTICE: {notice['text']}")
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from data.caches import SkeletonFeatures
-from data.files import digest_json
-from data.machine import machine
-from pipeline.commands.extract import seen_test_accuracy
-from pipeline.results import (
+from zskel.data.caches import SkeletonFeatures
+from zskel.data.files import digest_json
+from zskel.data.machine import machine
+from zskel.pipeline.commands.extract import seen_test_accuracy
+from zskel.pipeline.results import (
     Backbone,
     CacheDigests,
     ClassResult,
@@ -53,12 +53,12 @@ def make_record(
     """The record of one evaluation.
 
     Args:
-        evaluation: A ``zsl.evaluation.Evaluation``.
+        evaluation: A ``zskel.zsl.evaluation.Evaluation``.
         identity: Method, variant, protocol, split, seed, gate key and C_s.
         experiment: Its name.
         config: What decided the result apart from caches and seed.
         test, calibration: The skeleton features.
-        text, digests: See ``pipeline.feature_files``.
+        text, digests: See ``zskel.pipeline.feature_files``.
         seconds: That the fit took, for all gates together.
 
     Raises:

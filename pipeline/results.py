@@ -18,10 +18,10 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from data.disk import raise_refusal
-from data.errors import BadInput
-from data.files import atomic_path, read_text, write_json
-from data.limits import ZIP_DAMAGE, check_npz
+from zskel.data.disk import raise_refusal
+from zskel.data.errors import BadInput
+from zskel.data.files import atomic_path, read_text, write_json
+from zskel.data.limits import ZIP_DAMAGE, check_npz
 
 FORMAT: Final = "zsl-result"
 FORMAT_VERSION: Final = 1

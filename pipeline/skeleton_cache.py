@@ -8,29 +8,29 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.caches import read_skeleton_features, write_skeleton_features
-from data.errors import BadCache
-from data.files import digest_file, digest_json
-from data.phases import Phase
-from data.protocols import CLIP, RANDOM_CLIPS
-from extractors.distributed import agreed, barrier, is_main
-from extractors.shard_files import drop_shards
-from pipeline.bank import Bank, trained_digest, trained_with
-from pipeline.changes import differences
-from pipeline.config import Experiment
-from pipeline.determinism import remark_on_kept
-from pipeline.extraction import (
+from zskel.data.caches import read_skeleton_features, write_skeleton_features
+from zskel.data.errors import BadCache
+from zskel.data.files import digest_file, digest_json
+from zskel.data.phases import Phase
+from zskel.data.protocols import CLIP, RANDOM_CLIPS
+from zskel.extractors.distributed import agreed, barrier, is_main
+from zskel.extractors.shard_files import drop_shards
+from zskel.pipeline.bank import Bank, trained_digest, trained_with
+from zskel.pipeline.changes import differences
+from zskel.pipeline.config import Experiment
+from zskel.pipeline.determinism import remark_on_kept
+from zskel.pipeline.extraction import (
     Plan,
     backbone_config,
     backbone_spec,
     of_given_weights,
     of_trained,
 )
-from pipeline.progress import bar, say
-from pipeline.workdir import WorkDir, write_pointer
+from zskel.pipeline.progress import bar, say
+from zskel.pipeline.workdir import WorkDir, write_pointer
 
 if TYPE_CHECKING:
-    from extractors.training import TrainedBackbone
+    from zskel.extractors.training import TrainedBackbone
 
 __all__ = [
     "F_X", "F_X_MASKED", "MASKING", "Plan", "backbone_digest", "cache_changes",
@@ -108,10 +108,10 @@ def train(
     Raises:
         PipelineError: The config is wrong or the training diverges.
     """
-    from extractors.mm import register
+    from zskel.extractors.mm import register
 
     register()
-    from extractors.training import train_backbone, where
+    from zskel.extractors.training import train_backbone, where
 
     spec = backbone_spec(experiment, plan.store)
     digest = spec.digest(plan.store, phase.train, phase.seen_classes)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.caches import TextFeatures, read_text_features, write_text_features
-from data.classes import class_names
-from data.errors import BadCache
-from data.text_rows import about_cut, check_distinct
-from pipeline.changes import differences
-from pipeline.config import Experiment, NamedConfig, TextConfig
-from pipeline.progress import say
-from pipeline.workdir import WorkDir
+from zskel.data.caches import TextFeatures, read_text_features, write_text_features
+from zskel.data.classes import class_names
+from zskel.data.errors import BadCache
+from zskel.data.text_rows import about_cut, check_distinct
+from zskel.pipeline.changes import differences
+from zskel.pipeline.config import Experiment, NamedConfig, TextConfig
+from zskel.pipeline.progress import say
+from zskel.pipeline.workdir import WorkDir
 
 
 def text_caches(experiment: Experiment, work: WorkDir) -> tuple[Path, dict[str, Path]]:
@@ -39,7 +39,7 @@ def current_texts(experiment: Experiment, work: WorkDir) -> dict[str, bool]:
 
 def text_changes(experiment: Experiment, work: WorkDir) -> dict[Path, list[str]]:
     """The text caches that an experiment needs, and why each is not current; [] where it is."""
-    from extractors.text.sources import class_texts
+    from zskel.extractors.text.sources import class_texts
 
     names = class_names(experiment.dataset.name)
     wanted = {work.text: experiment.class_text,
@@ -70,7 +70,7 @@ def text_cache(
     """
     # Imports of stage one are inside functions: sentence-transformers, open_clip
     # and mmaction2 take seconds each, also when everything is there already.
-    from extractors.text.sources import class_texts, source_name
+    from zskel.extractors.text.sources import class_texts, source_name
 
     path = work.text_part(part) if part else work.text
     pairs = _pairs(config)
@@ -80,7 +80,7 @@ def text_cache(
         say(f"kept {path}")
         _look_at(read_text_features(path), path, part)
         return path
-    from extractors.text import ENCODERS, concatenate, embed_classes
+    from zskel.extractors.text import ENCODERS, concatenate, embed_classes
 
     made: dict[str, Any] = {}
     features = []
@@ -137,7 +137,7 @@ def _changes(
         changes += differences(then[first], flat[first], f"text of class {first}")
     if changes:
         return changes
-    from extractors.text import JOIN, known_revision
+    from zskel.extractors.text import JOIN, known_revision
 
     now = [known_revision(encoder.name, encoder.options) for encoder, _ in pairs]
     before = found.encoder_revision.split(JOIN)

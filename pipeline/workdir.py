@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.files import write_json
+from zskel.data.files import write_json
 
 DEFAULT_ROOT = Path("work_dirs")
 
@@ -19,7 +19,7 @@ class WorkDir:
     """The files of one experiment.
 
     Store and backbones are either its own or, where it shares a bank
-    (``pipeline.bank``), named by small JSON files: ``store/skeletons.json`` and
+    (``zskel.pipeline.bank``), named by small JSON files: ``store/skeletons.json`` and
     ``backbones/PHASE.json`` with the digest and the path from here.
 
     Attributes:

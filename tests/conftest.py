@@ -71,15 +71,15 @@ fit = dict(
 # command: a start then costs nothing, and any moment can be its last.
 _SERVER = """
 import contextlib, errno, gc, json, os, signal, sys, traceback
-import extractors.mm, extractors.features, extractors.training, extractors.text
+import zskel.extractors.mm, zskel.extractors.features, zskel.extractors.training, zskel.extractors.text
 import sentence_transformers
-import pipeline.commands.extract, pipeline.commands.fit, pipeline.commands.report
-import zsl.protocols, zsl.methods.sa_dvae
-import pipeline.commands.search, pipeline.search.worker, pipeline.search.page
+import zskel.pipeline.commands.extract, zskel.pipeline.commands.fit, zskel.pipeline.commands.report
+import zskel.zsl.protocols, zskel.zsl.methods.sa_dvae
+import zskel.pipeline.commands.search, zskel.pipeline.search.worker, zskel.pipeline.search.page
 from optuna.storages import RDBStorage
-from pipeline.cli import main
-extractors.mm.register()
-extractors.text.ENCODERS.build("sentence_bert", model="all-MiniLM-L6-v2").encode(["warm up"])
+from zskel.pipeline.cli import main
+zskel.extractors.mm.register()
+zskel.extractors.text.ENCODERS.build("sentence_bert", model="all-MiniLM-L6-v2").encode(["warm up"])
 
 def die_before_rename(number):
     rename, left = os.replace, [number]
@@ -319,7 +319,7 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """160 short recordings: 40 actions, subjects 1, 2 and 4 for training, 3 for the test."""
-    from data.synthetic import Settings, generate, write_ntu
+    from zskel.data.synthetic import Settings, generate, write_ntu
 
     folder = tmp_path_factory.mktemp("raw")
     write_ntu(generate(Settings(performers=4, cameras=1, frames=(16, 20))), folder)
@@ -336,7 +336,7 @@ def tiny_work(
     ``extract`` is run as a user would, in a fresh interpreter.
     """
     work = tmp_path_factory.mktemp("work") / "tiny"
-    ended = python("-m", "pipeline", "extract", tiny_config, "--raw", tiny_raw, "--work-dir", work)
+    ended = python("-m", "zskel", "extract", tiny_config, "--raw", tiny_raw, "--work-dir", work)
     assert ended.returncode == 0, ended.stderr
     for arguments in (("fit", tiny_config), ("report",)):
         done = commands.run(*arguments, "--work-dir", work)

@@ -66,7 +66,7 @@ def test_only_extractors_touch_the_skeleton_toolbox(package: str) -> None:
 
 
 def test_the_import_check_sees_every_form() -> None:
-    tree = ast.parse("import zsl.vae as v\ndef f():\n    from pipeline import cli\nX = 'zsl.a:B'")
+    tree = ast.parse("import zskel.zsl.vae as v\ndef f():\n    from zskel.pipeline import cli\nX = 'zsl.a:B'")
     assert set(imported(tree)) == {"zsl", "pipeline"}
     assert set(imported(tree, module_level=True)) == {"zsl"}
     assert set(named_in_strings(tree)) == {"zsl"}
@@ -82,7 +82,7 @@ def loaded(python: Callable[..., Any], code: str) -> set[str]:
 
 
 def test_the_command_line_is_light(python: Callable[..., Any]) -> None:
-    found = loaded(python, "import pipeline.cli")
+    found = loaded(python, "import zskel.pipeline.cli")
     assert "pipeline" in found
     # numpy alone would be quick; torch, h5py and scipy are what takes seconds.
     assert not found & (HEAVY | {"torch", "numpy", "scipy", "h5py", "mmengine", "sklearn"})
@@ -91,7 +91,7 @@ def test_the_command_line_is_light(python: Callable[..., Any]) -> None:
 def test_help_is_light(python: Callable[..., Any]) -> None:
     code = """
 import sys
-from pipeline.cli import main
+from zskel.pipeline.cli import main
 sys.argv = ["pipeline", "--help"]
 try:
     main()
@@ -107,12 +107,12 @@ except SystemExit as ended:
 def test_stage_two_and_the_report_do_without_the_skeleton_toolbox(
     python: Callable[..., Any]
 ) -> None:
-    names = ("zsl", "zsl.protocols", "zsl.methods.sa_dvae", "zsl.gates", "pipeline.cli",
-             "pipeline.report", "pipeline.report.page", "pipeline.commands.extract",
-             "pipeline.commands.fit", "pipeline.commands.report", "pipeline.commands.demo_data",
-             "pipeline.commands.export", "pipeline.commands.import_", "pipeline.commands.queue",
-             "pipeline.commands.search", "pipeline.search.worker", "pipeline.search.page",
-             "zsl.validation")
+    names = ("zsl", "zskel.zsl.protocols", "zskel.zsl.methods.sa_dvae", "zskel.zsl.gates", "zskel.pipeline.cli",
+             "zskel.pipeline.report", "zskel.pipeline.report.page", "zskel.pipeline.commands.extract",
+             "zskel.pipeline.commands.fit", "zskel.pipeline.commands.report", "zskel.pipeline.commands.demo_data",
+             "zskel.pipeline.commands.export", "zskel.pipeline.commands.import_", "zskel.pipeline.commands.queue",
+             "zskel.pipeline.commands.search", "zskel.pipeline.search.worker", "zskel.pipeline.search.page",
+             "zskel.zsl.validation")
     found = loaded(python, f"import {', '.join(names)}")
     assert "torch" in found
     assert not found & HEAVY

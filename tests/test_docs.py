@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from pipeline.cli import app
+from zskel.pipeline.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -106,7 +106,7 @@ def test_a_wrong_command_is_noticed(line: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_name_what_is_there(page: Path) -> None:
     """Experiments and tables of the commands exist, and files that need data are marked."""
-    from pipeline.config import experiment_names
+    from zskel.pipeline.config import experiment_names
 
     known = {*experiment_names(), *(p.stem for p in (ROOT / "configs" / "tables").glob("*.py"))}
     for block in blocks(page):
@@ -130,8 +130,8 @@ def test_python_blocks_run(
     page: Path, tiny_work: Path, tiny_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of a page, in order, in one namespace, beside a work directory of the demo's kind."""
-    from data.readers import READERS
-    from zsl.gates import GATES
+    from zskel.data.readers import READERS
+    from zskel.zsl.gates import GATES
 
     for registry in (READERS, GATES):
         monkeypatch.setattr(registry, "_parts", dict(registry._parts))
@@ -162,8 +162,8 @@ def test_python_blocks_run(
 
 def check_config(block: Block, folder: Path) -> None:
     """An experiment's config is a whole one, in any folder."""
-    from pipeline.commands.extract import resolve_split
-    from pipeline.config import load_experiment
+    from zskel.pipeline.commands.extract import resolve_split
+    from zskel.pipeline.config import load_experiment
 
     (folder / "own.py").write_text(block.text, encoding="utf-8")
     assert resolve_split(load_experiment(str(folder / "own.py"))).unseen

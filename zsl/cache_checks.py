@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import (
+from zskel.data.caches import (
     CALIBRATION,
     TEST,
     TRAIN,
@@ -17,8 +17,8 @@ from data.caches import (
     check_skeleton_features,
     check_text_features,
 )
-from data.errors import BadCache, BadInput
-from data.text_rows import check_distinct
+from zskel.data.errors import BadCache, BadInput
+from zskel.data.text_rows import check_distinct
 
 Text = TextFeatures | Mapping[str, TextFeatures]
 """Text features, or for methods with ``text_parts`` those of each part by name."""

@@ -8,9 +8,9 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from data.errors import BadInput
-from zsl.linear import linear_arrays, linear_model
-from zsl.methods.base import State, check_features
+from zskel.data.errors import BadInput
+from zskel.zsl.linear import linear_arrays, linear_model
+from zskel.zsl.methods.base import State, check_features
 
 
 class SeenClassifier:

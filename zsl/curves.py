@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.errors import BadInput
+from zskel.data.errors import BadInput
 
 
 @dataclass(frozen=True)

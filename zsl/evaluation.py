@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from zsl import metrics
-from zsl.curves import ROC, SeenUnseenCurve, roc, seen_unseen_curve
-from zsl.gates.base import Gate, GateInput
-from zsl.methods.base import Latents
+from zskel.zsl import metrics
+from zskel.zsl.curves import ROC, SeenUnseenCurve, roc, seen_unseen_curve
+from zskel.zsl.gates.base import Gate, GateInput
+from zskel.zsl.methods.base import Latents
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,17 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from data.caches import CALIBRATION, TEST, SkeletonFeatures
-from data.disk import raise_refusal
-from data.errors import BadInput
-from data.files import atomic_path
-from zsl.cache_checks import Text, text_of
-from zsl.classifiers import SeenClassifier
-from zsl.gates import GATES
-from zsl.gates.base import Gate
-from zsl.methods import METHODS
-from zsl.methods.base import State, ZeroShotMethod
-from zsl.phase_models import PhaseModels
+from zskel.data.caches import CALIBRATION, TEST, SkeletonFeatures
+from zskel.data.disk import raise_refusal
+from zskel.data.errors import BadInput
+from zskel.data.files import atomic_path
+from zskel.zsl.cache_checks import Text, text_of
+from zskel.zsl.classifiers import SeenClassifier
+from zskel.zsl.gates import GATES
+from zskel.zsl.gates.base import Gate
+from zskel.zsl.methods import METHODS
+from zskel.zsl.methods.base import State, ZeroShotMethod
+from zskel.zsl.phase_models import PhaseModels
 
 FORMAT, FORMAT_VERSION = "zero-shot-skeleton/fitted", 1
 _PHASES = (CALIBRATION, TEST)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import CALIBRATION, TEST
-from data.errors import BadInput
-from zsl.fitted import Fitted
-from zsl.gates.base import Gate, GateInput
-from zsl.methods.base import TextFeatures
-from zsl.phase_models import PhaseModels
+from zskel.data.caches import CALIBRATION, TEST
+from zskel.data.errors import BadInput
+from zskel.zsl.fitted import Fitted
+from zskel.zsl.gates.base import Gate, GateInput
+from zskel.zsl.methods.base import TextFeatures
+from zskel.zsl.phase_models import PhaseModels
 
 
 @dataclass(frozen=True)

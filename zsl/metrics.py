@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.errors import BadInput
+from zskel.data.errors import BadInput
 
 
 def accuracy(label: np.ndarray, prediction: np.ndarray) -> float:

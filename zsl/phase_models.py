@@ -7,12 +7,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from data.caches import TRAIN, SkeletonFeatures
-from data.errors import BadInput
-from zsl.cache_checks import Extra, Text, extra_of, text_of
-from zsl.classifiers import SeenClassifier
-from zsl.gates.base import EVIDENCE, F_X, F_Y, JOINT_PROBA, REFERENCE, GateInput, Reference
-from zsl.methods.base import EpochHook, Progress, TextFeatures, ZeroShotMethod, unit_rows
+from zskel.data.caches import TRAIN, SkeletonFeatures
+from zskel.data.errors import BadInput
+from zskel.zsl.cache_checks import Extra, Text, extra_of, text_of
+from zskel.zsl.classifiers import SeenClassifier
+from zskel.zsl.gates.base import EVIDENCE, F_X, F_Y, JOINT_PROBA, REFERENCE, GateInput, Reference
+from zskel.zsl.methods.base import EpochHook, Progress, TextFeatures, ZeroShotMethod, unit_rows
 
 SeenFrom = Literal["f_x", "z_r", "logits"]
 """What C_s is: a linear softmax on f_x (eq. 10), one on z_r (Table 8), or the
@@ -26,7 +26,7 @@ class PhaseModels:
         method: Unfitted.
         features: Of the phase; only train rows are fitted on.
         text: Of all classes.
-        extra: See ``zsl.cache_checks.Extra``.
+        extra: See ``zskel.zsl.cache_checks.Extra``.
         seen_from: What C_s is.
         on_progress, on_epoch: See ``ZeroShotMethod.fit``.
 
@@ -125,7 +125,7 @@ class PhaseModels:
 
         Args:
             rows: Indices.
-            needs: Of ``zsl.gates.base.OPTIONAL``; nothing else is computed.
+            needs: Of ``zskel.zsl.gates.base.OPTIONAL``; nothing else is computed.
 
         Raises:
             BadInput: The method cannot give something that is needed.

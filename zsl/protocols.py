@@ -16,14 +16,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from data.caches import SkeletonFeatures
-from data.registry import Registry
-from zsl.cache_checks import Extra, Text, check_caches
-from zsl.evaluation import Evaluation, TestRows
-from zsl.gates.hard import HardGate
-from zsl.methods.base import Progress
-from zsl.phase_models import SeenFrom
-from zsl.two_phases import FittedHook, GateFactory, MethodFactory, run_phases
+from zskel.data.caches import SkeletonFeatures
+from zskel.data.registry import Registry
+from zskel.zsl.cache_checks import Extra, Text, check_caches
+from zskel.zsl.evaluation import Evaluation, TestRows
+from zskel.zsl.gates.hard import HardGate
+from zskel.zsl.methods.base import Progress
+from zskel.zsl.phase_models import SeenFrom
+from zskel.zsl.two_phases import FittedHook, GateFactory, MethodFactory, run_phases
 
 _NONE: Extra = MappingProxyType({})
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures
-from zsl import metrics
-from zsl.cache_checks import Extra, Text, check_caches
-from zsl.evaluation import Evaluation, Tested, evaluate
-from zsl.fitted import Fitted
-from zsl.gates.base import Gate
-from zsl.methods.base import Progress, State, ZeroShotMethod
-from zsl.phase_models import PhaseModels, SeenFrom
-from zsl.threads import single_threaded
+from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures
+from zskel.zsl import metrics
+from zskel.zsl.cache_checks import Extra, Text, check_caches
+from zskel.zsl.evaluation import Evaluation, Tested, evaluate
+from zskel.zsl.fitted import Fitted
+from zskel.zsl.gates.base import Gate
+from zskel.zsl.methods.base import Progress, State, ZeroShotMethod
+from zskel.zsl.phase_models import PhaseModels, SeenFrom
+from zskel.zsl.threads import single_threaded
 
 MethodFactory = Callable[[int], ZeroShotMethod]
 GateFactory = Callable[[int], Gate]
@@ -44,8 +44,8 @@ def run_phases(
 
     Args:
         test, calibration, text, method, seed, extra, on_progress: See
-            ``zsl.protocols.strict``.
-        on_fitted: See ``zsl.protocols.strict_many``.
+            ``zskel.zsl.protocols.strict``.
+        on_fitted: See ``zskel.zsl.protocols.strict_many``.
         protocol: Name that the evaluations carry.
         gates: Makers of unfitted gates, by names of the caller's.
         seen_from: What C_s is.

@@ -108,7 +108,7 @@ class Discriminator(nn.Module):
 
     Two linear layers with a ReLU between them. The paper gives no hidden width;
     a quarter of the input is the released code's. The closing sigmoid is left
-    to the loss (see :func:`zsl.losses.total_correlation`).
+    to the loss (see :func:`zskel.zsl.losses.total_correlation`).
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from data.caches import (
+from zskel.data.caches import (
     CALIBRATION,
     TRAIN,
     SkeletonFeatures,
@@ -27,16 +27,16 @@ from data.caches import (
     check_skeleton_features,
     check_text_features,
 )
-from data.errors import BadCache, BadInput
-from zsl import metrics
-from zsl.cache_checks import Extra, Text, check_rows, extra_of, text_of
-from zsl.classifiers import SeenClassifier
-from zsl.curves import seen_unseen_curve
-from zsl.gates.base import GateInput
-from zsl.methods.base import EpochHook, Progress, ZeroShotMethod
-from zsl.phase_models import PhaseModels, SeenFrom
-from zsl.threads import single_threaded
-from zsl.two_phases import GateFactory, MethodFactory
+from zskel.data.errors import BadCache, BadInput
+from zskel.zsl import metrics
+from zskel.zsl.cache_checks import Extra, Text, check_rows, extra_of, text_of
+from zskel.zsl.classifiers import SeenClassifier
+from zskel.zsl.curves import seen_unseen_curve
+from zskel.zsl.gates.base import GateInput
+from zskel.zsl.methods.base import EpochHook, Progress, ZeroShotMethod
+from zskel.zsl.phase_models import PhaseModels, SeenFrom
+from zskel.zsl.threads import single_threaded
+from zskel.zsl.two_phases import GateFactory, MethodFactory
 
 FOLDS = 5
 
@@ -92,7 +92,7 @@ class Validation:
         calibration: Calibration-phase features.
         text: Text features of all classes, or those of each part.
         gate: Makes an unfitted gate from a seed.
-        seen_from: What C_s is; see ``zsl.protocols.strict``.
+        seen_from: What C_s is; see ``zskel.zsl.protocols.strict``.
         extra: Calibration-phase caches of further features, by name.
         folds: Of the cross-fitted gate; fewer where a side has fewer rows.
 
@@ -151,7 +151,7 @@ class Validation:
             first.fit(f_x, y, f_y, seen_classes=seen, on_progress=on_progress,
                       on_epoch=on_epoch, **others)
         else:
-            from zsl.methods.sa_dvae_engine_fit import fit_many
+            from zskel.zsl.methods.sa_dvae_engine_fit import fit_many
 
             fit_many(methods, f_x, y, f_y, seen_classes=seen,  # type: ignore[arg-type]
                      on_progress=on_progress, on_epoch=on_epoch)
@@ -274,8 +274,8 @@ def stack_key(method: ZeroShotMethod) -> str | None:
 
     The numbers of each are the same to the bit whatever else is in the stack.
     """
-    from zsl.methods.sa_dvae import SADVAE
-    from zsl.methods.sa_dvae_engine_fit import MAY_DIFFER
+    from zskel.zsl.methods.sa_dvae import SADVAE
+    from zskel.zsl.methods.sa_dvae_engine_fit import MAY_DIFFER
 
     if not isinstance(method, SADVAE) or method.params.engine != "fast":
         return None

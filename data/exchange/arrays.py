@@ -13,13 +13,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data.disk import raise_refusal
-from data.errors import BadInput
-from data.files import ONLY_ZEROS, atomic_path, only_zeros
-from data.hdf5 import open_to_read
-from data.limits import ZIP_DAMAGE, check_npy, check_npz, own_dataset, read_strings
-from data.registry import nearest
-from data.seal import DAMAGE, is_sealed
+from zskel.data.disk import raise_refusal
+from zskel.data.errors import BadInput
+from zskel.data.files import ONLY_ZEROS, atomic_path, only_zeros
+from zskel.data.hdf5 import open_to_read
+from zskel.data.limits import ZIP_DAMAGE, check_npy, check_npz, own_dataset, read_strings
+from zskel.data.registry import nearest
+from zskel.data.seal import DAMAGE, is_sealed
 
 _FULL = {"npy": "an .npy file", "npz": "an .npz file", "hdf5": "an HDF5 file"}
 

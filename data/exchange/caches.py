@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import SkeletonFeatures, TextFeatures
-from data.errors import BadInput
+from zskel.data.caches import SkeletonFeatures, TextFeatures
+from zskel.data.errors import BadInput
 
 #: For attributes that an import cannot know.
 UNKNOWN_NAME = "unknown"

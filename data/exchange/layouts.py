@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from data.caches import CALIBRATION, TEST
-from data.errors import BadConfig
-from data.registry import nearest
+from zskel.data.caches import CALIBRATION, TEST
+from zskel.data.errors import BadConfig
+from zskel.data.registry import nearest
 
 #: The arrays of a directory of each phase: features, labels and, where the
 #: lineage has them, the backbone's logits for all classes.

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from data.errors import BadConfig
-from data.files import read_text
-from data.registry import nearest
+from zskel.data.errors import BadConfig
+from zskel.data.files import read_text
+from zskel.data.registry import nearest
 
 
 class _Section(BaseModel):
@@ -70,7 +70,7 @@ class Split(_Section):
 
 
 class Calibration(_Section):
-    """Training subjects held out whole; see ``data.splits.held_out_groups``."""
+    """Training subjects held out whole; see ``zskel.data.splits.held_out_groups``."""
 
     share: float = Field(0.25, gt=0, lt=1)
     subjects: list[int] | None = None

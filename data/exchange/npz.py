@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import (
+from zskel.data.caches import (
     CALIBRATION,
     TEST,
     SkeletonFeatures,
@@ -16,9 +16,9 @@ from data.caches import (
     check_skeleton_features,
     check_text_features,
 )
-from data.errors import BadInput
-from data.exchange.arrays import load_npz, save_npz
-from data.exchange.caches import (
+from zskel.data.errors import BadInput
+from zskel.data.exchange.arrays import load_npz, save_npz
+from zskel.data.exchange.caches import (
     Imported,
     json_array,
     json_of,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import (
+from zskel.data.caches import (
     CALIBRATION,
     IDENTITY,
     TEST,
@@ -19,14 +19,14 @@ from data.caches import (
     check_skeleton_features,
     check_text_features,
 )
-from data.classes import register_dataset
-from data.errors import BadConfig, BadInput
-from data.exchange import mapping
-from data.exchange.arrays import array_shapes, features_of, kind_of, require_finite
-from data.exchange.caches import UNKNOWN_NAME, Imported
-from data.exchange.own_source import ArrayReader, OwnSource
-from data.phases import Phase, calibration_phase, test_phase
-from data.splits import ClassSplit, held_out_groups, make_split
+from zskel.data.classes import register_dataset
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.exchange import mapping
+from zskel.data.exchange.arrays import array_shapes, features_of, kind_of, require_finite
+from zskel.data.exchange.caches import UNKNOWN_NAME, Imported
+from zskel.data.exchange.own_source import ArrayReader, OwnSource
+from zskel.data.phases import Phase, calibration_phase, test_phase
+from zskel.data.splits import ClassSplit, held_out_groups, make_split
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from data.caches import CALIBRATION, IDENTITY, TEST, TRAIN
-from data.errors import BadConfig, BadInput
-from data.exchange import mapping
-from data.exchange.arrays import array_shapes, features_of, labels_of, load_array
-from data.files import digest_file
-from data.registry import nearest
+from zskel.data.caches import CALIBRATION, IDENTITY, TEST, TRAIN
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.exchange import mapping
+from zskel.data.exchange.arrays import array_shapes, features_of, labels_of, load_array
+from zskel.data.files import digest_file
+from zskel.data.registry import nearest
 
 _SUBSETS = (TRAIN, TEST, CALIBRATION)
 _ALONE = re.compile(r"(.+?\.(?:npy|npz|h5|hdf5))(?::(.+))?")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import (
+from zskel.data.caches import (
     CALIBRATION,
     IDENTITY,
     TEST,
@@ -18,9 +18,9 @@ from data.caches import (
     check_skeleton_features,
     check_text_features,
 )
-from data.errors import BadInput
-from data.exchange.arrays import load_npy, load_npz, save_npz
-from data.exchange.caches import (
+from zskel.data.errors import BadInput
+from zskel.data.exchange.arrays import load_npy, load_npz, save_npz
+from zskel.data.exchange.caches import (
     Imported,
     json_array,
     json_of,
@@ -29,8 +29,8 @@ from data.exchange.caches import (
     text_attributes,
     text_of,
 )
-from data.exchange.layouts import SECTIONS
-from data.files import digest_file
+from zskel.data.exchange.layouts import SECTIONS
+from zskel.data.files import digest_file
 
 FOLDER = "zsl_export"
 FORMAT = "zsl-synse-sidecar-1"

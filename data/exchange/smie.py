@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.caches import CALIBRATION, TRAIN, SkeletonFeatures, TextFeatures
-from data.exchange.arrays import save_npy_files
+from zskel.data.caches import CALIBRATION, TRAIN, SkeletonFeatures, TextFeatures
+from zskel.data.exchange.arrays import save_npy_files
 
 #: Our data sets under SMIE's names.
 DATASETS = {"pku-mmd": "pku"}

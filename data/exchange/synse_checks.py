@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import BadInput
-from data.exchange.arrays import row_digests
-from data.exchange.synse_splits import LabelSplits
+from zskel.data.errors import BadInput
+from zskel.data.exchange.arrays import row_digests
+from zskel.data.exchange.synse_splits import LabelSplits
 
 
 @dataclass(frozen=True)

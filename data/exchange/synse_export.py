@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures, TextFeatures
-from data.errors import BadConfig, BadInput
-from data.exchange.arrays import save_npy_files
-from data.exchange.layouts import DATASETS, FILL, SECTIONS, Layout, split_files
-from data.exchange.sidecar import write_sidecar
+from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures, TextFeatures
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.exchange.arrays import save_npy_files
+from zskel.data.exchange.layouts import DATASETS, FILL, SECTIONS, Layout, split_files
+from zskel.data.exchange.sidecar import write_sidecar
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.caches import CALIBRATION, TEST
-from data.errors import BadInput
-from data.exchange.caches import UNKNOWN_NAME
-from data.exchange.layouts import DATASETS, split_files
+from zskel.data.caches import CALIBRATION, TEST
+from zskel.data.errors import BadInput
+from zskel.data.exchange.caches import UNKNOWN_NAME
+from zskel.data.exchange.layouts import DATASETS, split_files
 
 _MARKS = {TEST: ("gtest.npy", "g_label.npy", "gtest_out.npy"),
           CALIBRATION: ("val.npy", "val_label.npy", "val_out.npy")}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import (
+from zskel.data.caches import (
     CALIBRATION,
     IDENTITY,
     TEST,
@@ -18,19 +18,19 @@ from data.caches import (
     check_skeleton_features,
     check_text_features,
 )
-from data.errors import BadInput
-from data.exchange.arrays import features_of, labels_of, load_npy, require_finite
-from data.exchange.caches import UNKNOWN_NAME, Imported
-from data.exchange.layouts import SECTIONS
-from data.exchange.synse_checks import (
+from zskel.data.errors import BadInput
+from zskel.data.exchange.arrays import features_of, labels_of, load_npy, require_finite
+from zskel.data.exchange.caches import UNKNOWN_NAME, Imported
+from zskel.data.exchange.layouts import SECTIONS
+from zskel.data.exchange.synse_checks import (
     Section,
     check_calibration,
     check_test,
     compare_phases,
 )
-from data.exchange.synse_find import Found, Given, encoder_name, find
-from data.exchange.synse_splits import LabelSplits, read_label_splits
-from data.files import digest_file
+from zskel.data.exchange.synse_find import Found, Given, encoder_name, find
+from zskel.data.exchange.synse_splits import LabelSplits, read_label_splits
+from zskel.data.files import digest_file
 
 
 def import_synse(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import BadInput
-from data.exchange.arrays import labels_of, load_npy
-from data.exchange.layouts import split_files
+from zskel.data.errors import BadInput
+from zskel.data.exchange.arrays import labels_of, load_npy
+from zskel.data.exchange.layouts import split_files
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import IDENTITY, SkeletonFeatures, TextFeatures
-from data.errors import BadInput
-from data.exchange.caches import skeleton_attributes, text_attributes
-from data.files import atomic_path
+from zskel.data.caches import IDENTITY, SkeletonFeatures, TextFeatures
+from zskel.data.errors import BadInput
+from zskel.data.exchange.caches import skeleton_attributes, text_attributes
+from zskel.data.files import atomic_path
 
 
 def export_table(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from data.readers.base import Entry, Reader, Scan, Skip
-from data.registry import Registry
+from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.registry import Registry
 
 READERS = Registry("reader", {
-    "ntu": "data.readers.ntu:NTUReader",
-    "nw_ucla": "data.readers.nw_ucla:NWUCLAReader",
-    "pku_mmd": "data.readers.pku_mmd:PKUMMDReader",
-    "pose_pickle": "data.readers.pose_pickle:PosePickleReader",
-    "utd_mhad": "data.readers.utd_mhad:UTDMHADReader",
+    "ntu": "zskel.data.readers.ntu:NTUReader",
+    "nw_ucla": "zskel.data.readers.nw_ucla:NWUCLAReader",
+    "pku_mmd": "zskel.data.readers.pku_mmd:PKUMMDReader",
+    "pose_pickle": "zskel.data.readers.pose_pickle:PosePickleReader",
+    "utd_mhad": "zskel.data.readers.utd_mhad:UTDMHADReader",
 })
 
 __all__ = ["READERS", "Entry", "Reader", "Scan", "Skip"]

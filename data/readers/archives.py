@@ -2,7 +2,7 @@
 
 Nothing is unpacked to the disk, and no name found in an archive is used as a path.
 Members of zip and tar archives are found by where they start. A tar.gz can only be
-inflated from its beginning: ``data.readers.gzip_file`` says what that costs.
+inflated from its beginning: ``zskel.data.readers.gzip_file`` says what that costs.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.errors import BadInput, ClipError
-from data.files import ONLY_ZEROS, only_zeros
-from data.readers.gzip_file import GzipFile
-from data.readers.raw_file import cause, check_size, printable
+from zskel.data.errors import BadInput, ClipError
+from zskel.data.files import ONLY_ZEROS, only_zeros
+from zskel.data.readers.gzip_file import GzipFile
+from zskel.data.readers.raw_file import cause, check_size, printable
 
 #: No recording is larger, packed or not.
 MAX_FILE_BYTES = 256 << 20

@@ -20,10 +20,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from data.errors import BadInput
-from data.files import ONLY_ZEROS, only_zeros
-from data.limits import ZIP_DAMAGE, check_npy, check_npz, npy_header
-from data.readers.raw_file import cause, printable
+from zskel.data.errors import BadInput
+from zskel.data.files import ONLY_ZEROS, only_zeros
+from zskel.data.limits import ZIP_DAMAGE, check_npy, check_npz, npy_header
+from zskel.data.readers.raw_file import cause, printable
 
 _DAMAGE = (ValueError, EOFError, OSError, MemoryError, *ZIP_DAMAGE)
 _LOCAL_HEADER = 30

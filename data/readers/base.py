@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.skeleton import UNKNOWN, JointLayout
+from zskel.data.skeleton import UNKNOWN, JointLayout
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Reader(ABC):
     """Reads one data set's raw format.
 
     Attributes:
-        dataset: The data set's name, as in ``data.classes``.
+        dataset: The data set's name, as in ``zskel.data.classes``.
         layout: The layout of the arrays that ``read`` returns.
         sources: Files or folders given by the user.
         endings: What files of this format end in, each with its dot and in lower case.

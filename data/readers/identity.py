@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import IDENTITY
-from data.errors import BadConfig
-from data.registry import nearest
+from zskel.data.caches import IDENTITY
+from zskel.data.errors import BadConfig
+from zskel.data.registry import nearest
 
 Value = int | str
 

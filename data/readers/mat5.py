@@ -19,8 +19,8 @@ from typing import Literal
 
 import numpy as np
 
-from data.errors import ClipError
-from data.readers.raw_file import printable
+from zskel.data.errors import ClipError
+from zskel.data.readers.raw_file import printable
 
 MAX_INFLATED_BYTES = 16 << 20
 

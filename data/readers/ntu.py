@@ -3,7 +3,7 @@
 Recordings are named ``SsssCcccPpppRrrrAaaa.skeleton``: setup, camera, performer,
 replication and action, all counted from 1. They are read where they lie, in
 folders at any depth or inside archives; nothing is unpacked, and no name found in
-an archive is used as a path. ``data.readers.ntu_arrays`` says which arrays of the
+an archive is used as a path. ``zskel.data.readers.ntu_arrays`` says which arrays of the
 field's preprocessing are read as well.
 """
 
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import BadInput
-from data.readers.base import Entry, Reader, Scan, Skip
-from data.readers.ntu_arrays import protocol_of
-from data.readers.ntu_sources import SOURCES, SUFFIX, Found, read, recordings
-from data.readers.raw_file import printable
-from data.skeleton import NTU_RGBD
+from zskel.data.errors import BadInput
+from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.readers.ntu_arrays import protocol_of
+from zskel.data.readers.ntu_sources import SOURCES, SUFFIX, Found, read, recordings
+from zskel.data.readers.raw_file import printable
+from zskel.data.skeleton import NTU_RGBD
 
 _NAME = re.compile("S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})")
 

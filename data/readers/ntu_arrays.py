@@ -25,13 +25,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.errors import BadInput, ClipError
-from data.exchange.arrays import load_npz
-from data.limits import npy_header
-from data.readers.array_rows import array_names, open_rows
-from data.readers.raw_file import cause, printable
-from data.readers.safe_pickle import load, loads
-from data.skeleton import NTU_RGBD, present
+from zskel.data.errors import BadInput, ClipError
+from zskel.data.exchange.arrays import load_npz
+from zskel.data.limits import npy_header
+from zskel.data.readers.array_rows import array_names, open_rows
+from zskel.data.readers.raw_file import cause, printable
+from zskel.data.readers.safe_pickle import load, loads
+from zskel.data.skeleton import NTU_RGBD, present
 
 TRAIN, TEST = 1, 2
 _JOINTS = NTU_RGBD.num_joints
@@ -211,7 +211,7 @@ def _repeats_after(clip: np.ndarray) -> int:
 def read_dictionary(content: bytes, where: str) -> np.ndarray:
     """The clip in a file that ``txt2npy.py`` wrote.
 
-    The dictionary in it is pickled; ``data.readers.safe_pickle`` opens it.
+    The dictionary in it is pickled; ``zskel.data.readers.safe_pickle`` opens it.
 
     Returns:
         Float32 ``[M, T, 25, 3]``, zeros where a body is absent.

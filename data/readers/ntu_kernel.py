@@ -14,7 +14,7 @@ import numpy as np
 from numba import boolean, float32, float64, int64, uint8, uint64
 from numba.types import Array, Tuple, UniTuple
 
-from data.skeleton import NTU_RGBD
+from zskel.data.skeleton import NTU_RGBD
 
 JOINTS = NTU_RGBD.num_joints
 BODY_FIELDS = 10

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.errors import BadInput
-from data.readers import archives, ntu_arrays
-from data.readers.base import Entry, Skip
-from data.readers.gzip_file import gunzip
-from data.readers.raw_file import printable, read_file
+from zskel.data.errors import BadInput
+from zskel.data.readers import archives, ntu_arrays
+from zskel.data.readers.base import Entry, Skip
+from zskel.data.readers.gzip_file import gunzip
+from zskel.data.readers.raw_file import printable, read_file
 
 SUFFIX = ".skeleton"
 #: As text, the same packed by gzip, and as txt2npy.py writes it.
@@ -67,7 +67,7 @@ def recordings(source: Path, skipped: list[Skip]) -> Iterator[Found]:
 def read(entry: Entry) -> np.ndarray:
     """Reads what ``recordings`` has found, as ``NTUReader.read``."""
     # Loads numba, which listing recordings does without.
-    from data.readers.ntu_text import parse_skeleton
+    from zskel.data.readers.ntu_text import parse_skeleton
 
     where = printable(entry.where)
     if entry.member.endswith("]"):

@@ -22,10 +22,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.errors import ClipError
-from data.files import ONLY_ZEROS, only_zeros
-from data.readers import ntu_kernel as kernel
-from data.skeleton import NTU_RGBD
+from zskel.data.errors import ClipError
+from zskel.data.files import ONLY_ZEROS, only_zeros
+from zskel.data.readers import ntu_kernel as kernel
+from zskel.data.skeleton import NTU_RGBD
 
 MAX_BODIES = 1024
 MAX_CLIP_BYTES = 256 << 20

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import BadInput, ClipError
-from data.readers.base import Entry, Reader, Scan, Skip
-from data.readers.raw_file import printable, read_file
-from data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, NTU_RGBD, JointMapping
+from zskel.data.errors import BadInput, ClipError
+from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.readers.raw_file import printable, read_file
+from zskel.data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, NTU_RGBD, JointMapping
 
 NUM_CLASSES = 10
 MAX_FILE_BYTES = 32 << 20

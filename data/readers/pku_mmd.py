@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import BadConfig, BadInput, ClipError
-from data.readers.base import Entry, Reader, Scan, Skip
-from data.readers.raw_file import printable, read_file
-from data.skeleton import NTU_RGBD, present
+from zskel.data.errors import BadConfig, BadInput, ClipError
+from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.readers.raw_file import printable, read_file
+from zskel.data.skeleton import NTU_RGBD, present
 
 NUM_CLASSES = 51
 TRAIN, TEST = 1, 2
@@ -230,7 +230,7 @@ def count_frames(text: bytes) -> int:
 @functools.lru_cache(maxsize=1)
 def _sequence(path: str, modified: int, size: int) -> np.ndarray | str:
     """The sequence, or what is wrong with it: told for each instance, found once."""
-    from data.readers.pku_text import parse_sequence  # loads numba
+    from zskel.data.readers.pku_text import parse_sequence  # loads numba
 
     try:
         sequence = parse_sequence(read_file(path, MAX_SEQUENCE_BYTES), printable(path))

@@ -15,8 +15,8 @@ import numpy as np
 from numba import float32, int64, uint8, uint64
 from numba.types import Array, UniTuple
 
-from data.errors import ClipError
-from data.readers.ntu_kernel import (
+from zskel.data.errors import ClipError
+from zskel.data.readers.ntu_kernel import (
     BLANK,
     CLASS,
     CR,
@@ -25,7 +25,7 @@ from data.readers.ntu_kernel import (
     count_fields,
     decimal,
 )
-from data.skeleton import NTU_RGBD
+from zskel.data.skeleton import NTU_RGBD
 
 BODIES = 2
 NUMBERS = BODIES * NTU_RGBD.num_joints * 3

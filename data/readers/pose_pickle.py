@@ -2,7 +2,7 @@
 
 ``dict(split={name: [frame_dir, ...]}, annotations=[dict(frame_dir, label,
 total_frames, keypoint[M, T, V, 3]), ...])``, or the list of annotations alone,
-as mmaction2 0.x has it. The file is opened by ``data.readers.safe_pickle``, which
+as mmaction2 0.x has it. The file is opened by ``zskel.data.readers.safe_pickle``, which
 executes nothing that is in it.
 """
 
@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from data.classes import class_names as names_of
-from data.classes import register_dataset
-from data.errors import BadConfig, BadInput, ClipError
-from data.readers.base import Entry, Reader, Scan, Skip
-from data.readers.identity import NamePattern, Value, numbered, of_annotation, of_ntu_name
-from data.readers.raw_file import printable
-from data.readers.safe_pickle import load
-from data.registry import nearest
-from data.skeleton import (
+from zskel.data.classes import class_names as names_of
+from zskel.data.classes import register_dataset
+from zskel.data.errors import BadConfig, BadInput, ClipError
+from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.readers.identity import NamePattern, Value, numbered, of_annotation, of_ntu_name
+from zskel.data.readers.raw_file import printable
+from zskel.data.readers.safe_pickle import load
+from zskel.data.registry import nearest
+from zskel.data.skeleton import (
     NTU_RGBD,
     JointLayout,
     layout_of,
@@ -50,8 +50,8 @@ class PosePickleReader(Reader):
         dataset: The data set's name.
         class_names: Class names in label order, or a text file with one a line;
             None for a data set whose classes are known.
-        layout: A name of ``data.layouts``, such as "coco-17", or one's own as
-            ``data.skeleton.layout_of`` takes it.
+        layout: A name of ``zskel.data.layouts``, such as "coco-17", or one's own as
+            ``zskel.data.skeleton.layout_of`` takes it.
         map_to_ntu: Joints are mapped to the 25 of "nturgb+d" where their names
             allow it, as in all shipped layouts, so that published weights can be
             used; False keeps the layout, as one of one's own is otherwise.
@@ -202,7 +202,7 @@ class PosePickleReader(Reader):
 
         Returns:
             Float32 ``[M, T, V, 3]``: the bodies that appear, joints as ``layout``;
-            not relative to one of them (``data.skeleton.off_origin``).
+            not relative to one of them (``zskel.data.skeleton.off_origin``).
 
         Raises:
             ClipError: The pose is no such array, is not finite as float32, has

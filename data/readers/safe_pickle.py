@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import BadInput
-from data.files import ONLY_ZEROS, only_zeros
-from data.readers.raw_file import printable
+from zskel.data.errors import BadInput
+from zskel.data.files import ONLY_ZEROS, only_zeros
+from zskel.data.readers.raw_file import printable
 
 _MAX_DEPTH = 16
 _SPEC = re.compile(r"[biuf](1|2|4|8)|[US][1-9][0-9]{0,5}|O8")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import BadInput, ClipError
-from data.readers.base import Entry, Reader, Scan, Skip
-from data.readers.mat5 import read_array
-from data.readers.raw_file import printable, read_file
-from data.skeleton import KINECT_V1_TO_NTU, NTU_RGBD, UTD_MHAD, JointMapping
+from zskel.data.errors import BadInput, ClipError
+from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.readers.mat5 import read_array
+from zskel.data.readers.raw_file import printable, read_file
+from zskel.data.skeleton import KINECT_V1_TO_NTU, NTU_RGBD, UTD_MHAD, JointMapping
 
 _NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat", re.IGNORECASE)
 _NUM_ACTIONS = 27
@@ -22,7 +22,7 @@ MAX_FILE_BYTES = 8 << 20
 class UTDMHADReader(Reader):
     """Reads ``aA_sS_tT_skeleton.mat`` files and maps the joints to 25.
 
-    The mapping is ``data.skeleton.KINECT_V1_TO_NTU``. ``replication`` is the
+    The mapping is ``zskel.data.skeleton.KINECT_V1_TO_NTU``. ``replication`` is the
     trial T; the data set has one camera and no setups.
     """
 

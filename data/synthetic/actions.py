@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from data.synthetic import motions as m
-from data.synthetic.motions import BACKWARD, FORWARD, SIDEWAYS, Take
+from zskel.data.synthetic import motions as m
+from zskel.data.synthetic.motions import BACKWARD, FORWARD, SIDEWAYS, Take
 
 _LEFT, _RIGHT, _BOTH = ("left",), ("right",), ("left", "right")
 

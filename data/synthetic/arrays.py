@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.files import atomic_path
-from data.skeleton import NTU_RGBD
-from data.synthetic.export import keypoint
-from data.synthetic.recording import Recording
+from zskel.data.files import atomic_path
+from zskel.data.skeleton import NTU_RGBD
+from zskel.data.synthetic.export import keypoint
+from zskel.data.synthetic.recording import Recording
 
 _BODIES = 2
 

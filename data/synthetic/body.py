@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from data.skeleton import NTU_RGBD
+from zskel.data.skeleton import NTU_RGBD
 
 SIDES = ("left", "right")
 _LIMBS = ("arm lift", "arm azimuth", "elbow", "arm roll", "leg lift", "leg azimuth", "knee")

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import BadInput
-from data.files import atomic_path, write_text
-from data.skeleton import KINECT_V1, NTU_RGBD, UTD_MHAD, layout_of
-from data.synthetic.layouts import as_layout
-from data.synthetic.recording import Recording
+from zskel.data.errors import BadInput
+from zskel.data.files import atomic_path, write_text
+from zskel.data.skeleton import KINECT_V1, NTU_RGBD, UTD_MHAD, layout_of
+from zskel.data.synthetic.layouts import as_layout
+from zskel.data.synthetic.recording import Recording
 
 #: The action numbers that occur in NW-UCLA's file names, in label order.
 NW_UCLA_ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
@@ -179,7 +179,7 @@ def write_pose_pickle(
         recordings: What to write.
         path: The file.
         train_subjects: Performers of the split "xsub_train"; "xsub_val" has the others.
-        layout: A name of ``data.layouts``.
+        layout: A name of ``zskel.data.layouts``.
         protocol: Pickle protocol, 0 to 5.
     """
     known = layout_of(layout)

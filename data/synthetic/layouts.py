@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from data.skeleton import NTU_RGBD, JointLayout
+from zskel.data.skeleton import NTU_RGBD, JointLayout
 
 Weights = Mapping[str, float]
 
@@ -34,7 +34,7 @@ def _between(start: str, end: str, share: float) -> Weights:
 _UP = _step("spine shoulder", "neck")
 _LEFT = _step("right shoulder", "left shoulder")
 # Of an upright head, what its joint lies ahead of the neck; see BONES and the head
-# of data.synthetic.body.
+# of zskel.data.synthetic.body.
 _AHEAD = _sum((1.0, _step("neck", "head")), (-1.77, _UP))
 
 
@@ -85,7 +85,7 @@ def as_layout(keypoint: np.ndarray, layout: JointLayout) -> np.ndarray:
     What Kinect v2 does not have (faces, toes, more of the spine) is put where it
     would be on an upright body; it moves with the joints near it.
 
-    >>> from data.skeleton import LAYOUTS
+    >>> from zskel.data.skeleton import LAYOUTS
     >>> as_layout(np.zeros((2, 25, 3)), LAYOUTS["coco-17"]).shape
     (2, 17, 3)
     """

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.synthetic.body import SIDES, Pose
-from data.synthetic.performers import Performer
+from zskel.data.synthetic.body import SIDES, Pose
+from zskel.data.synthetic.performers import Performer
 
 FORWARD, SIDEWAYS, BACKWARD = "forward", "sideways", "backward"
 _ARM_AZIMUTH = {FORWARD: 5.0, SIDEWAYS: 88.0}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.synthetic.body import BONES, SIDES, Pose
+from zskel.data.synthetic.body import BONES, SIDES, Pose
 
 # Standard deviations, in degrees, of the slow involuntary motion of each kind
 # of channel; a person's restlessness scales them.

@@ -9,12 +9,12 @@ from itertools import product
 
 import numpy as np
 
-from data.errors import BadInput
-from data.synthetic.actions import ACTIONS, Action, class_names
-from data.synthetic.body import joints
-from data.synthetic.motions import Take
-from data.synthetic.performers import Performer, draw_performer, stand
-from data.synthetic.sensor import VIEWS, place_camera, sense
+from zskel.data.errors import BadInput
+from zskel.data.synthetic.actions import ACTIONS, Action, class_names
+from zskel.data.synthetic.body import joints
+from zskel.data.synthetic.motions import Take
+from zskel.data.synthetic.performers import Performer, draw_performer, stand
+from zskel.data.synthetic.sensor import VIEWS, place_camera, sense
 
 # Of a Kinect's body ids; they exceed what float64 holds exactly.
 _FIRST_BODY_ID = 2**56
@@ -80,7 +80,7 @@ class Body:
     Attributes:
         body_id: 17 digits, unique within the recording.
         joints: Float64 ``[T, 25, 3]``, camera coordinates in metres, joints as
-            ``data.skeleton.NTU_RGBD``; zeros where absent.
+            ``zskel.data.skeleton.NTU_RGBD``; zeros where absent.
         tracking: Int64 ``[T, 25]``: 2 tracked, 1 inferred, 0 where absent.
         present: Bool ``[T]``.
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.skeleton import NTU_RGBD
+from zskel.data.skeleton import NTU_RGBD
 
 #: Degrees round the scene, 0 in front of it, camera 1 first.
 VIEWS = (-45.0, 0.0, 45.0)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import BadInput
-from data.files import atomic_path
-from data.skeleton import NTU_RGBD
-from data.synthetic.recording import Body, Recording
-from data.synthetic.sensor import project
+from zskel.data.errors import BadInput
+from zskel.data.files import atomic_path
+from zskel.data.skeleton import NTU_RGBD
+from zskel.data.synthetic.recording import Body, Recording
+from zskel.data.synthetic.sensor import project
 
 # Body id, clipped edges, confidence and state of the left and the right hand
 # (sure, open), restricted, lean x and y, tracking state.

@@ -17,8 +17,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn
 
-from data.errors import BadConfig
-from extractors.backbones.shift import (
+from zskel.data.errors import BadConfig
+from zskel.extractors.backbones.shift import (
     TemporalShift,
     joint_shift_index,
     spatial_shift,

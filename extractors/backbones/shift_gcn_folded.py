@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from extractors.backbones.shift_gcn import ShiftBlock, ShiftGCN
-from extractors.backbones.shift_gcn_kernel import run_block, tap_table
+from zskel.extractors.backbones.shift_gcn import ShiftBlock, ShiftGCN
+from zskel.extractors.backbones.shift_gcn_kernel import run_block, tap_table
 
 
 class FoldedShiftGCN(nn.Module):

@@ -1,6 +1,6 @@
 """State dicts as Shift-GCN's authors publish them, for our recognizer.
 
-``extractors.weights`` reads the files.
+``zskel.extractors.weights`` reads the files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from mmaction.registry import MODELS
 from torch import nn
 
-from data.errors import BadInput
+from zskel.data.errors import BadInput
 
 # What an offset along the joints may be and still count as none. The published
 # ones are about 1e-8, of which nothing is left in float32.

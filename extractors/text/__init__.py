@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import TextFeatures
-from data.errors import BadInput, PipelineError
-from data.machine import machine
-from data.memory import out_of_memory
-from extractors.text.encoders import ENCODERS, TextEncoder, known_revision
-from extractors.text.sources import class_texts
+from zskel.data.caches import TextFeatures
+from zskel.data.errors import BadInput, PipelineError
+from zskel.data.machine import machine
+from zskel.data.memory import out_of_memory
+from zskel.extractors.text.encoders import ENCODERS, TextEncoder, known_revision
+from zskel.extractors.text.sources import class_texts
 
 __all__ = [
     "ENCODERS", "JOIN", "TextEncoder", "class_texts", "concatenate", "embed_classes",

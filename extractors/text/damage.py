@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.errors import BadInput
-from data.files import mistaken_for
+from zskel.data.errors import BadInput
+from zskel.data.files import mistaken_for
 
 #: Endings of files of weights.
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
@@ -51,7 +51,7 @@ def _problems(path: Path) -> Iterator[str]:
         except SafetensorError as error:
             yield f"is damaged or cut off ({error})"
     else:
-        from extractors.weights import read_state
+        from zskel.extractors.weights import read_state
 
         try:
             read_state(path)

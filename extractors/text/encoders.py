@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from data.errors import BadConfig, BadInput, MissingModel, PipelineError
-from data.files import digest_file, digest_json
-from data.registry import Registry, nearest
-from extractors.text.damage import WEIGHTS, damaged_file
-from extractors.text.hub import cached_commit, cached_folder, hub_access
+from zskel.data.errors import BadConfig, BadInput, MissingModel, PipelineError
+from zskel.data.files import digest_file, digest_json
+from zskel.data.registry import Registry, nearest
+from zskel.extractors.text.damage import WEIGHTS, damaged_file
+from zskel.extractors.text.hub import cached_commit, cached_folder, hub_access
 
 
 class TextEncoder(Protocol):
@@ -181,7 +181,7 @@ class CLIP:
 ENCODERS = Registry("text encoder", {
     "sentence_bert": SentenceBERT,
     "clip": CLIP,
-    "function": "extractors.text.function:FunctionEncoder",
+    "function": "zskel.extractors.text.function:FunctionEncoder",
 })
 
 

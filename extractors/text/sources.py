@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data.errors import BadConfig
-from data.registry import Registry
-from data.text_rows import is_blank
-from data.texts import NO_NOUN, all_descriptions, look_up
+from zskel.data.errors import BadConfig
+from zskel.data.registry import Registry
+from zskel.data.text_rows import is_blank
+from zskel.data.texts import NO_NOUN, all_descriptions, look_up
 
 
 def label(class_names: Sequence[str]) -> list[list[str]]:
@@ -102,9 +102,9 @@ SOURCES = Registry("text source", {
     "label": label,
     "template": template,
     "description": description,
-    "verb": "extractors.text.parts_of_speech:verb",
-    "noun": "extractors.text.parts_of_speech:noun",
-    "file": "extractors.text.text_file:text_file",
+    "verb": "zskel.extractors.text.parts_of_speech:verb",
+    "noun": "zskel.extractors.text.parts_of_speech:noun",
+    "file": "zskel.extractors.text.text_file:text_file",
     "concat": concat,
     "ensemble": ensemble,
 })

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from data.errors import BadInput
-from data.files import read_text
-from data.text_rows import is_blank
+from zskel.data.errors import BadInput
+from zskel.data.files import read_text
+from zskel.data.text_rows import is_blank
 
 
 def text_file(class_names: Sequence[str], path: str) -> list[list[str]]:

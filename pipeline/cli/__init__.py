@@ -4,7 +4,7 @@
 topic, in the order in which the help shows them.
 """
 
-from pipeline.cli import stages, search, tables, ask, exchange  # noqa: F401, I001  registers them
-from pipeline.cli.app import app, main
+from zskel.pipeline.cli import stages, search, tables, ask, exchange  # noqa: F401, I001  registers them
+from zskel.pipeline.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -7,8 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from pipeline.cli.app import app
-from pipeline.cli.options import (
+from zskel.pipeline.cli.app import app
+from zskel.pipeline.cli.options import (
     Options,
     ParsersOption,
     WorkDirsOption,
@@ -48,7 +48,7 @@ def predict(
         "One JSON document on standard output."))] = False,
 ) -> None:
     """Classify recordings among labels of your own."""
-    from pipeline.commands.predict import run
+    from zskel.pipeline.commands.predict import run
 
     run(source, files, label or (), as_json=as_json, out=out, gzsl=gzsl, top=top, method=method,
         gate=gate, seed=seed, reader=reader, text_source=text_source or (), weights=weights,
@@ -81,7 +81,7 @@ def inspect(
 
     Exit code 1 if one of its checks failed.
     """
-    from pipeline.commands.inspect import inspect as run
+    from zskel.pipeline.commands.inspect import inspect as run
 
     document = run(path, draw, clip, as_json, reader, dataset, split, read, layout)
     if not all(check["passed"] for check in document.get("checks", ())):
@@ -105,9 +105,9 @@ def verify(
         "One JSON document on standard output."))] = False,
 ) -> None:
     """Compare files with their checksums and with what they were made from; exit code 1 if not."""
-    from pipeline.commands.verify import seal_caches, show
-    from pipeline.commands.verify import verify as run
-    from pipeline.config import load_experiment
+    from zskel.pipeline.commands.verify import seal_caches, show
+    from zskel.pipeline.commands.verify import verify as run
+    from zskel.pipeline.config import load_experiment
 
     if cfg_options and experiment is None:
         raise typer.BadParameter("goes with --experiment", param_hint="--cfg-options")
@@ -140,7 +140,7 @@ def evaluate_backbone(
     workers: ParsersOption = None,
 ) -> None:
     """Top-1 and top-5 accuracy of a backbone's own head: do weights and data fit?"""
-    from pipeline.commands.evaluate_backbone import evaluate_backbone as run
+    from zskel.pipeline.commands.evaluate_backbone import evaluate_backbone as run
 
     result = run(backbone, dataset, weights, raw or (), work_dir, workers)
     if as_json:
@@ -156,8 +156,8 @@ def doctor(
         "One JSON document on standard output."))] = False,
 ) -> None:
     """Check the installation and say what to do; exit code 1 if something is broken."""
-    from pipeline.commands.doctor import content, lines
-    from pipeline.commands.doctor import doctor as run
+    from zskel.pipeline.commands.doctor import content, lines
+    from zskel.pipeline.commands.doctor import doctor as run
 
     findings = run(work_dirs)
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from pipeline.cli.app import app
+from zskel.pipeline.cli.app import app
 
 
 @app.command("export")
@@ -30,7 +30,7 @@ def export(
         "Replace files that say something else."))] = False,
 ) -> None:
     """Write caches as the folders and files that other people's scripts read."""
-    from pipeline.commands.export import export as run
+    from zskel.pipeline.commands.export import export as run
 
     run(work_dir, to[0], to[1], layout, dataset, visual, encoder, mode, force)
 
@@ -69,8 +69,8 @@ def import_(
         "Replace features that were not imported."))] = False,
 ) -> None:
     """Take features from elsewhere as caches, with an experiment that fits them."""
-    from pipeline.commands.import_ import given_of
-    from pipeline.commands.import_ import import_features as run
+    from zskel.pipeline.commands.import_ import given_of
+    from zskel.pipeline.commands.import_ import import_features as run
 
     run(form, source, work_dir, name=name, dataset=dataset, names=class_names,
         given=given_of(test_folder, calibration_folder, label_splits, unseen, text or ()),
@@ -87,7 +87,7 @@ def demo_data(
     cameras: Annotated[int, typer.Option(min=1, max=3, help="How many record them.")] = 3,
 ) -> None:
     """Write the embedded synthetic recordings as NTU-format .skeleton files."""
-    from data.synthetic import Settings
-    from pipeline.commands.demo_data import demo_data as run
+    from zskel.data.synthetic import Settings
+    from zskel.pipeline.commands.demo_data import demo_data as run
 
     run(folder, seed, Settings(performers=performers, cameras=cameras))

@@ -28,16 +28,16 @@ def method_names() -> Iterable[str]:
 
 
 def gate_names() -> Iterable[str]:
-    from zsl.gates import GATES
+    from zskel.zsl.gates import GATES
 
     return ["all", *GATES.names()]
 
 
 def configs(folder: str) -> list[str]:
     """Names of the configs in a folder of ``configs``."""
-    # Not pipeline.config: a shell that completes must not wait for its imports.
-    root = resources.files("configs").joinpath(*folder.split("/")) if folder else \
-        resources.files("configs")
+    # Not zskel.pipeline.config: a shell that completes must not wait for its imports.
+    root = resources.files("zskel.configs").joinpath(*folder.split("/")) if folder else \
+        resources.files("zskel.configs")
     return sorted(item.name[:-3] for item in root.iterdir()
                   if item.name.endswith(".py") and not item.name.startswith("_"))
 
@@ -81,7 +81,7 @@ def by_phase(options: Sequence[str]) -> dict[str, str]:
 
 def by_dataset(options: Sequence[str]) -> dict[str, list[str]]:
     """``DATASET=PATH``, several of one data set together."""
-    from data.errors import BadInput
+    from zskel.data.errors import BadInput
 
     raw: dict[str, list[str]] = {}
     for option in options:

@@ -8,8 +8,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from pipeline.cli.app import app
-from pipeline.cli.options import (
+from zskel.pipeline.cli.app import app
+from zskel.pipeline.cli.options import (
     ExperimentName,
     Options,
     WorkDirOption,
@@ -56,9 +56,9 @@ def search(
     The same command goes on where a stopped one was, and on other machines shares the work
     if --storage is the same.
     """
-    from pipeline.commands.search import plan_search
-    from pipeline.commands.search import search as run
-    from pipeline.config import load_experiment
+    from zskel.pipeline.commands.search import plan_search
+    from zskel.pipeline.commands.search import search as run
+    from zskel.pipeline.config import load_experiment
 
     job = plan_search(
         load_experiment(experiment, cfg_options or ()), space, trials=trials, storage=storage,

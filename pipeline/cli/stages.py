@@ -7,8 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from pipeline.cli.app import app
-from pipeline.cli.options import (
+from zskel.pipeline.cli.app import app
+from zskel.pipeline.cli.options import (
     BankOption,
     Deterministic,
     ExperimentName,
@@ -46,8 +46,8 @@ def extract(
     deterministic: Deterministic = False,
 ) -> None:
     """Stage one: train the backbones, embed the texts, cache f_x and f_y."""
-    from pipeline.commands.extract import extract as run
-    from pipeline.config import load_experiment
+    from zskel.pipeline.commands.extract import extract as run
+    from zskel.pipeline.config import load_experiment
 
     run(load_experiment(experiment, cfg_options or ()), raw or (), work_dir, workers,
         by_phase(weights or ()), bank, launcher, deterministic)
@@ -75,9 +75,9 @@ def queue(
     It trains in one process. To train a backbone with several, run extract --launcher on an
     experiment with the same --bank: the queue takes what is there.
     """
-    from pipeline.commands.queue import PAPER, require_done, show
-    from pipeline.commands.queue import queue as run
-    from pipeline.config import load_experiment
+    from zskel.pipeline.commands.queue import PAPER, require_done, show
+    from zskel.pipeline.commands.queue import queue as run
+    from zskel.pipeline.config import load_experiment
 
     loaded = [load_experiment(name, cfg_options or ()) for name in experiments or PAPER]
     content = run(loaded, by_dataset(raw or ()), only_list, bank, work_dirs, workers, as_json)
@@ -106,8 +106,8 @@ def fit(
     deterministic: Deterministic = False,
 ) -> None:
     """Stage two: fit methods and their gates on the caches, evaluate, write results."""
-    from pipeline.commands.fit import fit as run
-    from pipeline.config import load_experiment
+    from zskel.pipeline.commands.fit import fit as run
+    from zskel.pipeline.config import load_experiment
 
     run(load_experiment(experiment, cfg_options or ()), work_dir,
         None if seeds is None else range(seeds), method or (), gate or (), not no_models,
@@ -127,9 +127,9 @@ def report(
         help="Where the report goes [default: report/ in the work directory].")] = None,
 ) -> None:
     """Tables, figures and one self-contained page from the results."""
-    from pipeline.commands.report import report as run
-    from pipeline.config import experiment_name
-    from pipeline.workdir import WorkDir
+    from zskel.pipeline.commands.report import report as run
+    from zskel.pipeline.config import experiment_name
+    from zskel.pipeline.workdir import WorkDir
 
     folders = [WorkDir.of(experiment_name(each), None).root for each in experiments or ()]
     run([*folders, *(work_dir or ())], out)

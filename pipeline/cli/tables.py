@@ -7,8 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from pipeline.cli.app import app
-from pipeline.cli.options import (
+from zskel.pipeline.cli.app import app
+from zskel.pipeline.cli.options import (
     BankOption,
     Options,
     ParsersOption,
@@ -31,9 +31,9 @@ def plan(
         "One JSON document on standard output."))] = False,
 ) -> None:
     """What a table of the paper needs, what is there, how long the rest takes, the commands."""
-    from pipeline.commands.plan import plan as run
-    from pipeline.commands.plan import raw_of, show
-    from pipeline.tables.definition import load_table
+    from zskel.pipeline.commands.plan import plan as run
+    from zskel.pipeline.commands.plan import raw_of, show
+    from zskel.pipeline.tables.definition import load_table
 
     loaded = load_table(table, cfg_options or (), seeds)
     content = run(loaded, raw_of(loaded, raw or ()), work_dirs, bank)
@@ -58,11 +58,11 @@ def run_table(
         "Gets what became of each backbone, experiment and fit."))] = None,
 ) -> None:
     """All of a table: backbones, features, fits and report; what is there already is kept."""
-    from pipeline.commands.plan import raw_of
-    from pipeline.commands.run import require_done, summary
-    from pipeline.commands.run import run as run_all
-    from pipeline.progress import say
-    from pipeline.tables.definition import load_table
+    from zskel.pipeline.commands.plan import raw_of
+    from zskel.pipeline.commands.run import require_done, summary
+    from zskel.pipeline.commands.run import run as run_all
+    from zskel.pipeline.progress import say
+    from zskel.pipeline.tables.definition import load_table
 
     loaded = load_table(table, cfg_options or (), seeds)
     content = run_all(loaded, raw_of(loaded, raw or ()), work_dirs, bank, workers, as_json)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from data.files import digest_json, write_json
-from data.synthetic import Recording, Settings, class_names, generate, write_ntu
-from pipeline.progress import bar, say
+from zskel.data.files import digest_json, write_json
+from zskel.data.synthetic import Recording, Settings, class_names, generate, write_ntu
+from zskel.pipeline.progress import bar, say
 
 #: Written last: a folder without it was not finished.
 MARKER = "synthetic.json"

@@ -15,7 +15,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-from pipeline.workdir import DEFAULT_ROOT
+from zskel.pipeline.workdir import DEFAULT_ROOT
 
 OK, NOTICE, PROBLEM = "ok", "notice", "problem"
 LEAST_PYTHON = (3, 10)
@@ -28,7 +28,7 @@ REINSTALL = "pip install -e '.[test,demo]' in a new environment"
 #: Imported in a process of their own: slow, and what breaks there breaks nothing here.
 IMPORTS = {
     "torch": "import torch",
-    "mmaction2": "from extractors.mm import register; register()",
+    "mmaction2": "from zskel.extractors.mm import register; register()",
     "sentence-transformers": "import sentence_transformers",
     "open_clip": "import open_clip",
 }
@@ -115,7 +115,7 @@ class Machine:
 
     def hub_reachable(self) -> bool:
         """Whether the model hub answers."""
-        from extractors.text.hub import hub_reachable
+        from zskel.extractors.text.hub import hub_reachable
 
         return hub_reachable()
 
@@ -134,7 +134,7 @@ class Machine:
 
     def lock_error(self, folder: Path) -> str:
         """Why no file can be locked there, "" if one can."""
-        from pipeline.locks import lock_error
+        from zskel.pipeline.locks import lock_error
 
         return lock_error(folder)
 

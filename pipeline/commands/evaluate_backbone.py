@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from data.classes import class_names
-from data.errors import BadConfig, BadInput
-from data.files import digest_file
-from data.plausibility import store_notices
-from data.readers import READERS
-from data.registry import nearest
-from pipeline.commands.extract import open_store
-from pipeline.config import BackboneConfig, DatasetConfig, find_config, load_section
-from pipeline.locks import work_dir_locked
-from pipeline.progress import bar, say, tell_notices
-from pipeline.workdir import WorkDir
+from zskel.data.classes import class_names
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.files import digest_file
+from zskel.data.plausibility import store_notices
+from zskel.data.readers import READERS
+from zskel.data.registry import nearest
+from zskel.pipeline.commands.extract import open_store
+from zskel.pipeline.config import BackboneConfig, DatasetConfig, find_config, load_section
+from zskel.pipeline.locks import work_dir_locked
+from zskel.pipeline.progress import bar, say, tell_notices
+from zskel.pipeline.workdir import WorkDir
 
 BEST = 5
 
@@ -59,13 +59,13 @@ def evaluate_backbone(
     if not Path(weights).is_file():
         raise BadInput(f"{weights}: no such file")
 
-    from extractors.mm import register
+    from zskel.extractors.mm import register
 
     register()
-    from extractors.features import extract_features, load_model
-    from extractors.layout import follow
-    from extractors.training import BackboneSpec
-    from extractors.weights import head_classes, read_state
+    from zskel.extractors.features import extract_features, load_model
+    from zskel.extractors.layout import follow
+    from zskel.extractors.training import BackboneSpec
+    from zskel.extractors.weights import head_classes, read_state
 
     classes = head_classes(read_state(weights), weights)
     if classes != len(names):
@@ -108,7 +108,7 @@ def evaluate_backbone(
 
 
 def _section(kind: str, name: str, model: type[Any]) -> Any:
-    folder = resources.files("configs") / "_base_" / kind
+    folder = resources.files("zskel.configs") / "_base_" / kind
     known = sorted(item.name[:-3] for item in folder.iterdir() if item.name.endswith(".py"))
     if name not in known:
         raise BadConfig(f"no {kind[:-1]} {name!r} in configs/_base_/{kind}; {nearest(name, known)}")

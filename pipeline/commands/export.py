@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.caches import CALIBRATION, TEST, TextFeatures, read_skeleton_features, read_text_features
-from data.errors import BadConfig, BadInput
-from data.registry import nearest
-from pipeline.progress import say
-from pipeline.workdir import WorkDir
+from zskel.data.caches import (
+    CALIBRATION,
+    TEST,
+    TextFeatures,
+    read_skeleton_features,
+    read_text_features,
+)
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.registry import nearest
+from zskel.pipeline.progress import say
+from zskel.pipeline.workdir import WorkDir
 
 FORMATS = ("synse", "smie", "npz", "table")
 
@@ -24,7 +30,7 @@ def export(
         work_dir: Where ``features/`` lies.
         to: One of ``FORMATS``.
         folder: Where the files go.
-        layout: Of ``synse``: whose scripts are to read it; see ``data.exchange.layouts``.
+        layout: Of ``synse``: whose scripts are to read it; see ``zskel.data.exchange.layouts``.
         dataset, visual, encoder, mode: Of ``synse`` and, the first, ``smie``: names in the
             paths, instead of those that follow from the caches.
         force: Replace files that say something else.
@@ -38,7 +44,7 @@ def export(
     """
     if to not in FORMATS:
         raise BadConfig(f"no format {to!r} to export to; {nearest(to, FORMATS)}")
-    from zsl.cache_checks import check_caches
+    from zskel.zsl.cache_checks import check_caches
 
     work = WorkDir(work_dir)
     test = read_skeleton_features(work.skeleton(TEST))
@@ -48,22 +54,22 @@ def export(
         check_caches(test, calibration, {part: text} if part else text)
     notes: list[str] = []
     if to == "npz":
-        from data.exchange.npz import export_npz
+        from zskel.data.exchange.npz import export_npz
 
         files = export_npz(folder, test, calibration, texts, force)
     elif to == "table":
-        from data.exchange.table import export_table
+        from zskel.data.exchange.table import export_table
 
         files = export_table(folder, test, calibration, texts, force)
     elif to == "smie":
-        from data.exchange.smie import export_smie
+        from zskel.data.exchange.smie import export_smie
 
         if "" not in texts:
             raise BadInput(f"{work.text}: no such file; SMIE takes one text embedding a class")
         files, notes = export_smie(folder, test, calibration, texts[""], dataset, force)
     else:
-        from data.exchange.layouts import layout_of
-        from data.exchange.synse_export import Names, export_synse
+        from zskel.data.exchange.layouts import layout_of
+        from zskel.data.exchange.synse_export import Names, export_synse
 
         files, notes = export_synse(folder, test, calibration, texts, layout_of(layout),
                                     Names(dataset, visual, encoder, mode), force)

@@ -11,26 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import TEST, SkeletonFeatures, read_skeleton_features
-from data.classes import class_names
-from data.errors import BadConfig, BadInput
-from data.parse_report import ParseReport
-from data.phases import calibration_phase, test_phase
-from data.protocols import CLIP, SampleProtocol, random_subsets, sample_protocol
-from data.readers import READERS
-from data.skeleton import UNKNOWN
-from data.splits import ClassSplit, class_split, held_out_clips, held_out_groups, make_split
-from data.store import SequenceStore, build_store
-from extractors.distributed import barrier, is_main, together
-from pipeline.bank import Bank, bank_of
-from pipeline.config import CalibrationConfig, DatasetConfig, Experiment
-from pipeline.determinism import use_deterministic_algorithms
-from pipeline.extraction import backbone_config
-from pipeline.locks import work_dir_locked
-from pipeline.progress import bar, quiet, say, table, tell_notices
-from pipeline.skeleton_cache import Plan, skeleton_cache
-from pipeline.text_cache import text_caches
-from pipeline.workdir import WorkDir, write_pointer
+from zskel.data.caches import TEST, SkeletonFeatures, read_skeleton_features
+from zskel.data.classes import class_names
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.parse_report import ParseReport
+from zskel.data.phases import calibration_phase, test_phase
+from zskel.data.protocols import CLIP, SampleProtocol, random_subsets, sample_protocol
+from zskel.data.readers import READERS
+from zskel.data.skeleton import UNKNOWN
+from zskel.data.splits import ClassSplit, class_split, held_out_clips, held_out_groups, make_split
+from zskel.data.store import SequenceStore, build_store
+from zskel.extractors.distributed import barrier, is_main, together
+from zskel.pipeline.bank import Bank, bank_of
+from zskel.pipeline.config import CalibrationConfig, DatasetConfig, Experiment
+from zskel.pipeline.determinism import use_deterministic_algorithms
+from zskel.pipeline.extraction import backbone_config
+from zskel.pipeline.locks import work_dir_locked
+from zskel.pipeline.progress import bar, quiet, say, table, tell_notices
+from zskel.pipeline.skeleton_cache import Plan, skeleton_cache
+from zskel.pipeline.text_cache import text_caches
+from zskel.pipeline.workdir import WorkDir, write_pointer
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def extract(
             Default: ``work_dirs/bank``; a ``work_dir`` that is given keeps its
             own unless it was made with a bank.
         launcher: What has started several processes that all call this, of
-            ``extractors.distributed``. They train and extract together; the first
+            ``zskel.extractors.distributed``. They train and extract together; the first
             does everything else, and it alone returns what there is.
         deterministic: Compute on a GPU so that it repeats itself to the bit.
 
@@ -224,7 +224,7 @@ def _held_out(
 
 
 def _drawn(test: bool, calibration: bool) -> tuple[dict[str, str], ...]:
-    """What drawn clips are worth, as notices like those of ``data.plausibility``."""
+    """What drawn clips are worth, as notices like those of ``zskel.data.plausibility``."""
     found = []
     if test:
         found.append({"code": "random-test-clips", "text": (

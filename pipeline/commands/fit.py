@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import BadInput
-from data.files import digest_json
-from data.memory import memory_in_one_line
-from extractors.distributed import require_alone
-from pipeline.config import Experiment
-from pipeline.determinism import use_deterministic_algorithms
-from pipeline.feature_files import FeatureFiles
-from pipeline.fits import ALL, Fit, fit_configs, is_current_result, variant_of
-from pipeline.locks import work_dir_locked
-from pipeline.prediction.kept import keep, kept_path, not_kept
-from pipeline.progress import bar, say
-from pipeline.records import make_arrays, make_record
-from pipeline.results import result_stem, write_result
-from pipeline.workdir import WorkDir
+from zskel.data.errors import BadInput
+from zskel.data.files import digest_json
+from zskel.data.memory import memory_in_one_line
+from zskel.extractors.distributed import require_alone
+from zskel.pipeline.config import Experiment
+from zskel.pipeline.determinism import use_deterministic_algorithms
+from zskel.pipeline.feature_files import FeatureFiles
+from zskel.pipeline.fits import ALL, Fit, fit_configs, is_current_result, variant_of
+from zskel.pipeline.locks import work_dir_locked
+from zskel.pipeline.prediction.kept import keep, kept_path, not_kept
+from zskel.pipeline.progress import bar, say
+from zskel.pipeline.records import make_arrays, make_record
+from zskel.pipeline.results import result_stem, write_result
+from zskel.pipeline.workdir import WorkDir
 
 
 def fit(

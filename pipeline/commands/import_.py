@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.caches import (
+from zskel.data.caches import (
     CALIBRATION,
     TEST,
     read_skeleton_features,
@@ -15,19 +15,19 @@ from data.caches import (
     write_skeleton_features,
     write_text_features,
 )
-from data.classes import class_names, register_dataset
-from data.errors import BadCache, BadConfig, BadInput
-from data.files import write_json, write_text
-from data.registry import nearest
-from pipeline.config import check_experiment, load_method, load_texts
-from pipeline.experiment_file import experiment_source
-from pipeline.locks import work_dir_locked
-from pipeline.progress import say
-from pipeline.workdir import WorkDir
+from zskel.data.classes import class_names, register_dataset
+from zskel.data.errors import BadCache, BadConfig, BadInput
+from zskel.data.files import write_json, write_text
+from zskel.data.registry import nearest
+from zskel.pipeline.config import check_experiment, load_method, load_texts
+from zskel.pipeline.experiment_file import experiment_source
+from zskel.pipeline.locks import work_dir_locked
+from zskel.pipeline.progress import say
+from zskel.pipeline.workdir import WorkDir
 
 if TYPE_CHECKING:
-    from data.exchange.caches import Imported
-    from data.exchange.synse_find import Given
+    from zskel.data.exchange.caches import Imported
+    from zskel.data.exchange.synse_find import Given
 
 FORMATS = ("synse", "npz")
 
@@ -71,7 +71,7 @@ def import_features(
     if form == "synse":
         imported = _synse(source, dataset, names, given, without_logits)
     elif source.is_dir():
-        from data.exchange.npz import import_npz
+        from zskel.data.exchange.npz import import_npz
 
         imported = import_npz(source)
     else:
@@ -114,7 +114,7 @@ def given_of(
         unseen: How many unseen classes.
         texts: ``FILE``, ``verb=FILE`` or ``noun=FILE``.
     """
-    from data.exchange.synse_find import Given
+    from zskel.data.exchange.synse_find import Given
 
     found = {}
     for option in texts:
@@ -130,9 +130,9 @@ def _synse(
     source: Path, dataset: str | None, names: Path | None, given: Given | None,
     without_logits: bool,
 ) -> Imported:
-    from data.exchange.sidecar import read_with_sidecar, sidecars
-    from data.exchange.synse_find import Given
-    from data.exchange.synse_import import import_synse
+    from zskel.data.exchange.sidecar import read_with_sidecar, sidecars
+    from zskel.data.exchange.synse_find import Given
+    from zskel.data.exchange.synse_import import import_synse
 
     given = given or Given()
     by_hand = names is not None or given != Given(unseen=given.unseen)
@@ -160,7 +160,7 @@ def _synse(
 def _own(
     source: Path, random_split: int | None, unseen: int | None
 ) -> Imported:
-    from data.exchange.own_arrays import read_own_arrays
+    from zskel.data.exchange.own_arrays import read_own_arrays
 
     if (random_split is None) != (unseen is None):
         raise BadConfig("--random-split SEED and --unseen N go together")
@@ -171,7 +171,7 @@ def _own(
 
 
 def _check_together(imported: Imported) -> None:
-    from zsl.cache_checks import check_caches
+    from zskel.zsl.cache_checks import check_caches
 
     texts = _texts(imported)
     for part, text in texts.items():
@@ -187,7 +187,7 @@ def _embed(
     if not configs and not _texts(imported):
         raise BadInput("the source has no text features; name them, or embed the class names with "
                        "--class-text NAME, such as minilm_label")
-    from pipeline.text_cache import text_cache
+    from zskel.pipeline.text_cache import text_cache
 
     text, parts, notes = imported.text, dict(imported.text_parts), list(imported.notes)
     names, made = imported.test.class_names, set()

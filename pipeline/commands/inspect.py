@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data.errors import BadInput
-from pipeline.inspection.recognise import recognise
-from pipeline.inspection.render import show, stdout_console
-from pipeline.inspection.sources import Options
-from pipeline.progress import say
+from zskel.data.errors import BadInput
+from zskel.pipeline.inspection.recognise import recognise
+from zskel.pipeline.inspection.render import show, stdout_console
+from zskel.pipeline.inspection.sources import Options
+from zskel.pipeline.progress import say
 
 FORMAT, FORMAT_VERSION = "zsl-inspection", 1
 _PICTURES = (".png", ".gif")
@@ -68,7 +68,7 @@ def inspect(
         chosen = found.clips.clip(clip)
         document["clip"] = found.clips.describe_clip(chosen)
         if out is not None:
-            from pipeline.inspection.draw import draw
+            from zskel.pipeline.inspection.draw import draw
 
             draw(chosen, found.clips.layout, out, document["clip"]["class"])
             document["drawn"] = str(out)
@@ -77,7 +77,7 @@ def inspect(
 
 
 def _layout(name: str | None, out: str | Path | None) -> dict[str, Any]:
-    from pipeline.inspection.layouts import describe_layout, draw_layout
+    from zskel.pipeline.inspection.layouts import describe_layout, draw_layout
 
     if name is None:
         raise BadInput("name a path to inspect, or with --layout a joint layout")

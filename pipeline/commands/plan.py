@@ -7,20 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.caches import TEST
-from data.errors import BadInput
-from pipeline.bank import Bank
-from pipeline.commands.queue import Attempt
-from pipeline.config import Experiment
-from pipeline.planning import CACHED, TRAINED, Job, Need, find_plans, needs, phase_of
-from pipeline.progress import say
-from pipeline.tables.command_lines import command_lines
-from pipeline.tables.definition import Table
-from pipeline.tables.fits import THERE, Result, check_apart, results_of
-from pipeline.tables.rates import DEFAULT, DEFAULT_CLIPS, Rates
-from pipeline.tables.report import is_current, report_folder
-from pipeline.text_cache import current_texts
-from pipeline.workdir import DEFAULT_ROOT, WorkDir
+from zskel.data.caches import TEST
+from zskel.data.errors import BadInput
+from zskel.pipeline.bank import Bank
+from zskel.pipeline.commands.queue import Attempt
+from zskel.pipeline.config import Experiment
+from zskel.pipeline.planning import CACHED, TRAINED, Job, Need, find_plans, needs, phase_of
+from zskel.pipeline.progress import say
+from zskel.pipeline.tables.command_lines import command_lines
+from zskel.pipeline.tables.definition import Table
+from zskel.pipeline.tables.fits import THERE, Result, check_apart, results_of
+from zskel.pipeline.tables.rates import DEFAULT, DEFAULT_CLIPS, Rates
+from zskel.pipeline.tables.report import is_current, report_folder
+from zskel.pipeline.text_cache import current_texts
+from zskel.pipeline.workdir import DEFAULT_ROOT, WorkDir
 
 FORMAT, FORMAT_VERSION = "zsl-plan", 1
 
@@ -91,8 +91,8 @@ def plan(
 
 def show(content: Mapping[str, Any]) -> None:
     """Prints a plan on standard output."""
-    from pipeline.inspection.render import show as show_tables
-    from pipeline.inspection.render import stdout_console
+    from zskel.pipeline.inspection.render import show as show_tables
+    from zskel.pipeline.inspection.render import stdout_console
 
     console = stdout_console()
     backbones = [{key: row[key] for key in (
@@ -218,7 +218,7 @@ def _backbone(need: Need, job: Job, rates: Rates) -> dict[str, Any]:
 
 def _likely_clips(experiment: Experiment, need: Need) -> int:
     """Training clips of a phase, as long as there is no store to count in."""
-    from data.classes import class_names
+    from zskel.data.classes import class_names
 
     name = experiment.dataset.name
     clips = DEFAULT_CLIPS.get(name, DEFAULT_CLIPS[""]) * need.classes / len(class_names(name))

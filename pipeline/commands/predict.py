@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.caches import TEST
-from data.classes import register_dataset
-from data.errors import BadConfig, BadInput
-from data.files import write_json
-from pipeline.config import DatasetConfig, experiment_name, find_config
-from pipeline.feature_files import FeatureFiles
-from pipeline.prediction.clips import Clips, read_clips
-from pipeline.prediction.features import features_of, weights_file
-from pipeline.prediction.kept import check_current, find_kept
-from pipeline.prediction.show import draw_clips, show
-from pipeline.prediction.typed import resolve, with_texts
-from pipeline.progress import say
-from pipeline.workdir import WorkDir
+from zskel.data.caches import TEST
+from zskel.data.classes import register_dataset
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.files import write_json
+from zskel.pipeline.config import DatasetConfig, experiment_name, find_config
+from zskel.pipeline.feature_files import FeatureFiles
+from zskel.pipeline.prediction.clips import Clips, read_clips
+from zskel.pipeline.prediction.features import features_of, weights_file
+from zskel.pipeline.prediction.kept import check_current, find_kept
+from zskel.pipeline.prediction.show import draw_clips, show
+from zskel.pipeline.prediction.typed import resolve, with_texts
+from zskel.pipeline.progress import say
+from zskel.pipeline.workdir import WorkDir
 
 if TYPE_CHECKING:
-    from zsl.fitted import Fitted
-    from zsl.labels import Answers, Labels
+    from zskel.zsl.fitted import Fitted
+    from zskel.zsl.labels import Answers, Labels
 
 FORMAT, FORMAT_VERSION = "zero-shot-skeleton/prediction", 1
 NEAREST = 3
@@ -56,7 +56,7 @@ def predict(
         gzsl: Whether the seen classes are possible answers too.
         top: How many answers of each clip are told.
         method: Of those that ``pipeline fit`` has fitted, see
-            ``pipeline.prediction.kept.find_kept``; None: the experiment's own.
+            ``zskel.pipeline.prediction.kept.find_kept``; None: the experiment's own.
         gate: Key of a further gate of that fit; "": the experiment's.
         seed: Of the fit.
         reader: Reads the files instead of the experiment's own.
@@ -160,8 +160,8 @@ def _work(source: str | Path) -> WorkDir:
 
 
 def _load(path: Path, card: dict[str, Any], caches: FeatureFiles) -> Fitted:
-    from zsl.fitted import load_fitted
-    from zsl.methods import METHODS
+    from zskel.zsl.fitted import load_fitted
+    from zskel.zsl.methods import METHODS
 
     check_current(path, card, caches, METHODS.get(card["method"]))
     texts = caches.texts(METHODS.get(card["method"]))
@@ -173,8 +173,8 @@ def _answers(
     f_x: np.ndarray, logits: np.ndarray, gzsl: bool,
 ) -> tuple[Answers, str | None, list[str]]:
     """Answers, how the gate came about (None: there is none), and notices."""
-    from zsl.gates import GATES
-    from zsl.labels import about, ask, gate_for
+    from zskel.zsl.gates import GATES
+    from zskel.zsl.labels import about, ask, gate_for
 
     kept, notices = card["gates"][gate_key], []
     fresh = GATES.build(kept["name"], **{**kept["options"], "seed": fitted.seed})

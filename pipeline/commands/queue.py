@@ -11,21 +11,27 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from data.caches import read_skeleton_features
-from data.disk import described, refusal
-from data.errors import BadCache, BadInput, PipelineError, interrupt_behind
-from data.files import write_json
-from data.registry import nearest
-from data.store import SequenceStore
-from extractors.distributed import require_alone
-from pipeline.bank import Bank
-from pipeline.commands.extract import extract, make_plan, open_store, point_to_store, resolve_split
-from pipeline.config import Experiment
-from pipeline.locks import work_dir_locked
-from pipeline.planning import CACHED, FAILED, TRAINED, Job, Need, find_plans, needs, phase_of
-from pipeline.progress import console, say
-from pipeline.skeleton_cache import F_X, F_X_MASKED, train
-from pipeline.workdir import DEFAULT_ROOT, WorkDir
+from zskel.data.caches import read_skeleton_features
+from zskel.data.disk import described, refusal
+from zskel.data.errors import BadCache, BadInput, PipelineError, interrupt_behind
+from zskel.data.files import write_json
+from zskel.data.registry import nearest
+from zskel.data.store import SequenceStore
+from zskel.extractors.distributed import require_alone
+from zskel.pipeline.bank import Bank
+from zskel.pipeline.commands.extract import (
+    extract,
+    make_plan,
+    open_store,
+    point_to_store,
+    resolve_split,
+)
+from zskel.pipeline.config import Experiment
+from zskel.pipeline.locks import work_dir_locked
+from zskel.pipeline.planning import CACHED, FAILED, TRAINED, Job, Need, find_plans, needs, phase_of
+from zskel.pipeline.progress import console, say
+from zskel.pipeline.skeleton_cache import F_X, F_X_MASKED, train
+from zskel.pipeline.workdir import DEFAULT_ROOT, WorkDir
 
 FORMAT, FORMAT_VERSION = "zsl-queue", 1
 
@@ -115,8 +121,8 @@ def queue(
 def show(content: Mapping[str, Any], only_list: bool) -> None:
     """Prints a list as a table on standard output, and how much of it is done."""
     if only_list:
-        from pipeline.inspection.render import show as show_tables
-        from pipeline.inspection.render import stdout_console
+        from zskel.pipeline.inspection.render import show as show_tables
+        from zskel.pipeline.inspection.render import stdout_console
 
         rows = [{**row, "digest": (row["digest"] or "")[:16] or None}
                 for row in content["backbones"]]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from data.errors import BadInput
-from pipeline.locks import work_dir_locked
-from pipeline.progress import say
-from pipeline.report.page import ReportPaths, write_report
-from pipeline.workdir import DEFAULT_ROOT, WorkDir
+from zskel.data.errors import BadInput
+from zskel.pipeline.locks import work_dir_locked
+from zskel.pipeline.progress import say
+from zskel.pipeline.report.page import ReportPaths, write_report
+from zskel.pipeline.workdir import DEFAULT_ROOT, WorkDir
 
 
 def report(work_dirs: Sequence[str | Path] = (), out: str | Path | None = None) -> ReportPaths:

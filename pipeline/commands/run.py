@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import PipelineError
-from data.files import write_json
-from extractors.distributed import require_alone
-from pipeline.commands.fit import fit
-from pipeline.commands.plan import Raw, check_raw
-from pipeline.commands.queue import Attempt, queue
-from pipeline.commands.report import report, written_alone
-from pipeline.config import Experiment
-from pipeline.progress import say
-from pipeline.tables.definition import Table
-from pipeline.tables.fits import check_apart, results_of
-from pipeline.tables.report import MARKER, is_current, mark, report_folder
-from pipeline.workdir import DEFAULT_ROOT, WorkDir
+from zskel.data.errors import PipelineError
+from zskel.data.files import write_json
+from zskel.extractors.distributed import require_alone
+from zskel.pipeline.commands.fit import fit
+from zskel.pipeline.commands.plan import Raw, check_raw
+from zskel.pipeline.commands.queue import Attempt, queue
+from zskel.pipeline.commands.report import report, written_alone
+from zskel.pipeline.config import Experiment
+from zskel.pipeline.progress import say
+from zskel.pipeline.tables.definition import Table
+from zskel.pipeline.tables.fits import check_apart, results_of
+from zskel.pipeline.tables.report import MARKER, is_current, mark, report_folder
+from zskel.pipeline.workdir import DEFAULT_ROOT, WorkDir
 
 FORMAT, FORMAT_VERSION = "zsl-run", 1
 

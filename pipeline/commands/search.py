@@ -7,19 +7,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.files import remove_left_behind, write_json, write_text
-from pipeline.config import Experiment, load_method
-from pipeline.locks import held
-from pipeline.progress import bar, say
-from pipeline.search.job import SearchJob, search_folder, search_name, with_method
-from pipeline.search.space import INDEPENDENT, load_space
-from pipeline.search.storage import default_storage, open_storage, shown
-from pipeline.workdir import WorkDir
+from zskel.data.files import remove_left_behind, write_json, write_text
+from zskel.pipeline.config import Experiment, load_method
+from zskel.pipeline.locks import held
+from zskel.pipeline.progress import bar, say
+from zskel.pipeline.search.job import SearchJob, search_folder, search_name, with_method
+from zskel.pipeline.search.space import INDEPENDENT, load_space
+from zskel.pipeline.search.storage import default_storage, open_storage, shown
+from zskel.pipeline.workdir import WorkDir
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-    from pipeline.search.slots import Standing
+    from zskel.pipeline.search.slots import Standing
 
 
 def plan_search(
@@ -77,7 +77,7 @@ def search(
     """
     from optuna.exceptions import StorageInternalError
 
-    from data.errors import PipelineError
+    from zskel.data.errors import PipelineError
 
     describe(job, workers)
     storage = open_storage(job.storage)
@@ -114,9 +114,9 @@ def describe(job: SearchJob, workers: int = 1) -> None:
 
 
 def _run(job: SearchJob, storage: BaseStorage, workers: int) -> dict[str, Any]:
-    from pipeline.search.caches import read_search_caches
-    from pipeline.search.fan_out import Workers, watching
-    from pipeline.search.worker import work
+    from zskel.pipeline.search.caches import read_search_caches
+    from zskel.pipeline.search.fan_out import Workers, watching
+    from zskel.pipeline.search.worker import work
 
     finished: dict[int, Any] = {}
     with ExitStack() as stack:
@@ -125,8 +125,8 @@ def _run(job: SearchJob, storage: BaseStorage, workers: int) -> dict[str, Any]:
             group = stack.enter_context(Workers(job, workers))
             tell = watching(group, tell)
         chosen = work(job, tell, storage=storage, only_watch=workers > 1)
-    from pipeline.search.outcome import best_config, outcome, to_csv
-    from pipeline.search.page import write_page
+    from zskel.pipeline.search.outcome import best_config, outcome, to_csv
+    from zskel.pipeline.search.page import write_page
 
     digests = read_search_caches(
         job.work, job.method(dict(job.experiment.fit.method.options), 0)).digests

@@ -11,13 +11,18 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from data.caches import SKELETON_FORMAT, TEXT_FORMAT, read_skeleton_features, read_text_features
-from data.errors import BadCache
-from data.seal import open_hdf5, seal
-from pipeline.config import Experiment
-from pipeline.progress import say
-from pipeline.verification.checks import BROKEN, NOTICE, OK, STALE
-from pipeline.verification.targets import verify_path
+from zskel.data.caches import (
+    SKELETON_FORMAT,
+    TEXT_FORMAT,
+    read_skeleton_features,
+    read_text_features,
+)
+from zskel.data.errors import BadCache
+from zskel.data.seal import open_hdf5, seal
+from zskel.pipeline.config import Experiment
+from zskel.pipeline.progress import say
+from zskel.pipeline.verification.checks import BROKEN, NOTICE, OK, STALE
+from zskel.pipeline.verification.targets import verify_path
 
 FORMAT, FORMAT_VERSION = "zsl-verification", 1
 _STYLES = {OK: "green", NOTICE: "yellow", STALE: "bold magenta", BROKEN: "bold red"}
@@ -66,7 +71,7 @@ def seal_caches(paths: Sequence[str | Path]) -> None:
 
 def show(content: dict[str, Any]) -> None:
     """Prints what ``verify`` returns: a table on a terminal, else a line each."""
-    from pipeline.inspection.render import stdout_console
+    from zskel.pipeline.inspection.render import stdout_console
 
     console = stdout_console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)

@@ -21,9 +21,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from data.errors import BadInput
-from data.files import atomic_path
-from data.skeleton import Clip, JointLayout, present
+from zskel.data.errors import BadInput
+from zskel.data.files import atomic_path
+from zskel.data.skeleton import Clip, JointLayout, present
 
 _MIDDLE, _LEFT, _RIGHT = "#444444", "#0072b2", "#d55e00"
 #: How the first, second, ... body is drawn: line style and opacity.
@@ -83,7 +83,7 @@ def sides(layout: JointLayout) -> list[str]:
 
     The bones tell, so layouts may name their joints as they like.
 
-    >>> from data.skeleton import UTD_MHAD
+    >>> from zskel.data.skeleton import UTD_MHAD
     >>> [UTD_MHAD.joints[i] for i, side in enumerate(sides(UTD_MHAD)) if side == "left"][:3]
     ['left shoulder', 'left elbow', 'left wrist']
     """

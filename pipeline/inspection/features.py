@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import (
+from zskel.data.caches import (
     CALIBRATION,
     IDENTITY,
     SUBSETS_OF_PHASE,
@@ -16,10 +16,10 @@ from data.caches import (
     read_skeleton_features,
     read_text_features,
 )
-from data.files import digest_file
-from data.text_rows import about_cut, cut_classes
-from pipeline.commands.extract import seen_test_accuracy
-from pipeline.inspection.measures import class_table, identity
+from zskel.data.files import digest_file
+from zskel.data.text_rows import about_cut, cut_classes
+from zskel.pipeline.commands.extract import seen_test_accuracy
+from zskel.pipeline.inspection.measures import class_table, identity
 
 
 def describe_skeleton(path: Path) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import BadInput
-from data.files import write_text
-from data.skeleton import NTU_RGBD, JointLayout, layout_of, mapping_by_name
-from data.synthetic.body import BONES, Pose, joints
-from data.synthetic.layouts import as_layout
-from pipeline.report.svg import number
+from zskel.data.errors import BadInput
+from zskel.data.files import write_text
+from zskel.data.skeleton import NTU_RGBD, JointLayout, layout_of, mapping_by_name
+from zskel.data.synthetic.body import BONES, Pose, joints
+from zskel.data.synthetic.layouts import as_layout
+from zskel.pipeline.report.svg import number
 
 _COLOURS = {"left": "#0072b2", "right": "#d55e00", "": "#444444"}
 _SCALE, _MARGIN, _LINE = 320, 36, 18  # units of the drawing: a metre, and a line of text

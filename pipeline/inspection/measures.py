@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import IDENTITY, TEST, TRAIN
-from data.errors import BadInput
-from data.protocols import PROTOCOLS, sample_protocol
-from data.skeleton import UNKNOWN, present
+from zskel.data.caches import IDENTITY, TEST, TRAIN
+from zskel.data.errors import BadInput
+from zskel.data.protocols import PROTOCOLS, sample_protocol
+from zskel.data.skeleton import UNKNOWN, present
 
 
 def lengths(values: Sequence[int] | np.ndarray, bins: int = 10) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from data.classes import class_names, datasets
-from data.errors import BadInput
-from data.readers import READERS, Reader, Scan
-from data.skeleton import LAYOUTS, layout_of
-from pipeline.inspection.sources import Options, RawSource
+from zskel.data.classes import class_names, datasets
+from zskel.data.errors import BadInput
+from zskel.data.readers import READERS, Reader, Scan
+from zskel.data.skeleton import LAYOUTS, layout_of
+from zskel.pipeline.inspection.sources import Options, RawSource
 
 #: Readers in the order in which they are tried; others follow by name.
 _FIRST = ("ntu", "utd_mhad", "pku_mmd", "nw_ucla", "pose_pickle")
@@ -134,7 +134,7 @@ def _named_in(path: Path) -> str | None:
 
 def _placeholders(path: Path) -> list[str]:
     """Names for the classes of a pickle of nobody knows which data set."""
-    from data.readers.safe_pickle import load
+    from zskel.data.readers.safe_pickle import load
 
     if path.is_dir():
         return ["any"]  # the reader says what it takes instead
@@ -149,7 +149,7 @@ def _placeholders(path: Path) -> list[str]:
 
 def _guess_ntu(path: Path) -> str:
     """Which data set in NTU format this is, from setup and action numbers alone."""
-    from data.readers.ntu import NTUReader
+    from zskel.data.readers.ntu import NTUReader
 
     # Numbers have three digits, so nothing is left out as out of range here.
     scan = NTUReader([path], dataset="any", num_classes=999).scan()

@@ -10,18 +10,18 @@ from typing import Any
 
 import h5py
 
-from data.caches import CALIBRATION, SKELETON_FORMAT, TEST, TEXT_FORMAT
-from data.errors import BadInput
-from data.files import ONLY_ZEROS, only_zeros, read_text
-from data.seal import open_hdf5
-from data.store import STORE_FORMAT
-from pipeline.inspection.features import describe_skeleton, describe_text
-from pipeline.inspection.opening import KINDS, open_raw
-from pipeline.inspection.records import describe_result, describe_work_dir
-from pipeline.inspection.sources import ClipSource, Options, StoreSource
-from pipeline.results import FORMAT as RESULT_FORMAT
-from pipeline.results import find_results
-from pipeline.workdir import WorkDir
+from zskel.data.caches import CALIBRATION, SKELETON_FORMAT, TEST, TEXT_FORMAT
+from zskel.data.errors import BadInput
+from zskel.data.files import ONLY_ZEROS, only_zeros, read_text
+from zskel.data.seal import open_hdf5
+from zskel.data.store import STORE_FORMAT
+from zskel.pipeline.inspection.features import describe_skeleton, describe_text
+from zskel.pipeline.inspection.opening import KINDS, open_raw
+from zskel.pipeline.inspection.records import describe_result, describe_work_dir
+from zskel.pipeline.inspection.sources import ClipSource, Options, StoreSource
+from zskel.pipeline.results import FORMAT as RESULT_FORMAT
+from zskel.pipeline.results import find_results
+from zskel.pipeline.workdir import WorkDir
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.caches import TEST, SkeletonFeatures, TextFeatures
-from data.files import digest_file
-from data.store import SequenceStore
-from pipeline.inspection.measures import class_table
-from pipeline.results import ResultRecord, read_arrays, read_result
-from pipeline.verification.files import Files
-from pipeline.verification.together import check_together
-from pipeline.verification.work_dir import Parts, read_parts
+from zskel.data.caches import TEST, SkeletonFeatures, TextFeatures
+from zskel.data.files import digest_file
+from zskel.data.store import SequenceStore
+from zskel.pipeline.inspection.measures import class_table
+from zskel.pipeline.results import ResultRecord, read_arrays, read_result
+from zskel.pipeline.verification.files import Files
+from zskel.pipeline.verification.together import check_together
+from zskel.pipeline.verification.work_dir import Parts, read_parts
 
 _RATES = ("zsl_accuracy", "gzsl_seen_accuracy", "gzsl_unseen_accuracy", "gzsl_harmonic_mean")
 

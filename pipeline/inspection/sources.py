@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import IDENTITY
-from data.classes import class_names
-from data.errors import BadConfig, BadInput, ClipError
-from data.plausibility import Plausibility, as_json, spread, store_notices
-from data.readers import Reader, Scan
-from data.registry import nearest
-from data.skeleton import LAYOUTS, NTU_RGBD, Clip, JointLayout, mapping_by_name
-from data.splits import class_split
-from data.store import SequenceStore
-from pipeline.inspection.measures import (
+from zskel.data.caches import IDENTITY
+from zskel.data.classes import class_names
+from zskel.data.errors import BadConfig, BadInput, ClipError
+from zskel.data.plausibility import Plausibility, as_json, spread, store_notices
+from zskel.data.readers import Reader, Scan
+from zskel.data.registry import nearest
+from zskel.data.skeleton import LAYOUTS, NTU_RGBD, Clip, JointLayout, mapping_by_name
+from zskel.data.splits import class_split
+from zskel.data.store import SequenceStore
+from zskel.pipeline.inspection.measures import (
     Coordinates,
     class_table,
     count_values,
@@ -30,7 +30,7 @@ from pipeline.inspection.measures import (
     one_clip,
     protocol_table,
 )
-from pipeline.progress import bar
+from zskel.pipeline.progress import bar
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Options:
     """What a user may say about clips to be described.
 
     Attributes:
-        reader: Name in ``data.readers.READERS``; None: try all.
+        reader: Name in ``zskel.data.readers.READERS``; None: try all.
         dataset: Whose class names and protocols hold; None: the reader's, or a guess.
         split: A class split of that data set, to mark seen and unseen classes.
         read: Read the coordinates of at most so many clips, evenly spread; 0: all.

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import BadInput
-from data.readers import READERS
-from data.readers.base import Entry, Reader, Scan, Skip
-from data.skeleton import UNKNOWN
-from data.store import SequenceStore, build_store
-from pipeline.config import DatasetConfig
-from pipeline.inspection.opening import open_raw
-from pipeline.inspection.sources import Options
-from pipeline.progress import bar, tell_notices
+from zskel.data.errors import BadInput
+from zskel.data.readers import READERS
+from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.skeleton import UNKNOWN
+from zskel.data.store import SequenceStore, build_store
+from zskel.pipeline.config import DatasetConfig
+from zskel.pipeline.inspection.opening import open_raw
+from zskel.pipeline.inspection.sources import Options
+from zskel.pipeline.progress import bar, tell_notices
 
 #: Files that hold many clips: their reader knows how to find them.
 _CONTAINERS = (".zip", ".tar", ".tar.gz", ".tgz", ".npz", "_data.npy", "_data_joint.npy", ".pkl",
@@ -55,7 +55,7 @@ def read_clips(
         dataset: The experiment's, whose reader is taken and whose joints are needed.
         reader: Another reader.
         class_names: The experiment's.
-        cleaning: Named steps of ``data.bodies``.
+        cleaning: Named steps of ``zskel.data.bodies``.
         folder: Gets the store.
 
     Raises:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data.caches import TEST, TRAIN, SkeletonFeatures
-from data.errors import BadInput
-from data.files import digest_file
-from data.store import SequenceStore
-from pipeline.config import BackboneConfig
-from pipeline.progress import bar
-from pipeline.workdir import WorkDir
+from zskel.data.caches import TEST, TRAIN, SkeletonFeatures
+from zskel.data.errors import BadInput
+from zskel.data.files import digest_file
+from zskel.data.store import SequenceStore
+from zskel.pipeline.config import BackboneConfig
+from zskel.pipeline.progress import bar
+from zskel.pipeline.workdir import WorkDir
 
 
 def weights_file(work: WorkDir, cache: SkeletonFeatures, given: str | Path | None) -> Path:
@@ -54,13 +54,13 @@ def features_of(
     if "backbone" not in cache.config:
         raise BadInput("the skeleton features do not say which backbone config made them; "
                        "they were imported, or made before that was kept")
-    from extractors.mm import register
+    from zskel.extractors.mm import register
 
     register()
-    from extractors.features import extract_features, load_model
-    from extractors.probe import seen_logits
-    from extractors.spec import BackboneSpec
-    from extractors.weights import head_classes, read_state
+    from zskel.extractors.features import extract_features, load_model
+    from zskel.extractors.probe import seen_logits
+    from zskel.extractors.spec import BackboneSpec
+    from zskel.extractors.weights import head_classes, read_state
 
     config = BackboneConfig.model_validate(cache.config["backbone"])
     spec = BackboneSpec(**config.model_dump())

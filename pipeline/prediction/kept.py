@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.errors import BadInput
-from data.registry import nearest
-from pipeline.feature_files import FeatureFiles
-from pipeline.results import CacheDigests, result_stem
-from pipeline.workdir import WorkDir
+from zskel.data.errors import BadInput
+from zskel.data.registry import nearest
+from zskel.pipeline.feature_files import FeatureFiles
+from zskel.pipeline.results import CacheDigests, result_stem
+from zskel.pipeline.workdir import WorkDir
 
 if TYPE_CHECKING:
-    from zsl.fitted import Fitted
+    from zskel.zsl.fitted import Fitted
 
 SUFFIX = ".safetensors"
 
@@ -23,7 +23,7 @@ def kept_path(work: WorkDir, identity: Mapping[str, Any]) -> Path:
 
     Args:
         work: The work directory.
-        identity: See ``pipeline.results.result_stem``; "gate_key" is of no account.
+        identity: See ``zskel.pipeline.results.result_stem``; "gate_key" is of no account.
     """
     fields = ("method", "variant", "protocol", "split", "seed")
     return work.models / f"{result_stem(**{f: identity[f] for f in fields})}{SUFFIX}"
@@ -40,7 +40,7 @@ def not_kept(
         gates: Key -> digest of the gate's config.
         digests: Of the caches.
     """
-    from zsl.fitted import read_card
+    from zskel.zsl.fitted import read_card
 
     try:
         origin = read_card(path)["origin"]
@@ -65,7 +65,7 @@ def keep(
         origin: With "config_digest", "gate_digests" and "cache_digests".
         files: The caches that were fitted on.
     """
-    from zsl.fitted import Fitted, load_fitted, read_card, save_fitted
+    from zskel.zsl.fitted import Fitted, load_fitted, read_card, save_fitted
 
     alike = ("config_digest", "cache_digests")
     try:
@@ -99,7 +99,7 @@ def find_kept(work: WorkDir, method: str | None, seed: int) -> tuple[Path, dict[
     Raises:
         BadInput: There is none, or more than one; the message names them.
     """
-    from zsl.fitted import read_card
+    from zskel.zsl.fitted import read_card
 
     paths = sorted(work.models.glob(f"*{SUFFIX}"))
     if not paths:

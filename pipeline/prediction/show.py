@@ -10,10 +10,10 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from data.errors import BadInput
-from data.store import SequenceStore
-from pipeline.inspection.render import stdout_console
-from pipeline.progress import say
+from zskel.data.errors import BadInput
+from zskel.data.store import SequenceStore
+from zskel.pipeline.inspection.render import stdout_console
+from zskel.pipeline.progress import say
 
 
 def show(document: Mapping[str, Any]) -> None:
@@ -53,7 +53,7 @@ def draw_clips(store: SequenceStore, clips: Sequence[Mapping[str, Any]], path: P
     Raises:
         BadInput: One file cannot hold several clips.
     """
-    from pipeline.inspection.draw import draw
+    from zskel.pipeline.inspection.draw import draw
 
     if path.suffix.lower() == ".gif" and len(clips) > 1:
         raise BadInput(f"--gif {path}: there are {len(clips)} clips; name a folder")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
-from data.caches import SkeletonFeatures, TextFeatures
-from data.errors import BadInput, MissingModel
-from data.text_rows import about_cut, check_distinct, is_blank
-from pipeline.config import NamedConfig, TextConfig
+from zskel.data.caches import SkeletonFeatures, TextFeatures
+from zskel.data.errors import BadInput, MissingModel
+from zskel.data.text_rows import about_cut, check_distinct, is_blank
+from zskel.pipeline.config import NamedConfig, TextConfig
 
 if TYPE_CHECKING:
-    from zsl.labels import Labels
+    from zskel.zsl.labels import Labels
 
 Texts = TextFeatures | Mapping[str, TextFeatures]
 
@@ -105,7 +105,7 @@ def with_texts(typed: Typed, texts: Texts, sources: Sequence[str] = ()) -> Label
             has no text for a label, or two labels get the same row.
         MissingModel: The encoder cannot be had.
     """
-    from zsl.labels import Labels
+    from zskel.zsl.labels import Labels
 
     if not typed.new:
         return Labels(typed.classes)
@@ -147,8 +147,8 @@ def _require_distinct(typed: Typed, cache: TextFeatures, rows: np.ndarray) -> No
 
 
 def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> TextFeatures:
-    """Features of labels as ``pipeline.text_cache`` makes those of classes."""
-    from extractors.text import ENCODERS, JOIN, class_texts, concatenate, embed_classes
+    """Features of labels as ``zskel.pipeline.text_cache`` makes those of classes."""
+    from zskel.extractors.text import ENCODERS, JOIN, class_texts, concatenate, embed_classes
 
     try:
         config = TextConfig.model_validate(cache.config)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.report import contents, gates, provenance
-from pipeline.report.beside import comparison_table
-from pipeline.report.embedding import Embeddings
-from pipeline.report.latents import latents_table
-from pipeline.report.published import FILES, literature, published_tables
-from pipeline.report.summary import Setting
-from pipeline.report.tables import Table
+from zskel.pipeline.report import contents, gates, provenance
+from zskel.pipeline.report.beside import comparison_table
+from zskel.pipeline.report.embedding import Embeddings
+from zskel.pipeline.report.latents import latents_table
+from zskel.pipeline.report.published import FILES, literature, published_tables
+from zskel.pipeline.report.summary import Setting
+from zskel.pipeline.report.tables import Table
 
 
 @dataclass(frozen=True)

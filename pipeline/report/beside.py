@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.report.caches import is_canonicalized
-from pipeline.report.labels import RELEASED, protocol_label
-from pipeline.report.links import record_href
-from pipeline.report.load import PAPER_WEIGHTS
-from pipeline.report.published import METRICS, PublishedRow, PublishedTable, SplitColumn
-from pipeline.report.summary import Group, Setting, Stat
-from pipeline.report.tables import Average, Column, Link, Printed, Table
+from zskel.pipeline.report.caches import is_canonicalized
+from zskel.pipeline.report.labels import RELEASED, protocol_label
+from zskel.pipeline.report.links import record_href
+from zskel.pipeline.report.load import PAPER_WEIGHTS
+from zskel.pipeline.report.published import METRICS, PublishedRow, PublishedTable, SplitColumn
+from zskel.pipeline.report.summary import Group, Setting, Stat
+from zskel.pipeline.report.tables import Average, Column, Link, Printed, Table
 
 #: Words in a text source that tell enhanced descriptions from plain labels.
 _AUGMENTED = ("description", "llm", "augmented", "file")

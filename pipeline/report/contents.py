@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.report import paired
-from pipeline.report.links import record_href, relative_href
-from pipeline.report.summary import Group, Setting, confusion
-from pipeline.report.tables import Column, Link, Table
+from zskel.pipeline.report import paired
+from zskel.pipeline.report.links import record_href, relative_href
+from zskel.pipeline.report.summary import Group, Setting, confusion
+from zskel.pipeline.report.tables import Column, Link, Table
 
 CONTEXT = (
     Column("experiment", "Experiment", context=True),

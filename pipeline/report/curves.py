@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.report import svg
-from pipeline.report.figures import Panel
-from pipeline.report.gates import operating_point, oracle_point, weighted
-from pipeline.report.summary import Group, Setting
-from pipeline.report.tables import percent
-from pipeline.results import ResultRecord, slugify
+from zskel.pipeline.report import svg
+from zskel.pipeline.report.figures import Panel
+from zskel.pipeline.report.gates import operating_point, oracle_point, weighted
+from zskel.pipeline.report.summary import Group, Setting
+from zskel.pipeline.report.tables import percent
+from zskel.pipeline.results import ResultRecord, slugify
 
 _QUARTERS = (0, 0.25, 0.5, 0.75, 1)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.report.caches import skeleton_features
-from pipeline.report.summary import Group, Run, Setting
-from pipeline.results import ResultArrays
+from zskel.pipeline.report.caches import skeleton_features
+from zskel.pipeline.report.summary import Group, Run, Setting
+from zskel.pipeline.results import ResultArrays
 
 #: Test rows in one picture; of more, that many are drawn.
 MAX_ROWS = 1000

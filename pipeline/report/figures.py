@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.report import svg
-from pipeline.report.contents import epoch_of
-from pipeline.report.summary import Group, Setting, Stat, confusion
-from pipeline.report.tables import percent
-from pipeline.results import slugify
+from zskel.pipeline.report import svg
+from zskel.pipeline.report.contents import epoch_of
+from zskel.pipeline.report.summary import Group, Setting, Stat, confusion
+from zskel.pipeline.report.tables import percent
+from zskel.pipeline.results import slugify
 
 
 @dataclass(frozen=True)

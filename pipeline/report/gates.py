@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.report import paired
-from pipeline.report.contents import CONTEXT, METHOD, SEEDS, context, names, stat_cells
-from pipeline.report.links import record_href
-from pipeline.report.summary import Group, Setting
-from pipeline.report.tables import Column, Table
+from zskel.pipeline.report import paired
+from zskel.pipeline.report.contents import CONTEXT, METHOD, SEEDS, context, names, stat_cells
+from zskel.pipeline.report.links import record_href
+from zskel.pipeline.report.summary import Group, Setting
+from zskel.pipeline.report.tables import Column, Table
 
 #: Digits of curve points: enough to tell any two clips of any data set apart.
 _DIGITS = 6

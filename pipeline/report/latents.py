@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.report import svg
-from pipeline.report.contents import CONTEXT, METHOD, names
-from pipeline.report.embedding import Embeddings
-from pipeline.report.figures import span
-from pipeline.report.summary import Setting
-from pipeline.report.tables import Column, Table
-from pipeline.results import slugify
+from zskel.pipeline.report import svg
+from zskel.pipeline.report.contents import CONTEXT, METHOD, names
+from zskel.pipeline.report.embedding import Embeddings
+from zskel.pipeline.report.figures import span
+from zskel.pipeline.report.summary import Setting
+from zskel.pipeline.report.tables import Column, Table
+from zskel.pipeline.results import slugify
 
 #: A class gets its number drawn if half its clips lie within this share of the width.
 GATHERED = 0.15

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pipeline.report.labels import PROTOCOL_WARNINGS, protocol_label
-from pipeline.report.tables import Table
+from zskel.pipeline.report.labels import PROTOCOL_WARNINGS, protocol_label
+from zskel.pipeline.report.tables import Table
 
 #: Columns that say which row is whose, where rows differ in them.
 _TELLING = ("experiment", "protocol")

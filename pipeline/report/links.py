@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from pipeline.report.summary import Group, Run
+from zskel.pipeline.report.summary import Group, Run
 
 PAGE = "report.html"
 

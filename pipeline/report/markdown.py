@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report.labels import protocol_label
-from pipeline.report.published import literature
-from pipeline.report.summary import Setting, remarks
-from pipeline.report.view import of_setting, title_of
+from zskel.pipeline.report.labels import protocol_label
+from zskel.pipeline.report.published import literature
+from zskel.pipeline.report.summary import Setting, remarks
+from zskel.pipeline.report.view import of_setting, title_of
 
 if TYPE_CHECKING:
-    from pipeline.report.all_tables import Tables
+    from zskel.pipeline.report.all_tables import Tables
 
 
 def render_markdown(settings: Sequence[Setting], tables: Tables) -> str:

@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data.errors import BadInput
-from data.files import write_text
-from pipeline.report.all_tables import Tables
-from pipeline.report.beside import matched
-from pipeline.report.embedding import Embeddings, embed_setting
-from pipeline.report.labels import protocol_label
-from pipeline.report.latex import to_latex
-from pipeline.report.links import PAGE
-from pipeline.report.load import load_runs, summarize
-from pipeline.report.markdown import render_markdown
-from pipeline.report.published import literature, published_tables
-from pipeline.report.summary import Setting, all_runs
-from pipeline.report.tables import Table
-from pipeline.report.templating import render_template
-from pipeline.report.view import setting_view, title_of
+from zskel.data.errors import BadInput
+from zskel.data.files import write_text
+from zskel.pipeline.report.all_tables import Tables
+from zskel.pipeline.report.beside import matched
+from zskel.pipeline.report.embedding import Embeddings, embed_setting
+from zskel.pipeline.report.labels import protocol_label
+from zskel.pipeline.report.latex import to_latex
+from zskel.pipeline.report.links import PAGE
+from zskel.pipeline.report.load import load_runs, summarize
+from zskel.pipeline.report.markdown import render_markdown
+from zskel.pipeline.report.published import literature, published_tables
+from zskel.pipeline.report.summary import Setting, all_runs
+from zskel.pipeline.report.tables import Table
+from zskel.pipeline.report.templating import render_template
+from zskel.pipeline.report.view import setting_view, title_of
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.report.summary import Group, Setting
+from zskel.pipeline.report.summary import Group, Setting
 
 #: Fields that are compared, with their headings.
 METRICS = {"zsl_accuracy": "ZSL", "gzsl_harmonic_mean": "H"}
@@ -20,7 +20,7 @@ class Difference:
     """A group less the headline, over the seeds that both have.
 
     Attributes:
-        comparison: A ``zsl.statistics.PairedComparison``.
+        comparison: A ``zskel.zsl.statistics.PairedComparison``.
     """
 
     group: Group
@@ -53,7 +53,7 @@ def compare(group: Group, headline: Group, metric: str) -> Difference | None:
     if ours is None or theirs is None:
         return None
     # scipy.stats takes half a second, and most commands never get here.
-    from zsl.statistics import paired_comparison
+    from zskel.zsl.statistics import paired_comparison
 
     return Difference(group, metric, paired_comparison(ours.values, theirs.values, LEVEL))
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pipeline.report.contents import CONTEXT, context
-from pipeline.report.labels import protocol_label
-from pipeline.report.summary import Group, Setting
-from pipeline.report.tables import Column, Table, percent
+from zskel.pipeline.report.contents import CONTEXT, context
+from zskel.pipeline.report.labels import protocol_label
+from zskel.pipeline.report.summary import Group, Setting
+from zskel.pipeline.report.tables import Column, Table, percent
 
 
 def provenance_table(settings: Sequence[Setting]) -> Table:

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from pipeline.report.summary import Setting
+from zskel.pipeline.report.summary import Setting
 
 #: Files of ``literature/``: the paper itself, and what came after it.
 FILES = ("sa_dvae", "later")
@@ -25,7 +25,7 @@ class SplitColumn:
     """A data set and one class split, or several over which figures are averaged.
 
     Attributes:
-        splits: Names in ``data.splits``; none if the lists are not public here.
+        splits: Names in ``zskel.data.splits``; none if the lists are not public here.
     """
 
     key: str
@@ -39,7 +39,7 @@ class SplitColumn:
 
         The held-out classes decide, not the name of the split.
         """
-        from data.splits import class_split
+        from zskel.data.splits import class_split
 
         if (setting.dataset, setting.sample_protocol) != (self.dataset, self.sample_protocol):
             return None
@@ -96,7 +96,7 @@ class PublishedTable:
 @cache
 def literature(name: str) -> dict[str, Any]:
     """A file of ``literature/`` as it is; values are percentages."""
-    file = resources.files("pipeline.report") / "literature" / f"{name}.json"
+    file = resources.files("zskel.pipeline.report") / "literature" / f"{name}.json"
     return json.loads(file.read_text(encoding="utf-8"))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.report.labels import (
+from zskel.pipeline.report.labels import (
     DATASET_LABELS,
     DEFAULT_SEEN_CLASSIFIER,
     METHOD_LABELS,
@@ -19,7 +19,7 @@ from pipeline.report.labels import (
     gate_label,
     variant_label,
 )
-from pipeline.results import ClassResult, ResultArrays, ResultRecord, read_arrays, slugify
+from zskel.pipeline.results import ClassResult, ResultArrays, ResultRecord, read_arrays, slugify
 
 #: At most so many variants of one method stand beside each other, class by class.
 MAX_COMPARED = 4

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.report.summary import Stat
+from zskel.pipeline.report.summary import Stat
 
 #: Printed where a number does not exist; in CSV the cell is empty.
 ABSENT = "–"

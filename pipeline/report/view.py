@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pipeline.report import curves, figures
-from pipeline.report.contents import context
-from pipeline.report.embedding import Embeddings
-from pipeline.report.latents import latent_panels
-from pipeline.report.summary import Setting, remarks
-from pipeline.report.tables import Table
+from zskel.pipeline.report import curves, figures
+from zskel.pipeline.report.contents import context
+from zskel.pipeline.report.embedding import Embeddings
+from zskel.pipeline.report.latents import latent_panels
+from zskel.pipeline.report.summary import Setting, remarks
+from zskel.pipeline.report.tables import Table
 
 if TYPE_CHECKING:
-    from pipeline.report.all_tables import Tables
+    from zskel.pipeline.report.all_tables import Tables
 
 _HEADLINE = ("zsl_accuracy", "gzsl_seen_accuracy", "gzsl_unseen_accuracy", "gzsl_harmonic_mean")
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from data.caches import (
+from zskel.data.caches import (
     CALIBRATION,
     SkeletonFeatures,
     TextFeatures,
     read_skeleton_features,
     read_text_features,
 )
-from data.errors import BadInput
-from pipeline.feature_files import cache_digest, missing_texts
-from pipeline.workdir import WorkDir
+from zskel.data.errors import BadInput
+from zskel.pipeline.feature_files import cache_digest, missing_texts
+from zskel.pipeline.workdir import WorkDir
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data.errors import BadConfig, BadInput
-from pipeline.search.caches import SearchCaches
-from pipeline.search.job import SearchJob
-from zsl.validation import Validation, ValidationScore, stack_key
+from zskel.data.errors import BadConfig, BadInput
+from zskel.pipeline.search.caches import SearchCaches
+from zskel.pipeline.search.job import SearchJob
+from zskel.zsl.validation import Validation, ValidationScore, stack_key
 
 Look = Callable[[int, float], bool]
 """Told epoch and value in the middle of a trial; says whether the trial shall end."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from pipeline.report import svg
-from pipeline.report.figures import Panel, span
-from pipeline.report.tables import percent
-from pipeline.search.importance import Importance
+from zskel.pipeline.report import svg
+from zskel.pipeline.report.figures import Panel, span
+from zskel.pipeline.report.tables import percent
+from zskel.pipeline.search.importance import Importance
 
 #: Of what figures show besides the objective.
 LABELS = {
@@ -158,7 +158,7 @@ def _whole(step: Mapping[str, Any]) -> list[Any]:
 
 
 def _points(dimension: Mapping[str, Any]) -> list[Any]:
-    from pipeline.search.space import Dimension
+    from zskel.pipeline.search.space import Dimension
 
     return Dimension(**dimension).points()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.search.space import Dimension
+from zskel.pipeline.search.space import Dimension
 
 #: Trials below which shares of importance say nothing.
 FEWEST = 8

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import BadConfig
-from data.files import digest_json
-from pipeline.config import Experiment
-from pipeline.search.space import SearchConfig, Step, check_parameters
-from pipeline.workdir import WorkDir
+from zskel.data.errors import BadConfig
+from zskel.data.files import digest_json
+from zskel.pipeline.config import Experiment
+from zskel.pipeline.search.space import SearchConfig, Step, check_parameters
+from zskel.pipeline.workdir import WorkDir
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class SearchJob:
 
     def method(self, options: dict[str, Any], seed: int) -> Any:
         """An unfitted method."""
-        from zsl.methods import METHODS
+        from zskel.zsl.methods import METHODS
 
         return METHODS.build(self.method_name, **{**options, "seed": seed})
 
     def gate(self, seed: int) -> Any:
         """An unfitted gate."""
-        from zsl.gates import GATES
+        from zskel.zsl.gates import GATES
 
         gate = self.experiment.fit.gate
         return GATES.build(gate.name, **{**gate.options, "seed": seed})

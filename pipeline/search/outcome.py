@@ -7,11 +7,11 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from data.classes import class_names
-from pipeline.config import Experiment, check_experiment
-from pipeline.experiment_file import experiment_source
-from pipeline.search.job import SearchJob, with_options
-from pipeline.search.worker import Chosen
+from zskel.data.classes import class_names
+from zskel.pipeline.config import Experiment, check_experiment
+from zskel.pipeline.experiment_file import experiment_source
+from zskel.pipeline.search.job import SearchJob, with_options
+from zskel.pipeline.search.worker import Chosen
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.files import write_text
-from pipeline.report.tables import Column, Table, format_cell
-from pipeline.report.templating import render_template
-from pipeline.search.figures import (
+from zskel.data.files import write_text
+from zskel.pipeline.report.tables import Column, Table, format_cell
+from zskel.pipeline.report.templating import render_template
+from zskel.pipeline.search.figures import (
     LABELS,
     Figure,
     history_figure,
@@ -18,7 +18,7 @@ from pipeline.search.figures import (
     slice_figures,
     standalone,
 )
-from pipeline.search.importance import importances
+from zskel.pipeline.search.importance import importances
 
 PAGE = "search.html"
 
@@ -103,7 +103,7 @@ def trials_table(step: Mapping[str, Any], objective: str) -> Table:
 
 
 def _described(dimension: Mapping[str, Any]) -> str:
-    from pipeline.search.space import Dimension
+    from zskel.pipeline.search.space import Dimension
 
     return Dimension(**dimension).described()
 
@@ -122,6 +122,6 @@ def _text(value: Any) -> str:
 def _style() -> str:
     from importlib import resources
 
-    folder = resources.files("pipeline.report") / "templates"
+    folder = resources.files("zskel.pipeline.report") / "templates"
     return "".join((folder / name).read_text(encoding="utf-8")
                    for name in ("style.css", "search.css"))

@@ -6,8 +6,8 @@ import hashlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from data.errors import BadConfig
-from pipeline.search.space import INDEPENDENT, Step
+from zskel.data.errors import BadConfig
+from zskel.pipeline.search.space import INDEPENDENT, Step
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

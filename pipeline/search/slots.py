@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline.search.processes import GRACE, HEARTBEAT, Watch, known_dead, this_process
+from zskel.pipeline.search.processes import GRACE, HEARTBEAT, Watch, known_dead, this_process
 
 if TYPE_CHECKING:
     from optuna.study import Study

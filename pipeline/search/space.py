@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
-from data.errors import BadConfig
-from data.files import digest_json
-from data.registry import nearest
-from pipeline.config import load_section
+from zskel.data.errors import BadConfig
+from zskel.data.files import digest_json
+from zskel.data.registry import nearest
+from zskel.pipeline.config import load_section
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -225,7 +225,7 @@ class SearchConfig(_Part):
 
 def space_names() -> tuple[str, ...]:
     """The configs of ``configs/_base_/search``."""
-    folder = resources.files("configs") / "_base_" / "search"
+    folder = resources.files("zskel.configs") / "_base_" / "search"
     return tuple(sorted(item.name[:-3] for item in folder.iterdir()
                         if item.name.endswith(".py") and not item.name.startswith("_")))
 
@@ -251,7 +251,7 @@ def load_space(name: str) -> tuple[str, SearchConfig]:
         known = space_names()
         if name not in known:
             raise BadConfig(f"no search space {name!r}; {nearest(name, known)}")
-        path = Path(str(resources.files("configs"))) / "_base_" / "search" / f"{name}.py"
+        path = Path(str(resources.files("zskel.configs"))) / "_base_" / "search" / f"{name}.py"
     config: SearchConfig = load_section(path, "search", SearchConfig)  # type: ignore[arg-type]
     return path.stem, config
 

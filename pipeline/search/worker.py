@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from data.errors import BadInput
-from data.files import digest_json
-from pipeline.search.caches import SearchCaches, read_search_caches
-from pipeline.search.evaluate import Evaluator, Look, Outcome, Setting
-from pipeline.search.job import SearchJob
-from pipeline.search.samplers import given_parameters, new_pruner, new_sampler, suggest
-from pipeline.search.slots import Claim, Slots, Standing
-from pipeline.search.space import INDEPENDENT
-from pipeline.search.storage import open_storage, shown
+from zskel.data.errors import BadInput
+from zskel.data.files import digest_json
+from zskel.pipeline.search.caches import SearchCaches, read_search_caches
+from zskel.pipeline.search.evaluate import Evaluator, Look, Outcome, Setting
+from zskel.pipeline.search.job import SearchJob
+from zskel.pipeline.search.samplers import given_parameters, new_pruner, new_sampler, suggest
+from zskel.pipeline.search.slots import Claim, Slots, Standing
+from zskel.pipeline.search.space import INDEPENDENT
+from zskel.pipeline.search.storage import open_storage, shown
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -197,7 +197,7 @@ def _look(claim: Claim) -> Look:
 
 
 def _tell(job: SearchJob, slots: Slots, claim: Claim, outcome: Outcome) -> None:
-    from zsl.validation import ValidationScore
+    from zskel.zsl.validation import ValidationScore
 
     attributes: dict[str, Any] = {"seconds": round(outcome.seconds, 3)}
     value = None

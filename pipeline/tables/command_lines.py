@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.tables.definition import Entry, FitCall, Table
-from pipeline.tables.fits import THERE, Result
-from pipeline.tables.report import report_folder
-from pipeline.workdir import DEFAULT_ROOT
+from zskel.pipeline.tables.definition import Entry, FitCall, Table
+from zskel.pipeline.tables.fits import THERE, Result
+from zskel.pipeline.tables.report import report_folder
+from zskel.pipeline.workdir import DEFAULT_ROOT
 
 
 def command_lines(

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.errors import BadConfig
-from data.registry import nearest
-from pipeline.config import Experiment, load_experiment, load_section, load_texts
+from zskel.data.errors import BadConfig
+from zskel.data.registry import nearest
+from zskel.pipeline.config import Experiment, load_experiment, load_section, load_texts
 
 #: The experiment's own method, in a list of methods.
 OWN = "own"
@@ -134,7 +134,7 @@ def table_names() -> tuple[str, ...]:
     >>> table_names()[:4]
     ('demo', 'table-3', 'table-4', 'table-6')
     """
-    folder = Path(str(resources.files("configs"))) / "tables"
+    folder = Path(str(resources.files("zskel.configs"))) / "tables"
     return tuple(sorted(path.stem for path in folder.glob("*.py")
                         if not path.name.startswith("_")))
 
@@ -174,7 +174,7 @@ def _find(name: str) -> Path:
     known = table_names()
     if name.lower() not in known:
         raise BadConfig(f"no table {name!r}; {nearest(name.lower(), known)}")
-    return Path(str(resources.files("configs"))) / "tables" / f"{name.lower()}.py"
+    return Path(str(resources.files("zskel.configs"))) / "tables" / f"{name.lower()}.py"
 
 
 def _entry(

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import BadCache, BadConfig
-from data.files import digest_json
-from pipeline.feature_files import FeatureFiles
-from pipeline.fits import Fit, fit_configs, is_current_result, variant_of
-from pipeline.results import result_stem
-from pipeline.tables.definition import FitCall
-from pipeline.workdir import WorkDir
+from zskel.data.errors import BadCache, BadConfig
+from zskel.data.files import digest_json
+from zskel.pipeline.feature_files import FeatureFiles
+from zskel.pipeline.fits import Fit, fit_configs, is_current_result, variant_of
+from zskel.pipeline.results import result_stem
+from zskel.pipeline.tables.definition import FitCall
+from zskel.pipeline.workdir import WorkDir
 
 THERE, TO_FIT, WAITING = "there", "to fit", "after features"
 

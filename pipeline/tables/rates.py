@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import BackboneConfig
+from zskel.pipeline.config import BackboneConfig
 
 MEASURED, DEFAULT = "measured", "default"
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.files import digest_file, write_json
+from zskel.data.files import digest_file, write_json
 
 #: Written last: says what a report was made from.
 MARKER = "made_from.json"

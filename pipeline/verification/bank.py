@@ -6,19 +6,19 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.classes import class_names
-from data.errors import PipelineError
-from data.files import digest_json
-from pipeline.changes import differences, few
-from pipeline.verification.checks import BROKEN, NOTICE, STALE, Check, checked
-from pipeline.verification.files import Files
+from zskel.data.classes import class_names
+from zskel.data.errors import PipelineError
+from zskel.data.files import digest_json
+from zskel.pipeline.changes import differences, few
+from zskel.pipeline.verification.checks import BROKEN, NOTICE, STALE, Check, checked
+from zskel.pipeline.verification.files import Files
 
 #: Where backbones lie: folders named by a digest.
 BACKBONES = f"backbones/{'[0-9a-f]' * 16}"
 
 
 def check_bank(root: Path, files: Files) -> Iterator[Check]:
-    """Looks through a bank; see ``pipeline.bank`` for what lies where."""
+    """Looks through a bank; see ``zskel.pipeline.bank`` for what lies where."""
     for path in sorted(root.glob("stores/*/skeletons.h5")):
         store, checks = files.store(path)
         yield from checks

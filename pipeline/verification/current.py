@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.classes import class_names
-from data.errors import PipelineError
-from pipeline.changes import differences, few
-from pipeline.config import Experiment, experiment_names, load_experiment
-from pipeline.verification.checks import NOTICE, STALE, Check, checked
-from pipeline.verification.work_dir import Parts
+from zskel.data.classes import class_names
+from zskel.data.errors import PipelineError
+from zskel.pipeline.changes import differences, few
+from zskel.pipeline.config import Experiment, experiment_names, load_experiment
+from zskel.pipeline.verification.checks import NOTICE, STALE, Check, checked
+from zskel.pipeline.verification.work_dir import Parts
 
 
 def known_experiment(parts: Parts) -> tuple[Experiment | None, list[Check]]:
@@ -39,9 +39,9 @@ def check_current(parts: Parts, experiment: Experiment) -> list[Check]:
 
 
 def _stage_one(parts: Parts, experiment: Experiment) -> Iterator[Check]:
-    from pipeline.commands.extract import make_plan, resolve_split
-    from pipeline.skeleton_cache import cache_changes
-    from pipeline.text_cache import text_changes
+    from zskel.pipeline.commands.extract import make_plan, resolve_split
+    from zskel.pipeline.skeleton_cache import cache_changes
+    from zskel.pipeline.text_cache import text_changes
 
     work, store, again = parts.work, parts.store, parts.command("extract")
     if store is not None:
@@ -109,8 +109,8 @@ def _fitted(path: Path, changes: list[str], parts: Parts) -> Check:
 
 def _own_fit(experiment: Experiment, identity: dict[str, Any], made: dict[str, Any]) -> Any:
     """The fit that the config makes under this name; None if it makes none."""
-    from pipeline.fits import Fit, fit_configs, variant_of
-    from zsl.gates import GATES
+    from zskel.pipeline.fits import Fit, fit_configs, variant_of
+    from zskel.zsl.gates import GATES
 
     name, key = identity["method"], identity["gate_key"]
     if name not in made:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data.caches import read_skeleton_features, read_text_features
-from data.errors import PipelineError
-from data.files import digest_file, digest_json
-from data.store import SequenceStore
-from pipeline.progress import bar
-from pipeline.results import ResultRecord, read_arrays, read_result
-from pipeline.verification.checks import BROKEN, NOTICE, STALE, Check, checked
+from zskel.data.caches import read_skeleton_features, read_text_features
+from zskel.data.errors import PipelineError
+from zskel.data.files import digest_file, digest_json
+from zskel.data.store import SequenceStore
+from zskel.pipeline.progress import bar
+from zskel.pipeline.results import ResultRecord, read_arrays, read_result
+from zskel.pipeline.verification.checks import BROKEN, NOTICE, STALE, Check, checked
 
 
 class Files:
@@ -62,7 +62,7 @@ class Files:
 
     def model(self, path: Path) -> tuple[dict[str, Any] | None, list[Check]]:
         """The card of what ``pipeline fit`` has kept."""
-        from zsl.fitted import check_fitted, read_card
+        from zskel.zsl.fitted import check_fitted, read_card
 
         read = check_fitted if self.thorough else read_card
         return self._once(path, read, self._gates)
@@ -74,13 +74,13 @@ class Files:
 
     def other_weights(self, path: Path) -> tuple[Any, list[Check]]:
         """Weights from elsewhere: what they hold can be read without running code."""
-        from extractors.weights import read_state
+        from zskel.extractors.weights import read_state
 
         return self._once(path, read_state)
 
     def saved_method(self, folder: Path) -> tuple[Any, list[Check]]:
         """A folder that a method was saved to."""
-        from zsl.methods.saving import load_method
+        from zskel.zsl.methods.saving import load_method
 
         return self._once(folder, load_method)
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.caches import SKELETON_FORMAT, TEXT_FORMAT
-from data.errors import BadInput
-from data.seal import open_hdf5
-from data.store import STORE_FORMAT
-from pipeline.config import Experiment
-from pipeline.results import find_results
-from pipeline.verification.bank import BACKBONES, check_bank
-from pipeline.verification.checks import BROKEN, Check
-from pipeline.verification.current import check_current, known_experiment
-from pipeline.verification.files import Files
-from pipeline.verification.together import check_together
-from pipeline.verification.work_dir import MODELS, Parts, read_parts
-from pipeline.workdir import WorkDir
+from zskel.data.caches import SKELETON_FORMAT, TEXT_FORMAT
+from zskel.data.errors import BadInput
+from zskel.data.seal import open_hdf5
+from zskel.data.store import STORE_FORMAT
+from zskel.pipeline.config import Experiment
+from zskel.pipeline.results import find_results
+from zskel.pipeline.verification.bank import BACKBONES, check_bank
+from zskel.pipeline.verification.checks import BROKEN, Check
+from zskel.pipeline.verification.current import check_current, known_experiment
+from zskel.pipeline.verification.files import Files
+from zskel.pipeline.verification.together import check_together
+from zskel.pipeline.verification.work_dir import MODELS, Parts, read_parts
+from zskel.pipeline.workdir import WorkDir
 
 #: Folders of a work directory that hold files one may name alone.
 _INSIDE = ("features", "results", MODELS)

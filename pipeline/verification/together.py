@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from data.caches import TEST, TRAIN, SkeletonFeatures, check_same_classes
-from data.errors import BadInput
-from data.files import digest_json
-from data.store import SequenceStore
-from pipeline.verification.checks import BROKEN, NOTICE, STALE, Check, checked
-from pipeline.verification.work_dir import Parts
-from pipeline.workdir import read_pointer
+from zskel.data.caches import TEST, TRAIN, SkeletonFeatures, check_same_classes
+from zskel.data.errors import BadInput
+from zskel.data.files import digest_json
+from zskel.data.store import SequenceStore
+from zskel.pipeline.verification.checks import BROKEN, NOTICE, STALE, Check, checked
+from zskel.pipeline.verification.work_dir import Parts
+from zskel.pipeline.workdir import read_pointer
 
 
 def check_together(parts: Parts) -> list[Check]:
@@ -93,8 +93,8 @@ def _trained(
     if "backbone" not in config or "given_weights" in config or rows is None \
             or config.get("store_digest") != store.digest:
         return
-    from extractors.spec import BackboneSpec
-    from pipeline.config import BackboneConfig
+    from zskel.extractors.spec import BackboneSpec
+    from zskel.pipeline.config import BackboneConfig
 
     path = parts.work.backbone(phase) / "backbone.json"
     name = f"the {phase}-phase backbone was trained on these clips as the features say"

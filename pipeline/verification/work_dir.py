@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data.caches import CALIBRATION, TEST, SkeletonFeatures, TextFeatures
-from data.store import SequenceStore
-from pipeline.results import ResultRecord, find_results
-from pipeline.verification.checks import Check
-from pipeline.verification.files import Files
-from pipeline.workdir import WorkDir
+from zskel.data.caches import CALIBRATION, TEST, SkeletonFeatures, TextFeatures
+from zskel.data.store import SequenceStore
+from zskel.pipeline.results import ResultRecord, find_results
+from zskel.pipeline.verification.checks import Check
+from zskel.pipeline.verification.files import Files
+from zskel.pipeline.workdir import WorkDir
 
 MODELS = "models"
 

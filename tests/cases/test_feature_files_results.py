@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.commands.fit import fit
-from pipeline.commands.import_ import import_features
-from pipeline.config import load_experiment
-from pipeline.feature_files import FeatureFiles
-from pipeline.fits import Fit
-from pipeline.records import make_record
-from pipeline.results import read_result
-from pipeline.workdir import WorkDir
+from zskel.pipeline.commands.fit import fit
+from zskel.pipeline.commands.import_ import import_features
+from zskel.pipeline.config import load_experiment
+from zskel.pipeline.feature_files import FeatureFiles
+from zskel.pipeline.fits import Fit
+from zskel.pipeline.records import make_record
+from zskel.pipeline.results import read_result
+from zskel.pipeline.workdir import WorkDir
 
 NAMES = ["drink water", "clap", "jump up", "kick", "throw", "wave", "sit down", "stand up"]
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.caches import read_text_features
-from data.errors import BadCache, BadInput
-from extractors.text.encoders import ENCODERS
-from pipeline.commands.inspect import inspect
-from pipeline.config import TextConfig
-from pipeline.text_cache import text_cache
-from pipeline.workdir import WorkDir
+from zskel.data.caches import read_text_features
+from zskel.data.errors import BadCache, BadInput
+from zskel.extractors.text.encoders import ENCODERS
+from zskel.pipeline.commands.inspect import inspect
+from zskel.pipeline.config import TextConfig
+from zskel.pipeline.text_cache import text_cache
+from zskel.pipeline.workdir import WorkDir
 
 STANDS = ("A person stands upright facing the camera with both arms hanging loosely beside the "
           "body, the weight on both feet, the knees slightly bent and the head level. ")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.errors import BadInput, ClipError
-from data.readers.pose_pickle import PosePickleReader
-from pipeline.commands.inspect import inspect
+from zskel.data.errors import BadInput, ClipError
+from zskel.data.readers.pose_pickle import PosePickleReader
+from zskel.pipeline.commands.inspect import inspect
 
 Case = Callable[..., Path]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.caches import read_skeleton_features
-from pipeline.commands.extract import extract
-from pipeline.commands.inspect import inspect
-from pipeline.config import load_experiment
+from zskel.data.caches import read_skeleton_features
+from zskel.pipeline.commands.extract import extract
+from zskel.pipeline.commands.inspect import inspect
+from zskel.pipeline.config import load_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 SAID = ("coordinates far from metres", "third axis within 0..1", "looks like 2D with a score")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.caches import read_skeleton_features
+from zskel.data.caches import read_skeleton_features
 
 PARENTS = [("hip", ""), ("right hip", "hip"), ("right knee", "right hip"),
            ("right ankle", "right knee"), ("left hip", "hip"), ("left knee", "left hip"),
@@ -77,9 +77,9 @@ backbone = dict(_delete_=True, **{_shrunk(name, network, width)!r})
 def _shrunk(name: str, network: dict[str, Any], width: int) -> dict[str, Any]:
     from importlib import resources
 
-    from pipeline.config import BackboneConfig, load_section
+    from zskel.pipeline.config import BackboneConfig, load_section
 
-    path = Path(str(resources.files("configs"))) / "_base_" / "backbones" / f"{name}.py"
+    path = Path(str(resources.files("zskel.configs"))) / "_base_" / "backbones" / f"{name}.py"
     config: BackboneConfig = load_section(path, "backbone", BackboneConfig)
     model = config.model_dump()["model"]
     model["backbone"].update(network)
@@ -125,14 +125,14 @@ def test_what_cannot_follow_is_refused_before_anything_is_trained(
 ) -> None:
     import torch
 
-    from data.skeleton import NTU_RGBD
-    from extractors.layout import follow
-    from extractors.mm import register
+    from zskel.data.skeleton import NTU_RGBD
+    from zskel.extractors.layout import follow
+    from zskel.extractors.mm import register
 
     register()
     from mmaction.registry import MODELS
 
-    from extractors.spec import BackboneSpec
+    from zskel.extractors.spec import BackboneSpec
 
     spec = BackboneSpec(**follow(_shrunk("shift_gcn_cpu", SMALL["shift_gcn_cpu"], 16), NTU_RGBD))
     # As Shift-GCN's authors name them.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.readers.ntu import NTUReader
-from pipeline.commands.inspect import inspect
+from zskel.data.readers.ntu import NTUReader
+from zskel.pipeline.commands.inspect import inspect
 
 
 def twin(folder: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import BadConfig
-from data.exchange.own_arrays import read_own_arrays
-from data.splits import make_split
-from pipeline.commands.extract import resolve_split
-from pipeline.config import load_experiment
+from zskel.data.errors import BadConfig
+from zskel.data.exchange.own_arrays import read_own_arrays
+from zskel.data.splits import make_split
+from zskel.pipeline.commands.extract import resolve_split
+from zskel.pipeline.config import load_experiment
 
 Case = Callable[..., Path]
 

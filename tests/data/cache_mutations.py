@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.caches import read_skeleton_features, read_text_features
-from data.errors import BadCache
-from data.store import SequenceStore
+from zskel.data.caches import read_skeleton_features, read_text_features
+from zskel.data.errors import BadCache
+from zskel.data.store import SequenceStore
 
 IDENTITY = ("path", "_file", "_owner")
 

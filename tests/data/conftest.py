@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from exchange_caches import random_caches
 
-from data.exchange.layouts import layout_of
-from data.exchange.synse_export import export_synse
+from zskel.data.exchange.layouts import layout_of
+from zskel.data.exchange.synse_export import export_synse
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
-"""Small caches of both phases for the tests of ``data.exchange``."""
+"""Small caches of both phases for the tests of ``zskel.data.exchange``."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from data.caches import SkeletonFeatures, TextFeatures
+from zskel.data.caches import SkeletonFeatures, TextFeatures
 
 NAMES = ("sit", "stand", "wave", "clap", "jog", "lunge", "squat", "throw", "read")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.readers.ntu_text import parse_skeleton
+from zskel.data.readers.ntu_text import parse_skeleton
 
 FIRST_ID = 72057594037932358  # its successor is the same number as a double
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from exchange_caches import NAMES
 
-from data.errors import BadInput
-from data.exchange.caches import Imported
-from data.exchange.synse_find import Given
-from data.exchange.synse_import import import_synse
+from zskel.data.errors import BadInput
+from zskel.data.exchange.caches import Imported
+from zskel.data.exchange.synse_find import Given
+from zskel.data.exchange.synse_import import import_synse
 
 TEST_DIR = "sk_feats/stgcn_nine_moves_2_r"
 VAL_DIR = "sk_feats/stgcn_nine_moves_val_2_r"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.bodies import (
+from zskel.data.bodies import (
     DEFAULT_CLEANING,
     STEPS,
     clean,
@@ -20,8 +20,8 @@ from data.bodies import (
     nonfinite,
     zero_joints,
 )
-from data.errors import BadConfig, ClipError
-from data.skeleton import present
+from zskel.data.errors import BadConfig, ClipError
+from zskel.data.skeleton import present
 
 
 def tracks(*marks: str, joints: int = 3) -> np.ndarray:

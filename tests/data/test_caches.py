@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from data.caches import (
+from zskel.data.caches import (
     SkeletonFeatures,
     TextFeatures,
     check_same_classes,
@@ -17,8 +17,8 @@ from data.caches import (
     write_skeleton_features,
     write_text_features,
 )
-from data.errors import BadCache
-from data.seal import seal
+from zskel.data.errors import BadCache
+from zskel.data.seal import seal
 
 NAMES = ("wave", "clap", "throw a ball", "größe", "sit down")
 

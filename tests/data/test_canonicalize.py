@@ -10,12 +10,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from data.canonicalize import canonicalize
-from data.errors import BadConfig, BadInput
-from data.preprocess import pre_normalize_3d
-from data.skeleton import KINECT_V1_TO_NTU, LAYOUTS, NTU_RGBD, UTD_MHAD, JointMapping, present
-from data.synthetic import Settings, generate
-from data.synthetic.layouts import as_layout
+from zskel.data.canonicalize import canonicalize
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.preprocess import pre_normalize_3d
+from zskel.data.skeleton import KINECT_V1_TO_NTU, LAYOUTS, NTU_RGBD, UTD_MHAD, JointMapping, present
+from zskel.data.synthetic import Settings, generate
+from zskel.data.synthetic.layouts import as_layout
 
 modes = st.sampled_from([("frame", 10.0), ("frame", 2.5), ("frame", 0.0), ("clip", 10.0)])
 

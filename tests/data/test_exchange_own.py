@@ -14,12 +14,12 @@ from exchange_caches import NAMES, random_caches, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.caches import CALIBRATION, TEST, TRAIN
-from data.errors import BadCache, BadConfig, BadInput
-from data.exchange.npz import export_npz, import_npz
-from data.exchange.own_arrays import read_own_arrays
-from data.exchange.smie import export_smie
-from data.exchange.table import export_table
+from zskel.data.caches import CALIBRATION, TEST, TRAIN
+from zskel.data.errors import BadCache, BadConfig, BadInput
+from zskel.data.exchange.npz import export_npz, import_npz
+from zskel.data.exchange.own_arrays import read_own_arrays
+from zskel.data.exchange.smie import export_smie
+from zskel.data.exchange.table import export_table
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "features"
 

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synse_folder import TEST_DIR, VAL_DIR, files, read, save
 
-from data.caches import TRAIN
-from data.errors import BadConfig, BadInput
-from data.exchange.layouts import FILL, LAYOUTS, layout_of
-from data.exchange.sidecar import read_with_sidecar, sidecars
-from data.exchange.synse_export import Names, export_synse
-from data.exchange.synse_find import Given
-from data.exchange.synse_import import import_synse
+from zskel.data.caches import TRAIN
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.exchange.layouts import FILL, LAYOUTS, layout_of
+from zskel.data.exchange.sidecar import read_with_sidecar, sidecars
+from zskel.data.exchange.synse_export import Names, export_synse
+from zskel.data.exchange.synse_find import Given
+from zskel.data.exchange.synse_import import import_synse
 
 
 def test_a_sa_dvae_folder_is_what_its_scripts_read(exported: Path) -> None:

@@ -13,13 +13,13 @@ import pytest
 from exchange_caches import NAMES, random_caches
 from synse_folder import TEST_DIR, VAL_DIR, read, refused, save
 
-from data.caches import CALIBRATION, TEST, TRAIN
-from data.errors import BadConfig, BadInput
-from data.exchange.layouts import LAYOUTS, layout_of
-from data.exchange.sidecar import read_with_sidecar, sidecars
-from data.exchange.synse_export import export_synse
-from data.exchange.synse_find import Given, find
-from data.exchange.synse_import import import_synse
+from zskel.data.caches import CALIBRATION, TEST, TRAIN
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.exchange.layouts import LAYOUTS, layout_of
+from zskel.data.exchange.sidecar import read_with_sidecar, sidecars
+from zskel.data.exchange.synse_export import export_synse
+from zskel.data.exchange.synse_find import Given, find
+from zskel.data.exchange.synse_import import import_synse
 
 ALL_FILES = [f"{TEST_DIR}/{name}.npy" for name in (
     "train", "train_label", "ztest", "z_label", "gtest", "g_label", "gtest_out")] + [

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.caches import read_skeleton_features, read_text_features
-from data.classes import register_dataset
-from data.errors import BadInput
-from data.exchange.arrays import load_array, load_npy, load_npz
-from data.exchange.mapping import read_mapping
-from data.files import only_zeros
-from data.readers import READERS
-from data.readers.raw_file import read_file
-from data.readers.safe_pickle import load
-from data.store import SequenceStore
-from data.synthetic import Settings, generate, write_ntu
-from data.synthetic.export import write_nw_ucla, write_pku_mmd
+from zskel.data.caches import read_skeleton_features, read_text_features
+from zskel.data.classes import register_dataset
+from zskel.data.errors import BadInput
+from zskel.data.exchange.arrays import load_array, load_npy, load_npz
+from zskel.data.exchange.mapping import read_mapping
+from zskel.data.files import only_zeros
+from zskel.data.readers import READERS
+from zskel.data.readers.raw_file import read_file
+from zskel.data.readers.safe_pickle import load
+from zskel.data.store import SequenceStore
+from zskel.data.synthetic import Settings, generate, write_ntu
+from zskel.data.synthetic.export import write_nw_ucla, write_pku_mmd
 
 RECORDINGS = list(generate(Settings(
     performers=2, cameras=2, frames=(16, 18), actions=("jump up", "squat down"))))

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.caches import (
+from zskel.data.caches import (
     SkeletonFeatures,
     TextFeatures,
     write_skeleton_features,
     write_text_features,
 )
-from data.readers.utd_mhad import UTDMHADReader
-from data.store import build_store
-from data.synthetic import Settings, generate
-from data.synthetic.export import write_utd_mhad
+from zskel.data.readers.utd_mhad import UTDMHADReader
+from zskel.data.store import build_store
+from zskel.data.synthetic import Settings, generate
+from zskel.data.synthetic.export import write_utd_mhad
 
 COUNT = int(os.environ.get("FUZZ_MUTATIONS", "150"))
 HERE = Path(__file__).resolve().parent

@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import BadInput, ClipError
-from data.readers.ntu import NTUReader
-from data.readers.nw_ucla import NWUCLAReader
-from data.readers.pku_mmd import PKUMMDReader
-from data.readers.pose_pickle import PosePickleReader
-from data.readers.utd_mhad import UTDMHADReader
-from data.synthetic import Settings, generate, write_ntu
-from data.synthetic.export import (
+from zskel.data.errors import BadInput, ClipError
+from zskel.data.readers.ntu import NTUReader
+from zskel.data.readers.nw_ucla import NWUCLAReader
+from zskel.data.readers.pku_mmd import PKUMMDReader
+from zskel.data.readers.pose_pickle import PosePickleReader
+from zskel.data.readers.utd_mhad import UTDMHADReader
+from zskel.data.synthetic import Settings, generate, write_ntu
+from zskel.data.synthetic.export import (
     write_nw_ucla,
     write_pku_mmd,
     write_pose_pickle,

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import BadInput, ClipError
-from data.readers.ntu import NTUReader
-from data.readers.ntu_text import parse_skeleton
+from zskel.data.errors import BadInput, ClipError
+from zskel.data.readers.ntu import NTUReader
+from zskel.data.readers.ntu_text import parse_skeleton
 
 COUNT = int(os.environ.get("FUZZ_MUTATIONS", "300"))
 INTEGER = re.compile(rb"-?[0-9]+")

@@ -11,13 +11,13 @@ import h5py
 import numpy as np
 import pytest
 
-from data.caches import read_text_features
-from data.errors import BadCache, BadInput
-from data.exchange.arrays import load_npy, load_npz
-from data.limits import ALWAYS_BYTES, _lengths, own_dataset, read_strings, room
-from data.readers.ntu import NTUReader
-from data.seal import seal
-from data.store import SequenceStore
+from zskel.data.caches import read_text_features
+from zskel.data.errors import BadCache, BadInput
+from zskel.data.exchange.arrays import load_npy, load_npz
+from zskel.data.limits import ALWAYS_BYTES, _lengths, own_dataset, read_strings, room
+from zskel.data.readers.ntu import NTUReader
+from zskel.data.seal import seal
+from zskel.data.store import SequenceStore
 
 MAX_GROWTH = 400 << 20
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from data import machine as module
-from data.machine import machine
+from zskel.data import machine as module
+from zskel.data.machine import machine
 
 
 @pytest.fixture(autouse=True)

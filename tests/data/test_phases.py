@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.errors import BadConfig, BadInput
-from data.phases import calibration_phase
-from data.phases import test_phase as make_test_phase
-from data.splits import class_split, held_out_clips, make_split
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.phases import calibration_phase
+from zskel.data.phases import test_phase as make_test_phase
+from zskel.data.splits import class_split, held_out_clips, make_split
 
 SUBJECTS = 6
 TRAINING = (1, 2, 3, 4)

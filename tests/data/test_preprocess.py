@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import BadConfig, BadInput
-from data.preprocess import STEPS, pre_normalize_3d, rotation_between, shift_gcn_normalize
-from data.skeleton import present
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.preprocess import STEPS, pre_normalize_3d, rotation_between, shift_gcn_normalize
+from zskel.data.skeleton import present
 
 AXES = np.eye(3)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import BadConfig, BadInput
-from data.projection import AXES, orthographic_view
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.projection import AXES, orthographic_view
 
 
 def clip(seed: int = 0, bodies: int = 2, frames: int = 5, joints: int = 25) -> np.ndarray:

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.caches import IDENTITY, TEST, TRAIN
-from data.errors import BadConfig, BadInput
-from data.phases import test_phase as make_test_phase
-from data.protocols import (
+from zskel.data.caches import IDENTITY, TEST, TRAIN
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.phases import test_phase as make_test_phase
+from zskel.data.protocols import (
     CLIP,
     PROTOCOLS,
     SampleProtocol,
     random_subsets,
     sample_protocol,
 )
-from data.readers.ntu import NTUReader, missing_skeletons
-from data.splits import class_split
+from zskel.data.readers.ntu import NTUReader, missing_skeletons
+from zskel.data.splits import class_split
 
 RESOURCES = Path(__file__).parent / "resources"
 EXPECTED = json.loads((RESOURCES / "published_splits.json").read_text(encoding="utf-8"))[

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from ntu_lines import ONE, TEXT, body_lines, lines_of, parse, text_of
 
-from data.errors import BadInput, ClipError
-from data.readers import archives
-from data.readers.ntu import NTUReader, missing_skeletons
-from data.synthetic import Settings, generate, write_ntu
+from zskel.data.errors import BadInput, ClipError
+from zskel.data.readers import archives
+from zskel.data.readers.ntu import NTUReader, missing_skeletons
+from zskel.data.synthetic import Settings, generate, write_ntu
 
 # -- the generator's files -----------------------------------------------------
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import BadInput, ClipError
-from data.readers import archives, gzip_file
-from data.readers.gzip_file import GzipFile, gunzip
-from data.readers.ntu import NTUReader
-from data.synthetic import Recording, Settings, generate, write_ntu
+from zskel.data.errors import BadInput, ClipError
+from zskel.data.readers import archives, gzip_file
+from zskel.data.readers.gzip_file import GzipFile, gunzip
+from zskel.data.readers.ntu import NTUReader
+from zskel.data.synthetic import Recording, Settings, generate, write_ntu
 
 
 @pytest.fixture(scope="module")

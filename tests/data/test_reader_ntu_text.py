@@ -11,9 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from ntu_lines import FIRST_ID, ONE, TEXT, body_lines, joint_line, lines_of, parse, text_of
 
-from data.errors import ClipError
-from data.readers.ntu_kernel import jit
-from data.readers.ntu_text import MAX_BODIES, parse_skeleton
+from zskel.data.errors import ClipError
+from zskel.data.readers.ntu_kernel import jit
+from zskel.data.readers.ntu_text import MAX_BODIES, parse_skeleton
 
 
 def test_bodies_are_kept_apart_by_id_not_by_position():

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.classes import class_names, register_dataset
-from data.errors import BadConfig, BadInput, ClipError
-from data.readers import READERS
-from data.readers.base import Scan
-from data.readers.pose_pickle import PosePickleReader
-from data.readers.safe_pickle import load
-from data.skeleton import (
+from zskel.data.classes import class_names, register_dataset
+from zskel.data.errors import BadConfig, BadInput, ClipError
+from zskel.data.readers import READERS
+from zskel.data.readers.base import Scan
+from zskel.data.readers.pose_pickle import PosePickleReader
+from zskel.data.readers.safe_pickle import load
+from zskel.data.skeleton import (
     KINECT_V1,
     KINECT_V1_TO_NTU,
     LAYOUTS,
@@ -26,9 +26,9 @@ from data.skeleton import (
     layout_of,
     mapping_by_name,
 )
-from data.synthetic import Settings, generate
-from data.synthetic.export import keypoint, write_pose_pickle
-from data.synthetic.layouts import as_layout
+from zskel.data.synthetic import Settings, generate
+from zskel.data.synthetic.export import keypoint, write_pose_pickle
+from zskel.data.synthetic.layouts import as_layout
 
 RECORDINGS = list(generate(Settings(
     performers=2, cameras=2, frames=(16, 18), actions=("jump up", "two people wave at each other"),
@@ -400,7 +400,7 @@ def test_nothing_is_executed(tmp_path, protocol):
     "builtins.eval", "builtins.getattr", "__builtin__.getattr", "builtins.list",
     "operator.attrgetter", "numpy.load", "numpy.core.multiarray.fromfile",
     "numpy.ndarray.tofile",
-    "collections.OrderedDict", "data.readers.safe_pickle._ALLOWED", "functools.partial",
+    "collections.OrderedDict", "zskel.data.readers.safe_pickle._ALLOWED", "functools.partial",
     "copyreg._reconstructor",
 ])
 def test_other_names(tmp_path, name):

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from data.errors import BadInput, ClipError
-from data.readers.mat5 import read_array
-from data.readers.utd_mhad import UTDMHADReader
+from zskel.data.errors import BadInput, ClipError
+from zskel.data.readers.mat5 import read_array
+from zskel.data.readers.utd_mhad import UTDMHADReader
 
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/utd-mhad"
 CLIP = np.random.default_rng(0).normal(size=(20, 3, 5))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.skeleton import (
+from zskel.data.skeleton import (
     KINECT_V1_TO_NTU,
     LAYOUTS,
     NTU_RGBD,
@@ -17,8 +17,8 @@ from data.skeleton import (
     mapping_by_name,
     present,
 )
-from data.synthetic.body import BONES, Pose, joints
-from data.synthetic.layouts import as_layout
+from zskel.data.synthetic.body import BONES, Pose, joints
+from zskel.data.synthetic.layouts import as_layout
 
 TO_NTU = JointMapping(UTD_MHAD, NTU_RGBD, KINECT_V1_TO_NTU)
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.classes import class_names
-from data.errors import BadConfig
-from data.splits import (
+from zskel.data.classes import class_names
+from zskel.data.errors import BadConfig
+from zskel.data.splits import (
     choose_validation_unseen,
     class_split,
     held_out_clips,
@@ -27,7 +27,7 @@ PUBLISHED = json.loads(
     (Path(__file__).parent / "resources" / "published_splits.json").read_text(encoding="utf-8")
 )
 RESOURCE = json.loads(
-    (resources.files("data.resources") / "class_splits.json").read_text(encoding="utf-8")
+    (resources.files("zskel.data.resources") / "class_splits.json").read_text(encoding="utf-8")
 )
 OURS = {"ntu60": "ntu60", "ntu120": "ntu120", "pku51": "pku-mmd"}
 TOTAL = {"ntu60": 60, "ntu120": 120, "pku-mmd": 51, "utd-mhad": 27, "nw-ucla": 10, "uwa3dii": 30}

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from data import store as store_module
-from data.errors import BadCache, BadConfig, BadInput, ClipError
-from data.readers.base import Entry, Reader, Scan, Skip
-from data.readers.utd_mhad import UTDMHADReader
-from data.seal import seal
-from data.skeleton import NTU_RGBD
-from data.store import SequenceStore, build_store
+from zskel.data import store as store_module
+from zskel.data.errors import BadCache, BadConfig, BadInput, ClipError
+from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.readers.utd_mhad import UTDMHADReader
+from zskel.data.seal import seal
+from zskel.data.skeleton import NTU_RGBD
+from zskel.data.store import SequenceStore, build_store
 
 NAMES = ("a", "b", "c")
 KEEP_ALL = [{"type": "keep_most_active", "bodies": 9}]

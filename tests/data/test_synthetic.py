@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.errors import BadInput
-from data.skeleton import NTU_RGBD
-from data.synthetic import (
+from zskel.data.errors import BadInput
+from zskel.data.skeleton import NTU_RGBD
+from zskel.data.synthetic import (
     UNSEEN,
     Body,
     Recording,

@@ -9,9 +9,9 @@ from collections import Counter
 
 import pytest
 
-from data.classes import class_names
-from data.errors import BadConfig
-from data.texts import (
+from zskel.data.classes import class_names
+from zskel.data.errors import BadConfig
+from zskel.data.texts import (
     NO_NOUN,
     PartsOfSpeech,
     all_descriptions,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.readers.base import Entry, Reader, Scan
-from data.skeleton import NTU_RGBD
-from data.store import SequenceStore, build_store
+from zskel.data.readers.base import Entry, Reader, Scan
+from zskel.data.skeleton import NTU_RGBD
+from zskel.data.store import SequenceStore, build_store
 
 CLASSES = ("stand", "raise", "shake")
 SEEN = (0, 2)
@@ -54,10 +54,10 @@ def rows(store: SequenceStore) -> np.ndarray:
 @pytest.fixture(scope="session")
 def make_spec() -> Callable[..., Any]:
     """Builds a ``BackboneSpec``; keyword arguments change it."""
-    from extractors.mm import register
+    from zskel.extractors.mm import register
 
     register()
-    from extractors.training import BackboneSpec
+    from zskel.extractors.training import BackboneSpec
 
     pack = [{"type": "PoseDecode"}, {"type": "FormatGCNInput", "num_person": 1},
             {"type": "PackActionInputs"}]
@@ -100,7 +100,7 @@ def trained(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Any:
     """An undisturbed training of the default spec; its folder is not to be changed."""
-    from extractors.training import train_backbone
+    from zskel.extractors.training import train_backbone
 
     folder: Path = tmp_path_factory.mktemp("trained")
     return train_backbone(make_spec(), store, rows, SEEN, folder)

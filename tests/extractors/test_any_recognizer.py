@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.store import SequenceStore
+from zskel.data.store import SequenceStore
 
 SEEN = (0, 2)
 
@@ -35,8 +35,8 @@ def test_its_data_preprocessor_loss_and_test_options_are_used(
 ) -> None:
     import torch
 
-    from extractors.features import extract_features, load_model
-    from extractors.training import train_backbone
+    from zskel.extractors.features import extract_features, load_model
+    from zskel.extractors.training import train_backbone
 
     # No normalization of the input in the backbone, or it would undo the preprocessor's.
     own_model["backbone"] = {**own_model["backbone"], "data_bn_type": None}
@@ -51,7 +51,7 @@ def test_its_data_preprocessor_loss_and_test_options_are_used(
 
     f_x, logits = extract_features(model, spec, store, rows)
     # The same by hand: clips through the transforms, (x - 2) / 4, backbone, pooling.
-    from extractors.dataset import StoreClips
+    from zskel.extractors.dataset import StoreClips
 
     clips = StoreClips(store, rows, np.full(len(rows), -1), spec.prepare, spec.test_pipeline)
     with torch.inference_mode():
@@ -67,7 +67,7 @@ def test_its_loss_weight_counts(
     own_model: dict[str, Any], make_spec: Callable[..., Any], store: SequenceStore,
     rows: np.ndarray, tmp_path: Path,
 ) -> None:
-    from extractors.training import train_backbone
+    from zskel.extractors.training import train_backbone
 
     # A learning rate of nothing: both see the first weights in every batch.
     losses = []

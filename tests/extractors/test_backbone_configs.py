@@ -16,17 +16,17 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 
-from data.errors import BadInput
-from data.skeleton import NTU_RGBD
-from extractors.dataset import build_transforms
-from extractors.features import load_model
-from extractors.layout import follow
-from extractors.mm import register
-from extractors.training import BackboneSpec
-from extractors.weights import head_classes, read_state
-from pipeline.config import BackboneConfig, load_section
+from zskel.data.errors import BadInput
+from zskel.data.skeleton import NTU_RGBD
+from zskel.extractors.dataset import build_transforms
+from zskel.extractors.features import load_model
+from zskel.extractors.layout import follow
+from zskel.extractors.mm import register
+from zskel.extractors.training import BackboneSpec
+from zskel.extractors.weights import head_classes, read_state
+from zskel.pipeline.config import BackboneConfig, load_section
 
-FOLDER = Path(str(resources.files("configs"))) / "_base_" / "backbones"
+FOLDER = Path(str(resources.files("zskel.configs"))) / "_base_" / "backbones"
 ZOO = Path(mmaction.__file__).parent / ".mim" / "configs" / "skeleton"
 PUBLISHED = {
     "stgcn": "stgcn/stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d.py",
@@ -57,7 +57,7 @@ def sample(frames: int = 40) -> dict[str, Any]:
 def test_a_clip_goes_through_each_pipeline_and_the_head_reads_f_x(name: str) -> None:
     from mmaction.registry import MODELS
 
-    from extractors.inference import Direct
+    from zskel.extractors.inference import Direct
 
     spec = spec_of(name)
     assert spec.name == name.replace("_", "-")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.errors import BadInput, MissingModel
-from extractors.text.encoders import CLIP, SentenceBERT
-from extractors.weights import read_state
+from zskel.data.errors import BadInput, MissingModel
+from zskel.extractors.text.encoders import CLIP, SentenceBERT
+from zskel.extractors.weights import read_state
 
 #: What PyTorch says of a file that it does not load: advice to run what is in it.
 RAW = ("weights_only", "two options", "\x1b", "PyTorch 2.6", "torch.load", "Errno")

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.errors import BadConfig
-from data.store import SequenceStore
+from zskel.data.errors import BadConfig
+from zskel.data.store import SequenceStore
 
 
 @pytest.fixture
 def make(
     make_spec: Callable[..., Any], store: SequenceStore, rows: np.ndarray
 ) -> Callable[..., Any]:
-    from extractors.dataset import StoreClips
+    from zskel.extractors.dataset import StoreClips
 
     spec = make_spec()
 
@@ -59,7 +59,7 @@ def test_a_bare_index_is_epoch_0(make: Callable[..., Any]) -> None:
 def test_the_same_row_is_augmented_alike_wherever_it_stands(
     make_spec: Callable[..., Any], store: SequenceStore, rows: np.ndarray
 ) -> None:
-    from extractors.dataset import StoreClips
+    from zskel.extractors.dataset import StoreClips
 
     spec = make_spec()
     other = StoreClips(store, rows[::-1], np.zeros(len(rows)), spec.prepare, spec.train_pipeline)
@@ -74,7 +74,7 @@ def test_the_same_row_is_augmented_alike_wherever_it_stands(
 def test_wrong_transforms_are_named(
     make_spec: Callable[..., Any], step: dict[str, Any], message: str
 ) -> None:
-    from extractors.dataset import build_transforms
+    from zskel.extractors.dataset import build_transforms
 
     make_spec()
     with pytest.raises(BadConfig, match=message):
@@ -82,7 +82,7 @@ def test_wrong_transforms_are_named(
 
 
 def test_sampler_visits_each_item_once_in_an_order_of_seed_and_epoch() -> None:
-    from extractors.dataset import EpochSampler
+    from zskel.extractors.dataset import EpochSampler
 
     def order(seed: int, epoch: int) -> list[tuple[int, int]]:
         sampler = EpochSampler(50, seed)

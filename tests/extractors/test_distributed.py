@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import BadConfig
-from data.readers.base import Entry, Reader, Scan
-from data.skeleton import NTU_RGBD
-from data.store import SequenceStore, build_store
-from extractors import distributed
-from extractors.dataset import EpochBatches, EpochSampler
+from zskel.data.errors import BadConfig
+from zskel.data.readers.base import Entry, Reader, Scan
+from zskel.data.skeleton import NTU_RGBD
+from zskel.data.store import SequenceStore, build_store
+from zskel.extractors import distributed
+from zskel.extractors.dataset import EpochBatches, EpochSampler
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,14 +29,14 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKER = """
 import json, os, signal, socket, sys
 from pathlib import Path
-from extractors.distributed import launch, rank
-from extractors.mm import register
+from zskel.extractors.distributed import launch, rank
+from zskel.extractors.mm import register
 register()
 import numpy as np
-from data.store import SequenceStore
-import extractors.dataset, extractors.shards
-from extractors.features import load_model
-from extractors.training import BackboneSpec, train_backbone
+from zskel.data.store import SequenceStore
+import zskel.extractors.dataset, zskel.extractors.shards
+from zskel.extractors.features import load_model
+from zskel.extractors.training import BackboneSpec, train_backbone
 
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
@@ -54,11 +54,11 @@ else:
 launch("pytorch")
 job = json.loads(Path(sys.argv[1]).read_text())
 used = []
-get = extractors.dataset.StoreClips.__getitem__
+get = zskel.extractors.dataset.StoreClips.__getitem__
 def noted(self, key):
     used.append([int(part) for part in key] if isinstance(key, tuple) else int(key))
     return get(self, key)
-extractors.dataset.StoreClips.__getitem__ = noted
+zskel.extractors.dataset.StoreClips.__getitem__ = noted
 told, report = [], {}
 spec, folder = BackboneSpec(**job["spec"]), Path(job["folder"])
 trained = train_backbone(
@@ -71,7 +71,7 @@ def extract(name, store, pipeline, prepare=spec.prepare):
     used.clear(), told.clear()
     own = BackboneSpec(**{**job["spec"], "test_pipeline": pipeline, "prepare": prepare})
     store = SequenceStore(store)
-    found = extractors.shards.extract_together(
+    found = zskel.extractors.shards.extract_together(
         load_model(own, trained.weights, 2), own, store, np.arange(len(store)),
         folder.parent / name, 2, lambda done, total: told.append([done, total]))
     report[name] = {"used": list(used), "told": list(told), "none": found is None}
@@ -82,12 +82,12 @@ def extract(name, store, pipeline, prepare=spec.prepare):
 extract("sampled", job["store"], spec.test_pipeline)
 extract("whole", job["store"], job["pack"])
 extract("surprising", job["holey"], job["pack"], job["gapless"])
-write = extractors.shards.write_shard
+write = zskel.extractors.shards.write_shard
 def die(path, shard):
     write(path, shard)
     if rank() == 1 and len(list(path.parent.glob("*.npz"))) >= 3:
         os.kill(os.getpid(), signal.SIGKILL)
-extractors.shards.write_shard = die
+zskel.extractors.shards.write_shard = die
 extract("cut-short", job["store"], job["pack"])
 """
 
@@ -176,7 +176,7 @@ def test_two_processes_train_one_backbone(together: Together, rows: np.ndarray) 
 def extracted_alone(
     together: Together, store: SequenceStore, **changes: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    from extractors.features import extract_features, load_model
+    from zskel.extractors.features import extract_features, load_model
 
     spec = replace(together.spec, **changes)
     model = load_model(spec, together.folder / "backbone" / "weights.pth", 2)
@@ -210,9 +210,9 @@ def test_features_by_two_processes_are_those_of_one(
 def test_what_two_had_finished_when_one_died_is_used_by_the_next(
     together: Together, store: SequenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from extractors import dataset
-    from extractors.features import load_model
-    from extractors.shards import extract_together
+    from zskel.extractors import dataset
+    from zskel.extractors.features import load_model
+    from zskel.extractors.shards import extract_together
 
     folder = together.folder / "cut-short"
     left = list(folder.glob("*.npz"))

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.errors import BadInput
-from data.store import SequenceStore
+from zskel.data.errors import BadInput
+from zskel.data.store import SequenceStore
 
 
 @pytest.fixture(scope="module")
 def model(make_spec: Callable[..., Any], trained: Any) -> Any:
-    from extractors.features import load_model
+    from zskel.extractors.features import load_model
 
     return load_model(make_spec(), trained.weights, 2)
 
@@ -27,7 +27,7 @@ def every_row(store: SequenceStore) -> np.ndarray:
 @pytest.fixture(scope="module")
 def extracted(model: Any, make_spec: Callable[..., Any], store: SequenceStore,
               every_row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from extractors.features import extract_features
+    from zskel.extractors.features import extract_features
 
     return extract_features(model, make_spec(), store, every_row, batch_size=5)
 
@@ -38,7 +38,7 @@ def test_features_are_the_pooled_backbone_and_logits_the_linear_layer_on_them(
 ) -> None:
     import torch
 
-    from extractors.dataset import build_transforms
+    from zskel.extractors.dataset import build_transforms
 
     spec = make_spec()
     transforms = build_transforms([*spec.prepare, *spec.test_pipeline])
@@ -64,7 +64,7 @@ def test_rows_keep_their_order(
     model: Any, make_spec: Callable[..., Any], store: SequenceStore, every_row: np.ndarray,
     extracted: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    from extractors.features import extract_features
+    from zskel.extractors.features import extract_features
 
     f_x, logits = extract_features(model, make_spec(), store, np.sort(every_row))
     order = np.argsort(every_row)
@@ -78,7 +78,7 @@ def test_batch_size_does_not_matter(
     model: Any, make_spec: Callable[..., Any], store: SequenceStore, every_row: np.ndarray,
     extracted: tuple[np.ndarray, np.ndarray], batch_size: int,
 ) -> None:
-    from extractors.features import extract_features
+    from zskel.extractors.features import extract_features
 
     told: list[tuple[int, int]] = []
     f_x, logits = extract_features(model, make_spec(), store, every_row, batch_size,
@@ -93,7 +93,7 @@ def test_a_pass_has_no_more_sampled_clips_than_it_may(
     model: Any, make_spec: Callable[..., Any], store: SequenceStore, every_row: np.ndarray,
     monkeypatch: pytest.MonkeyPatch, batch_size: int, per_pass: int,
 ) -> None:
-    from extractors import features
+    from zskel.extractors import features
 
     spec = make_spec()
     sample, *rest = spec.test_pipeline
@@ -124,7 +124,7 @@ def test_a_lower_precision_is_used_where_it_is_asked_for(
     model: Any, make_spec: Callable[..., Any], store: SequenceStore, every_row: np.ndarray,
     extracted: tuple[np.ndarray, np.ndarray], precision: str, near: float,
 ) -> None:
-    from extractors.features import extract_features
+    from zskel.extractors.features import extract_features
 
     spec = make_spec(extract_autocast=precision)
     f_x, logits = extract_features(model, spec, store, every_row)
@@ -136,7 +136,7 @@ def test_a_lower_precision_is_used_where_it_is_asked_for(
 
 
 def test_weights_of_another_shape_are_refused(make_spec: Callable[..., Any], trained: Any) -> None:
-    from extractors.features import load_model
+    from zskel.extractors.features import load_model
 
     with pytest.raises(BadInput, match="does not fit tiny with 3 classes"):
         load_model(make_spec(), trained.weights, 3)
@@ -147,7 +147,7 @@ def test_a_feature_that_is_not_finite_names_its_clip(
 ) -> None:
     import torch
 
-    from extractors.features import extract_features, load_model
+    from zskel.extractors.features import extract_features, load_model
 
     model = load_model(make_spec(), trained.weights, 2)
     with torch.no_grad():

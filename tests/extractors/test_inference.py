@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from data.errors import BadInput
+from zskel.data.errors import BadInput
 
 SHAPE = (1, 2, 12, 25, 3)
 STGCN = {"type": "STGCN", "base_channels": 8, "num_stages": 4, "inflate_stages": [3],
@@ -37,7 +37,7 @@ BACKBONES = {
 @pytest.fixture(scope="module")
 def build() -> Callable[[dict[str, Any]], nn.Module]:
     """Builds a recognizer in eval mode, none of whose numbers is a neutral one."""
-    from extractors.mm import register
+    from zskel.extractors.mm import register
 
     register()
     from mmaction.registry import MODELS
@@ -83,7 +83,7 @@ def own(model: nn.Module, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 
 def quick(model: nn.Module, chunk: int | None = None) -> Any:
-    from extractors.inference import BodyWise, recognizer
+    from zskel.extractors.inference import BodyWise, recognizer
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -97,7 +97,7 @@ def quick(model: nn.Module, chunk: int | None = None) -> Any:
 def test_the_fast_way_gives_the_numbers_of_the_own_forward(
     model: nn.Module, bodies: list[int]
 ) -> None:
-    from extractors.inference import exact
+    from zskel.extractors.inference import exact
 
     run = quick(model)
     for frames in (12, 7, 12, 1):
@@ -160,7 +160,7 @@ def test_several_clips_of_a_recording(build: Callable[..., nn.Module]) -> None:
 
 
 def test_folded_units_equal_their_own_forward(model: nn.Module) -> None:
-    from extractors.folding import fold
+    from zskel.extractors.folding import fold
 
     backbone = copy.deepcopy(model.backbone)
     backbone.data_bn = nn.Identity()
@@ -181,7 +181,7 @@ def test_folded_units_equal_their_own_forward(model: nn.Module) -> None:
 
 def test_shift_gcn_without_its_cpu_kernel(build: Callable[..., nn.Module]) -> None:
     """As on another device or in another precision; autocast to float32 does nothing else."""
-    from extractors.backbones.shift_gcn_folded import FoldedShiftGCN
+    from zskel.extractors.backbones.shift_gcn_folded import FoldedShiftGCN
 
     backbone = build({**SHIFT, "strides": [1, 2, 1]}).backbone
     backbone.data_bn = nn.Identity()
@@ -211,7 +211,7 @@ def test_shift_gcn_far_from_the_clip(build: Callable[..., nn.Module], offset: fl
 @pytest.mark.parametrize(("columns", "groups"), [(0, 1), (7, 1), (15_000, 2), (150_000, 1)])
 def test_products_a_few_rows_at_a_time(columns: int, groups: int) -> None:
     """All at once, in groups of which the last is smaller, and too large for any group."""
-    from extractors.backbones import shift_gcn_kernel
+    from zskel.extractors.backbones import shift_gcn_kernel
 
     random = np.random.default_rng(columns)
     weight = random.normal(size=(10, 8)).astype(np.float32)
@@ -257,7 +257,7 @@ def coupled(backbone_type: type[nn.Module]) -> type[nn.Module]:
 
 
 def test_bodies_that_meet_are_found_out(build: Callable[..., nn.Module]) -> None:
-    from extractors.inference import Direct, recognizer
+    from zskel.extractors.inference import Direct, recognizer
 
     model = build(STGCN)
     model.backbone.__class__ = coupled(type(model.backbone))
@@ -270,7 +270,7 @@ def test_bodies_that_meet_are_found_out(build: Callable[..., nn.Module]) -> None
 
 
 def test_a_backbone_that_cannot_be_taken_apart(build: Callable[..., nn.Module]) -> None:
-    from extractors.inference import Direct, recognizer
+    from zskel.extractors.inference import Direct, recognizer
 
     model = build({**STGCN, "data_bn_type": None})
     model.backbone.data_bn = nn.LayerNorm(12)
@@ -281,7 +281,7 @@ def test_a_backbone_that_cannot_be_taken_apart(build: Callable[..., nn.Module]) 
 def test_who_declares_nothing_or_asks_for_it_is_run_directly(
     build: Callable[..., nn.Module]
 ) -> None:
-    from extractors.inference import Direct, recognizer
+    from zskel.extractors.inference import Direct, recognizer
 
     model = build(STGCN)
     assert isinstance(recognizer(model, SHAPE, fast=False), Direct)
@@ -291,14 +291,14 @@ def test_who_declares_nothing_or_asks_for_it_is_run_directly(
 
 
 def test_training_mode_is_refused(build: Callable[..., nn.Module]) -> None:
-    from extractors.inference import recognizer
+    from zskel.extractors.inference import recognizer
 
     with pytest.raises(BadInput, match="training mode"):
         recognizer(build(STGCN).train(), SHAPE)
 
 
 def test_lower_precision_only_where_asked(build: Callable[..., nn.Module]) -> None:
-    from extractors.inference import exact
+    from zskel.extractors.inference import exact
 
     model, inputs = build(STGCN), clips([2, 1])
     run, theirs = quick(model), own(model, inputs)[0]
@@ -315,7 +315,7 @@ def test_clips_of_several_lengths_keep_their_rows(
     make_spec: Callable[..., Any], store: Any, build: Callable[..., nn.Module]
 ) -> None:
     """The whole clip as it is: ``extract_features`` batches equal lengths."""
-    from extractors.features import extract_features
+    from zskel.extractors.features import extract_features
 
     pack = [{"type": "PoseDecode"}, {"type": "FormatGCNInput", "num_person": 2},
             {"type": "PackActionInputs"}]

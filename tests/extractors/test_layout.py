@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import BadConfig, BadInput
-from data.files import digest_json
-from data.preprocess import pre_normalize_3d, shift_gcn_normalize
-from data.readers.base import Entry, Reader, Scan
-from data.skeleton import LAYOUTS, NTU_RGBD, JointLayout, layout_of
-from data.store import SequenceStore, build_store
-from extractors.layout import follow, mirrored
-from extractors.mm import register
-from pipeline.config import BackboneConfig, load_section
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.files import digest_json
+from zskel.data.preprocess import pre_normalize_3d, shift_gcn_normalize
+from zskel.data.readers.base import Entry, Reader, Scan
+from zskel.data.skeleton import LAYOUTS, NTU_RGBD, JointLayout, layout_of
+from zskel.data.store import SequenceStore, build_store
+from zskel.extractors.layout import follow, mirrored
+from zskel.extractors.mm import register
+from zskel.pipeline.config import BackboneConfig, load_section
 
-FOLDER = Path(str(resources.files("configs"))) / "_base_" / "backbones"
+FOLDER = Path(str(resources.files("zskel.configs"))) / "_base_" / "backbones"
 OWN = layout_of({
     "name": "own", "joints": ["a", "b", "c", "d", "e", "f", "g"], "center": "b",
     "bones": [["b", "a"], ["c", "b"], ["d", "b"], ["e", "c"], ["f", "a"], ["g", "a"]],
@@ -111,8 +111,8 @@ def store(
 def test_each_backbone_trains_and_extracts_with_each_layout(
     name: str, store: SequenceStore, tmp_path: Path
 ) -> None:
-    from extractors.features import extract_features, load_model
-    from extractors.training import BackboneSpec, train_backbone
+    from zskel.extractors.features import extract_features, load_model
+    from zskel.extractors.training import BackboneSpec, train_backbone
 
     spec = BackboneSpec(**follow(shrunk(name), store.layout))
     rows = np.arange(len(store))
@@ -237,7 +237,7 @@ def test_heatmaps_of_limbs_follow_too() -> None:
 
 
 def test_bone_features_follow_too() -> None:
-    from extractors.dataset import build_transforms
+    from zskel.extractors.dataset import build_transforms
 
     step = {"type": "GenSkeFeat", "feats": ["j", "b", "bm"]}
     config = follow({"model": {}, "train_pipeline": [step]}, OWN)
@@ -291,7 +291,7 @@ def test_as_many_joints_with_other_bones_do_not_fit_either() -> None:
 def test_a_network_of_ones_own_that_takes_other_joints_is_refused_before_training(
     tmp_path: Path
 ) -> None:
-    from extractors.training import BackboneSpec, train_backbone
+    from zskel.extractors.training import BackboneSpec, train_backbone
 
     store = store_of(LAYOUTS["h36m-17"], tmp_path)
     spec = BackboneSpec(**{**follow(shrunk("stgcn_tiny"), OWN), "prepare": []})
@@ -305,8 +305,8 @@ def test_a_network_of_ones_own_that_takes_other_joints_is_refused_before_trainin
 def test_weights_for_other_joints_are_refused_in_words(name: str, tmp_path: Path) -> None:
     from mmaction.registry import MODELS
 
-    from extractors.features import load_model
-    from extractors.training import BackboneSpec
+    from zskel.extractors.features import load_model
+    from zskel.extractors.training import BackboneSpec
 
     theirs, ours = (BackboneSpec(**follow(shrunk(name), layout)) for layout in (NTU_RGBD, OWN))
     path = tmp_path / "given.pth"

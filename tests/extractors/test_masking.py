@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import BadConfig
-from data.store import SequenceStore
-from extractors.dataset import build_transforms
-from extractors.masking import MaskMotionFrames, frame_motion, kept_frames
-from extractors.mm import register
+from zskel.data.errors import BadConfig
+from zskel.data.store import SequenceStore
+from zskel.extractors.dataset import build_transforms
+from zskel.extractors.masking import MaskMotionFrames, frame_motion, kept_frames
+from zskel.extractors.mm import register
 
 
 def line(positions: list[float], joints: int = 1) -> np.ndarray:
@@ -131,7 +131,7 @@ def test_configs_name_it_before_frames_are_sampled() -> None:
 def test_features_of_masked_clips_are_those_of_the_frames_that_stay(
     make_spec: Callable[..., Any], store: SequenceStore, trained: Any, rows: np.ndarray
 ) -> None:
-    from extractors.features import extract_features, load_model
+    from zskel.extractors.features import extract_features, load_model
 
     spec = make_spec()
     masking = make_spec(test_pipeline=[{"type": "MaskMotionFrames"}, *spec.test_pipeline])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from extractors.backbones.minimal_filter import MinimalFilter, is_minimal
+from zskel.extractors.backbones.minimal_filter import MinimalFilter, is_minimal
 
 
 def convolution(c_in: int, c_out: int, **options: object) -> nn.Conv2d:

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.errors import PipelineError
-from data.store import SequenceStore
-from extractors.passes import Halving, as_runs, plan_passes
+from zskel.data.errors import PipelineError
+from zskel.data.store import SequenceStore
+from zskel.extractors.passes import Halving, as_runs, plan_passes
 
 CPU = torch.device("cpu")
 
@@ -114,8 +114,8 @@ def test_one_process_goes_on_where_it_was_stopped(
     make_spec: Callable[..., Any], store: SequenceStore, trained: Any, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from extractors import shards
-    from extractors.features import extract_features, load_model
+    from zskel.extractors import shards
+    from zskel.extractors.features import extract_features, load_model
 
     monkeypatch.setattr(shards, "RUN_PASSES", 3)
     monkeypatch.setattr(shards, "FEWEST_RUNS", 4)
@@ -144,8 +144,8 @@ def test_one_process_goes_on_where_it_was_stopped(
 def test_few_clips_leave_no_files_on_the_way(
     make_spec: Callable[..., Any], store: SequenceStore, trained: Any, tmp_path: Path
 ) -> None:
-    from extractors.features import load_model
-    from extractors.shards import extract_together
+    from zskel.extractors.features import load_model
+    from zskel.extractors.shards import extract_together
 
     spec = make_spec()
     found = extract_together(load_model(spec, trained.weights, 2), spec, store,
@@ -156,8 +156,8 @@ def test_few_clips_leave_no_files_on_the_way(
 def test_memory_that_runs_out_while_it_is_tried_how_to_run_is_not_taken_for_a_reason(
     make_spec: Callable[..., Any], trained: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from extractors import inference
-    from extractors.features import load_model
+    from zskel.extractors import inference
+    from zskel.extractors.features import load_model
 
     def out(self: Any, inputs: torch.Tensor) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory.")

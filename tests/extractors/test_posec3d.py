@@ -11,10 +11,10 @@ import pytest
 import torch
 from scipy import ndimage
 
-from data.errors import BadConfig
-from data.store import SequenceStore
-from extractors.dataset import build_transforms
-from extractors.mm import register
+from zskel.data.errors import BadConfig
+from zskel.data.store import SequenceStore
+from zskel.extractors.dataset import build_transforms
+from zskel.extractors.mm import register
 
 SIZE, FRAMES = 16, 6
 HEATMAPS = [
@@ -130,8 +130,8 @@ def posec3d(make_spec: Callable[..., Any]) -> Any:
 def test_it_trains_and_its_features_are_what_the_last_layer_reads(
     posec3d: Any, store: SequenceStore, rows: np.ndarray, tmp_path: Path
 ) -> None:
-    from extractors.features import extract_features, load_model
-    from extractors.training import train_backbone
+    from zskel.extractors.features import extract_features, load_model
+    from zskel.extractors.training import train_backbone
 
     trained = train_backbone(posec3d, store, rows, (0, 2), tmp_path)
     assert len(trained.history) == 2 and np.isfinite(trained.history[-1]["loss"])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data import preprocess
-from data.canonicalize import canonicalize
-from data.errors import BadConfig, BadInput
-from data.registry import Registry
-from data.skeleton import UTD_MHAD
-from extractors.dataset import build_transforms
-from extractors.mm import register
-from pipeline.config import load_experiment
+from zskel.data import preprocess
+from zskel.data.canonicalize import canonicalize
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.registry import Registry
+from zskel.data.skeleton import UTD_MHAD
+from zskel.extractors.dataset import build_transforms
+from zskel.extractors.mm import register
+from zskel.pipeline.config import load_experiment
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -57,7 +57,7 @@ def test_a_layout_may_be_given_as_in_a_config() -> None:
 
 def test_one_can_add_steps_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Registry("preprocessing step", {"halve": lambda keypoint: keypoint / 2})
-    monkeypatch.setattr("extractors.transforms.STEPS", own)
+    monkeypatch.setattr("zskel.extractors.transforms.STEPS", own)
     prepared = build_transforms([dict(type="DataStep", step="halve")])(sample())
     np.testing.assert_array_equal(prepared["keypoint"], sample()["keypoint"] / 2)
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extractors.backbones.shift import joint_shift_index, spatial_shift, temporal_shift
+from zskel.extractors.backbones.shift import joint_shift_index, spatial_shift, temporal_shift
 
 
 def shifted_joints(x: np.ndarray, back: bool) -> np.ndarray:

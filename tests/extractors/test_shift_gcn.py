@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import BadConfig, BadInput
-from data.store import SequenceStore
-from extractors.mm import register
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.store import SequenceStore
+from zskel.extractors.mm import register
 
 State = dict[str, torch.Tensor]
 CHANNELS, STRIDES = (64,) * 4 + (128,) * 3 + (256,) * 3, (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
@@ -88,7 +88,7 @@ def recognizer(classes: int = 60, dim: int = 256, **backbone: Any) -> torch.nn.M
 
 
 def load_published(*arguments: Any) -> State:
-    from extractors.backbones.shift_gcn_weights import load_published as load
+    from zskel.extractors.backbones.shift_gcn_weights import load_published as load
 
     return load(*arguments)
 
@@ -99,8 +99,8 @@ def load_published(*arguments: Any) -> State:
 def test_published_files_load_strictly(
     tmp_path: Path, classes: int, new_format: bool, prefix: str
 ) -> None:
-    from extractors.backbones.shift_gcn_weights import is_published
-    from extractors.weights import read_state
+    from zskel.extractors.backbones.shift_gcn_weights import is_published
+    from zskel.extractors.weights import read_state
 
     state = {prefix + name: value for name, value in published(classes).items()}
     torch.save(state, tmp_path / "weights.pt", _use_new_zipfile_serialization=new_format)
@@ -167,7 +167,7 @@ def test_other_state_dicts_are_refused(changes: dict[str, Any], message: str) ->
 
 
 def test_a_number_of_classes_that_does_not_fit_is_refused() -> None:
-    from extractors.weights import load_into
+    from zskel.extractors.weights import load_into
 
     message = r"w.pt: fc.weight has shape \[120, 256\], expected \[60, 256\]"
     with pytest.raises(BadInput, match=message):
@@ -315,8 +315,8 @@ def shift_spec(make_spec: Callable[..., Any]) -> Any:
 def test_it_learns_and_gives_features(
     shift_spec: Any, store: SequenceStore, rows: np.ndarray, tmp_path: Path
 ) -> None:
-    from extractors.features import extract_features, load_model
-    from extractors.training import train_backbone
+    from zskel.extractors.features import extract_features, load_model
+    from zskel.extractors.training import train_backbone
 
     trained = train_backbone(shift_spec, store, rows, (0, 2), tmp_path)
     losses = [epoch["loss"] for epoch in trained.history]
@@ -335,8 +335,8 @@ def test_the_configs_build_and_give_256_dimensions(name: str) -> None:
     from mmaction.registry import MODELS
     from mmengine.config import Config
 
-    from extractors.dataset import build_transforms
-    from extractors.training import BackboneSpec
+    from zskel.extractors.dataset import build_transforms
+    from zskel.extractors.training import BackboneSpec
 
     root = Path(__file__).resolve().parents[2]
     path = root / "configs" / "_base_" / "backbones" / f"{name}.py"

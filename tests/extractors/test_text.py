@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.errors import BadConfig, MissingModel, PipelineError
-from data.text_rows import cut_classes
-from extractors.text import ENCODERS, class_texts, concatenate, embed_classes
-from extractors.text.encoders import CLIP, SentenceBERT
+from zskel.data.errors import BadConfig, MissingModel, PipelineError
+from zskel.data.text_rows import cut_classes
+from zskel.extractors.text import ENCODERS, class_texts, concatenate, embed_classes
+from zskel.extractors.text.encoders import CLIP, SentenceBERT
 
 # The smallest network that open_clip builds; its vocabulary is the real one.
 TINY_CLIP = {

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.caches import TextFeatures
-from data.errors import BadInput
-from extractors.text import JOIN, concatenate, embed_classes, known_revision
-from extractors.text.encoders import CLIP, SentenceBERT
+from zskel.data.caches import TextFeatures
+from zskel.data.errors import BadInput
+from zskel.extractors.text import JOIN, concatenate, embed_classes, known_revision
+from zskel.extractors.text.encoders import CLIP, SentenceBERT
 
 NAMES = ("wave", "sit")
 

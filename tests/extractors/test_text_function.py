@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import BadConfig, BadInput
-from extractors.text import ENCODERS, known_revision
+from zskel.data.errors import BadConfig, BadInput
+from zskel.extractors.text import ENCODERS, known_revision
 
 CODE = """
 import numpy as np

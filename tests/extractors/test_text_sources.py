@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.classes import class_names
-from data.errors import BadConfig, BadInput, MissingModel, PipelineError
-from data.texts import descriptions
-from extractors.text import ENCODERS, class_texts, embed_classes
-from extractors.text.parts_of_speech import tag
-from extractors.text.sources import SOURCES
+from zskel.data.classes import class_names
+from zskel.data.errors import BadConfig, BadInput, MissingModel, PipelineError
+from zskel.data.texts import descriptions
+from zskel.extractors.text import ENCODERS, class_texts, embed_classes
+from zskel.extractors.text.parts_of_speech import tag
+from zskel.extractors.text.sources import SOURCES
 
 DATASETS = ("ntu60", "ntu120", "pku-mmd", "utd-mhad", "nw-ucla", "synthetic")
 
@@ -110,9 +110,9 @@ def test_a_json_file_in_any_order(tmp_path: Path) -> None:
 
 
 def test_the_shipped_descriptions_are_such_a_file() -> None:
-    import data.resources
+    import zskel.data.resources
 
-    path = Path(data.resources.__file__).parent / "descriptions" / "nw-ucla.json"
+    path = Path(zskel.data.resources.__file__).parent / "descriptions" / "nw-ucla.json"
     names = class_names("nw-ucla")
     assert class_texts("file", names, path=str(path)) == class_texts("description", names)
 
@@ -252,7 +252,7 @@ def spacy(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return analysed
 
     monkeypatch.setitem(sys.modules, "spacy", SimpleNamespace(load=load))  # type: ignore[arg-type]
-    from extractors.text import parts_of_speech
+    from zskel.extractors.text import parts_of_speech
 
     parts_of_speech._load.cache_clear()
     monkeypatch.setattr(parts_of_speech, "_load", parts_of_speech._load.__wrapped__)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.errors import BadConfig, PipelineError
-from data.store import SequenceStore
+from zskel.data.errors import BadConfig, PipelineError
+from zskel.data.store import SequenceStore
 
 SEEN = (0, 2)
 
@@ -28,7 +28,7 @@ class Stopped(Exception):
 def train(make_spec: Callable[..., Any], store: SequenceStore, rows: np.ndarray, tmp_path: Path
           ) -> Callable[..., Any]:
     """Trains in ``tmp_path``; stops after an epoch if asked to."""
-    from extractors.training import train_backbone
+    from zskel.extractors.training import train_backbone
 
     def run(stop_after: int | None = None, **changes: Any) -> Any:
         epochs = []
@@ -182,7 +182,7 @@ def test_so_do_the_other_backbones(
     make_spec: Callable[..., Any], train: Callable[..., Any], store: SequenceStore,
     rows: np.ndarray, tmp_path: Path, backbone: str,
 ) -> None:
-    from extractors.training import train_backbone
+    from zskel.extractors.training import train_backbone
 
     options = {**OTHERS[backbone], "epochs": 2, "learning_rate": 0.02}
     undisturbed = train_backbone(
@@ -307,7 +307,7 @@ def test_digest_depends_on_spec_clips_and_classes(
 def test_clipped_gradients_move_the_weights_no_further_than_they_may(
     make_spec: Callable[..., Any], store: SequenceStore, rows: np.ndarray, tmp_path: Path
 ) -> None:
-    from extractors.training import train_backbone
+    from zskel.extractors.training import train_backbone
 
     def moved(**clipping: Any) -> float:
         states = []
@@ -328,7 +328,7 @@ def test_clipped_gradients_move_the_weights_no_further_than_they_may(
 def test_mixed_precision_without_a_gpu_says_so_and_runs_in_float32(
     make_spec: Callable[..., Any], train: Callable[..., Any], trained: Any, tmp_path: Path
 ) -> None:
-    from extractors.training import where
+    from zskel.extractors.training import where
 
     amp = {**make_spec().optim_wrapper, "type": "AmpOptimWrapper", "dtype": "bfloat16",
            "loss_scale": "dynamic"}

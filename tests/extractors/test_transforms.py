@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extractors.transforms import RandomRotation3D, RandomScale3D, RandomTemporalCrop, rotation
+from zskel.extractors.transforms import (
+    RandomRotation3D,
+    RandomScale3D,
+    RandomTemporalCrop,
+    rotation,
+)
 
 angle = st.floats(-3.2, 3.2)
 

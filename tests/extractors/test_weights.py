@@ -16,9 +16,9 @@ import torch
 from mmengine.logging import HistoryBuffer
 from sklearn.linear_model import LogisticRegression
 
-from data.errors import BadInput
-from extractors.probe import seen_logits
-from extractors.weights import head_classes, read_state
+from zskel.data.errors import BadInput
+from zskel.extractors.probe import seen_logits
+from zskel.extractors.weights import head_classes, read_state
 
 STATE = {"backbone.a": torch.arange(3.0), "cls_head.fc.weight": torch.ones(7, 2)}
 

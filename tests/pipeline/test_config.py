@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from data.errors import BadConfig
-from pipeline.commands.extract import resolve_split
-from pipeline.config import check_experiment, experiment_names, find_config, load_experiment
-from pipeline.fits import check_fit
+from zskel.data.errors import BadConfig
+from zskel.pipeline.commands.extract import resolve_split
+from zskel.pipeline.config import check_experiment, experiment_names, find_config, load_experiment
+from zskel.pipeline.fits import check_fit
 
 DEMO = load_experiment("demo").model_dump(mode="json")
 
@@ -41,9 +41,9 @@ def test_the_names_people_script_against() -> None:
 
 @pytest.mark.parametrize("name", experiment_names())
 def test_every_shipped_experiment_is_valid_throughout(name: str) -> None:
-    from data.readers import READERS
-    from extractors.text import ENCODERS
-    from extractors.text.sources import SOURCES
+    from zskel.data.readers import READERS
+    from zskel.extractors.text import ENCODERS
+    from zskel.extractors.text.sources import SOURCES
 
     experiment = load_experiment(name)
     assert experiment.name == name
@@ -56,8 +56,8 @@ def test_every_shipped_experiment_is_valid_throughout(name: str) -> None:
 
 
 def test_utd_mhad_22_5_is_purls_split_over_odd_subjects() -> None:
-    from data.classes import class_names
-    from data.protocols import sample_protocol
+    from zskel.data.classes import class_names
+    from zskel.data.protocols import sample_protocol
 
     experiment = load_experiment("utd-mhad-22-5")
     names = class_names("utd-mhad")

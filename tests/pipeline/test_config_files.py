@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from data.errors import BadConfig
-from pipeline.config import find_config, load_experiment
-from pipeline.config_files import read_config, shipped_configs
+from zskel.data.errors import BadConfig
+from zskel.pipeline.config import find_config, load_experiment
+from zskel.pipeline.config_files import read_config, shipped_configs
 
 BASES = """_base_ = [
     "_base_/datasets/pose_pickle.py", "_base_/backbones/stgcn_tiny.py",

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from data.caches import read_skeleton_features
-from data.errors import PipelineError
-from pipeline import determinism
-from pipeline.config import load_experiment
+from zskel.data.caches import read_skeleton_features
+from zskel.data.errors import PipelineError
+from zskel.pipeline import determinism
+from zskel.pipeline.config import load_experiment
 
 TIMES = {"created", "duration_seconds"}
 
@@ -82,7 +82,7 @@ def test_on_a_gpu_everything_is_set(
                            ({"cpu": "x"}, False)):
         determinism.remark_on_kept(tmp_path, lambda: software)
         assert ("without --deterministic and kept" in capsys.readouterr().err) is said
-    from extractors.inference import exact
+    from zskel.extractors.inference import exact
 
     with exact(torch.device("cpu")):
         assert torch.backends.cudnn.deterministic
@@ -99,8 +99,8 @@ def test_a_cache_notes_what_did_not_fit_into_memory(
     tiny_work: Path, tiny_config: Path, copy_of: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from extractors import inference
-    from pipeline.commands.extract import extract
+    from zskel.extractors import inference
+    from zskel.pipeline.commands.extract import extract
 
     work = copy_of(tiny_work, ("store", "backbones", "features"))
     path = work / "features" / "skeleton_test.h5"
@@ -130,7 +130,7 @@ def test_a_fit_that_does_not_fit_into_memory_is_one_line(
     tiny_work: Path, tiny_config: Path, copy_of: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from pipeline.commands import fit
+    from zskel.pipeline.commands import fit
 
     def out(*arguments: Any) -> Any:
         raise np._core._exceptions._ArrayMemoryError((2**40,), np.dtype(np.float64))

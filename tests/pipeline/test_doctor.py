@@ -10,9 +10,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.cli import app
-from pipeline.commands import doctor as module
-from pipeline.commands.doctor import IMPORTS, NOTICE, OK, PROBLEM, Machine, content, doctor, lines
+from zskel.pipeline.cli import app
+from zskel.pipeline.commands import doctor as module
+from zskel.pipeline.commands.doctor import (
+    IMPORTS,
+    NOTICE,
+    OK,
+    PROBLEM,
+    Machine,
+    content,
+    doctor,
+    lines,
+)
 
 HEALTHY = {"torch": "2.6.0", "mmengine": "0.10.7", "mmaction2": "1.1.0", "mmcv-lite": "2.0.1",
            "numpy": "2.1.0", "scipy": "1.14.0", "h5py": "3.12.0", "numba": "0.61.0",
@@ -158,7 +167,7 @@ def test_this_machine_is_asked_the_real_questions(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_this_installation_has_no_problem(python: Callable[..., Any], tmp_path: Path) -> None:
-    ended = python("-m", "pipeline", "doctor", "--json", "--work-dirs", tmp_path)
+    ended = python("-m", "zskel", "doctor", "--json", "--work-dirs", tmp_path)
     problems = [each for each in json.loads(ended.stdout)["findings"]
                 if each["status"] == PROBLEM and each["name"] != "disk"]
     assert not problems

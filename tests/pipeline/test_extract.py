@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from data.synthetic import UNSEEN, class_names
+from zskel.data.synthetic import UNSEEN, class_names
 
 IDENTITY = ("subject", "camera", "setup", "replication")
 
@@ -104,7 +104,7 @@ def test_logits_are_the_weights_own_linear_layer_on_f_x(tiny_work: Path) -> None
 
 
 def test_text_cache_keeps_the_contract_to_the_letter(tiny_work: Path) -> None:
-    from extractors.text.encoders import SentenceBERT
+    from zskel.extractors.text.encoders import SentenceBERT
 
     with open_cache(tiny_work, "text.h5") as file:
         assert set(file) == {"f_y", "text"}

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from data.seal import seal
-from data.synthetic import UNSEEN
+from zskel.data.seal import seal
+from zskel.data.synthetic import UNSEEN
 
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"
 

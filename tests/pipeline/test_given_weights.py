@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.caches import read_skeleton_features
+from zskel.data.caches import read_skeleton_features
 
 
 def test_own_weights_give_the_features_of_the_run_that_trained_them(
@@ -48,15 +48,15 @@ def test_evaluate_backbone_counts_what_its_own_head_gets_right(
 ) -> None:
     import torch
 
-    from extractors.mm import register
+    from zskel.extractors.mm import register
 
     register()
     from mmaction.registry import MODELS
 
-    from data.skeleton import NTU_RGBD
-    from extractors.layout import follow
-    from extractors.training import BackboneSpec
-    from pipeline.config import BackboneConfig, find_config, load_section
+    from zskel.data.skeleton import NTU_RGBD
+    from zskel.extractors.layout import follow
+    from zskel.extractors.training import BackboneSpec
+    from zskel.pipeline.config import BackboneConfig, find_config, load_section
 
     section = find_config("demo").parent / "_base_" / "backbones" / "stgcn_tiny.py"
     config = load_section(section, "backbone", BackboneConfig)

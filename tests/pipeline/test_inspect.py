@@ -19,25 +19,30 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from data.caches import (
+from zskel.data.caches import (
     SkeletonFeatures,
     TextFeatures,
     write_skeleton_features,
     write_text_features,
 )
-from data.classes import class_names
-from data.errors import BadInput
-from data.readers import READERS
-from data.seal import seal
-from data.skeleton import NTU_RGBD, UTD_MHAD, Clip
-from data.store import SequenceStore, build_store
-from data.synthetic import Settings, generate, write_ntu
-from data.synthetic.export import write_nw_ucla, write_pku_mmd, write_pose_pickle, write_utd_mhad
-from pipeline.cli.app import app
-from pipeline.commands.inspect import inspect
-from pipeline.inspection.draw import _durations, draw, sides
-from pipeline.inspection.measures import lengths
-from pipeline.results import write_result
+from zskel.data.classes import class_names
+from zskel.data.errors import BadInput
+from zskel.data.readers import READERS
+from zskel.data.seal import seal
+from zskel.data.skeleton import NTU_RGBD, UTD_MHAD, Clip
+from zskel.data.store import SequenceStore, build_store
+from zskel.data.synthetic import Settings, generate, write_ntu
+from zskel.data.synthetic.export import (
+    write_nw_ucla,
+    write_pku_mmd,
+    write_pose_pickle,
+    write_utd_mhad,
+)
+from zskel.pipeline.cli.app import app
+from zskel.pipeline.commands.inspect import inspect
+from zskel.pipeline.inspection.draw import _durations, draw, sides
+from zskel.pipeline.inspection.measures import lengths
+from zskel.pipeline.results import write_result
 
 ACTIONS = ("raise left arm sideways", "wave both hands", "two people push each other")
 SETTINGS = Settings(performers=3, cameras=2, actions=ACTIONS)
@@ -478,7 +483,7 @@ def test_lengths_by_hand():
 
 
 def test_heavy_imports_are_left_out(work):
-    code = ("import sys; from pipeline.commands.inspect import inspect; "
+    code = ("import sys; from zskel.pipeline.commands.inspect import inspect; "
             "inspect(sys.argv[1]); inspect(sys.argv[1] + '/store/skeletons.h5'); "
             "inspect(sys.argv[1] + '/features/skeleton_test.h5'); "
             "print([m for m in ('torch', 'mmaction', 'torchvision', 'matplotlib') "

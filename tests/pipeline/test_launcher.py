@@ -16,9 +16,9 @@ import h5py
 import numpy as np
 import pytest
 
-from data.caches import read_skeleton_features
-from data.errors import BadConfig
-from extractors import distributed
+from zskel.data.caches import read_skeleton_features
+from zskel.data.errors import BadConfig
+from zskel.extractors import distributed
 
 ROOT = Path(__file__).resolve().parents[2]
 MASKED = ("--cfg-options", "masked_features=true")
@@ -47,7 +47,7 @@ def test_torchrun_starts_two_that_leave_one_set_of_files(
     shutil.copy(tiny_work / "features" / "text.h5", work / "features")  # an encoder takes seconds
     ended = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-         "-m", "pipeline", "extract", tiny_config, "--work-dir", work, "--launcher", "pytorch",
+         "-m", "zskel", "extract", tiny_config, "--work-dir", work, "--launcher", "pytorch",
          "--cfg-options", "backbone.epochs=1"],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True,
         text=True, timeout=300, check=False,
@@ -157,10 +157,10 @@ def test_an_error_of_both_is_said_once(
 def test_torchrun_without_a_launcher_is_one_line(
     tiny_config: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    from pipeline.commands.extract import extract
-    from pipeline.commands.fit import fit
-    from pipeline.commands.queue import queue
-    from pipeline.config import load_experiment
+    from zskel.pipeline.commands.extract import extract
+    from zskel.pipeline.commands.fit import fit
+    from zskel.pipeline.commands.queue import queue
+    from zskel.pipeline.config import load_experiment
 
     experiment = load_experiment(str(tiny_config))
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -197,7 +197,7 @@ def test_who_fails_because_another_has_failed_is_silent(
 
 
 def test_what_is_there_is_kept_without_loading_torch(python: Callable[..., Any]) -> None:
-    ended = python("-c", "import sys, pipeline.commands.extract; "
-                         "from extractors.distributed import together\n"
+    ended = python("-c", "import sys, zskel.pipeline.commands.extract; "
+                         "from zskel.extractors.distributed import together\n"
                          "with together('none'): print('torch' in sys.modules)")
     assert ended.stdout == "False\n", ended.stderr

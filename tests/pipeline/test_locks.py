@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from data.files import atomic_path
-from pipeline import locks
-from pipeline.bank import Bank
-from pipeline.locks import held, holder_of, work_dir_locked
+from zskel.data.files import atomic_path
+from zskel.pipeline import locks
+from zskel.pipeline.bank import Bank
+from zskel.pipeline.locks import held, holder_of, work_dir_locked
 
 
 def dead_process() -> int:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.caches import read_skeleton_features
-from pipeline.config import load_experiment
+from zskel.data.caches import read_skeleton_features
+from zskel.pipeline.config import load_experiment
 
 PHASES = ("test", "calibration")
 ASKED = ("--cfg-options", "masked_features=true")

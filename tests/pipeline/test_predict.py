@@ -13,17 +13,17 @@ import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from data.caches import (
+from zskel.data.caches import (
     CALIBRATION,
     TRAIN,
     SkeletonFeatures,
     read_skeleton_features,
     read_text_features,
 )
-from data.errors import BadInput
-from data.seal import seal
-from pipeline.commands.predict import predict
-from pipeline.prediction.typed import resolve
+from zskel.data.errors import BadInput
+from zskel.data.seal import seal
+from zskel.pipeline.commands.predict import predict
+from zskel.pipeline.prediction.typed import resolve
 
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"
 UTD = Path(__file__).resolve().parents[2] / "../shared/data/utd-mhad"
@@ -77,10 +77,10 @@ def test_test_clips_get_the_answers_of_the_evaluation(
 def test_f_x_is_that_of_the_cache(
     tiny_work: Path, tiny_raw: Path, cache: SkeletonFeatures, tmp_path: Path
 ) -> None:
-    from pipeline.config import DatasetConfig
-    from pipeline.prediction.clips import read_clips
-    from pipeline.prediction.features import features_of, weights_file
-    from pipeline.workdir import WorkDir
+    from zskel.pipeline.config import DatasetConfig
+    from zskel.pipeline.prediction.clips import read_clips
+    from zskel.pipeline.prediction.features import features_of, weights_file
+    from zskel.pipeline.workdir import WorkDir
 
     dataset = DatasetConfig(name="synthetic", reader="ntu",
                             reader_options={"dataset": "synthetic", "num_classes": 40})
@@ -97,8 +97,8 @@ def test_f_x_is_that_of_the_cache(
 def test_labels_of_ones_own_are_embedded_by_the_caches_encoder(
     tiny_work: Path, tiny_raw: Path, cache: SkeletonFeatures, unseen: list[str]
 ) -> None:
-    from extractors.text import ENCODERS
-    from zsl.fitted import load_fitted
+    from zskel.extractors.text import ENCODERS
+    from zskel.zsl.fitted import load_fitted
 
     clip = files_of(tiny_raw, cache.sample_id[:1])
     # As many as there are unseen classes, so that C_d is the fitted one.
@@ -142,9 +142,9 @@ def test_for_another_number_of_labels_the_gate_is_fitted_anew(
 def test_the_gate_fitted_anew_is_c_d_on_fewer_classes(
     tiny_work: Path, cache: SkeletonFeatures
 ) -> None:
-    from zsl.fitted import load_fitted
-    from zsl.gates.domain_classifier import DomainClassifier
-    from zsl.labels import Labels, gate_for
+    from zskel.zsl.fitted import load_fitted
+    from zskel.zsl.gates.domain_classifier import DomainClassifier
+    from zskel.zsl.labels import Labels, gate_for
 
     calibration = read_skeleton_features(tiny_work / "features" / "skeleton_calibration.h5")
     fitted = load_fitted(
@@ -203,7 +203,7 @@ def test_labels_that_make_no_question_are_refused(
 def test_a_source_without_a_text_says_how_to_give_one(tiny_work: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from pipeline.prediction.typed import Typed, with_texts
+    from zskel.pipeline.prediction.typed import Typed, with_texts
 
     text = read_text_features(tiny_work / "features" / "text.h5")
     described = replace(text, config={**text.config, "source": {"name": "description"}})
@@ -232,7 +232,7 @@ def test_a_source_without_a_text_says_how_to_give_one(tiny_work: Path, tmp_path:
 def test_labels_with_the_same_row_are_refused_and_cut_ones_noted(
     tiny_work: Path, tmp_path: Path, cache: SkeletonFeatures, unseen: list[str]
 ) -> None:
-    from pipeline.prediction.typed import Typed, with_texts
+    from zskel.pipeline.prediction.typed import Typed, with_texts
 
     text = read_text_features(tiny_work / "features" / "text.h5")
     long = "a long text of no end " * 60
@@ -314,7 +314,7 @@ def test_a_mistake_is_one_line(
 def test_fit_keeps_models_adds_gates_and_makes_lost_ones_again(
     tiny_work: Path, tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
 ) -> None:
-    from zsl.fitted import read_card
+    from zskel.zsl.fitted import read_card
 
     work = copy_of(tiny_work, PARTS)
     model = work / "models" / f"{STEM.format(0)}.safetensors"
@@ -411,9 +411,9 @@ def test_changed_caches_and_imported_features_are_refused(
 def test_a_recording_of_another_data_set_and_a_name_of_ones_own(
     tiny_raw: Path, cache: SkeletonFeatures, tmp_path: Path
 ) -> None:
-    from data.readers.utd_mhad import UTDMHADReader
-    from pipeline.config import DatasetConfig
-    from pipeline.prediction.clips import read_clips
+    from zskel.data.readers.utd_mhad import UTDMHADReader
+    from zskel.pipeline.config import DatasetConfig
+    from zskel.pipeline.prediction.clips import read_clips
 
     ours = DatasetConfig(name="utd-mhad", reader="utd_mhad")
     clip = files_of(tiny_raw, cache.sample_id[:1])[0]

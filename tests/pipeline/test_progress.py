@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipeline import cli, progress
-from pipeline.progress import SignsOfLife, bar, event, log_to, quiet, say
+from zskel.pipeline import cli, progress
+from zskel.pipeline.progress import SignsOfLife, bar, event, log_to, quiet, say
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_who_is_quiet_logs_nothing(text: io.StringIO, tmp_path: Path) -> None:
 
 def test_json_log_tells_how_a_command_went(python: Callable[..., Any], tmp_path: Path) -> None:
     log = tmp_path / "log"
-    ended = python("-m", "pipeline", "--json-log", log, "fit", "no-such-experiment")
+    ended = python("-m", "zskel", "--json-log", log, "fit", "no-such-experiment")
     assert ended.returncode == 2
     rows = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
     assert rows[0]["event"] == "started" and rows[0]["fields"] == {"command": "fit"}
@@ -113,7 +113,7 @@ def test_json_log_tells_how_a_command_went(python: Callable[..., Any], tmp_path:
 
 
 def test_a_log_that_cannot_be_opened_is_one_line(python: Callable[..., Any]) -> None:
-    ended = python("-m", "pipeline", "--json-log", "/no/such/folder/log", "fit", "demo")
+    ended = python("-m", "zskel", "--json-log", "/no/such/folder/log", "fit", "demo")
     assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1
     assert "/no/such/folder/log" in ended.stderr
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.caches import SkeletonFeatures, read_skeleton_features, read_text_features
-from data.errors import BadInput
-from pipeline.bank import Bank, bank_of
-from pipeline.commands.inspect import inspect
-from pipeline.commands.queue import PAPER, queue
-from pipeline.config import load_experiment
-from pipeline.workdir import WorkDir, read_pointer
+from zskel.data.caches import SkeletonFeatures, read_skeleton_features, read_text_features
+from zskel.data.errors import BadInput
+from zskel.pipeline.bank import Bank, bank_of
+from zskel.pipeline.commands.inspect import inspect
+from zskel.pipeline.commands.queue import PAPER, queue
+from zskel.pipeline.config import load_experiment
+from zskel.pipeline.workdir import WorkDir, read_pointer
 
 PHASES = ("test", "calibration")
 

@@ -13,14 +13,14 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from data.errors import BadInput
-from pipeline.report import embedding, write_report
-from pipeline.report.embedding import choose_rows, embed
-from pipeline.report.load import load_runs, summarize
-from pipeline.report.published import columns
-from pipeline.report.summary import Stat, confusion
-from pipeline.report.tables import Column, Link, Table
-from pipeline.results import read_arrays, read_result, write_result
+from zskel.data.errors import BadInput
+from zskel.pipeline.report import embedding, write_report
+from zskel.pipeline.report.embedding import choose_rows, embed
+from zskel.pipeline.report.load import load_runs, summarize
+from zskel.pipeline.report.published import columns
+from zskel.pipeline.report.summary import Stat, confusion
+from zskel.pipeline.report.tables import Column, Link, Table
+from zskel.pipeline.results import read_arrays, read_result, write_result
 
 ROOT = Path(__file__).resolve().parents[2]
 UNSEEN_55_5 = (10, 11, 19, 26, 56)
@@ -442,7 +442,7 @@ def test_a_table_writes_absent_numbers_as_empty_cells():
 
 
 def test_importing_the_report_loads_nothing_heavy():
-    code = ("import sys, pipeline.report; "
+    code = ("import sys, zskel.pipeline.report; "
             "print([m for m in ('torch', 'torchvision', 'mmaction', 'mmengine', 'matplotlib', "
             "'sklearn', 'jinja2') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,

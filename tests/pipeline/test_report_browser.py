@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from data.splits import class_split
-from pipeline.report import embedding, write_report
-from pipeline.results import write_result
+from zskel.data.splits import class_split
+from zskel.pipeline.report import embedding, write_report
+from zskel.pipeline.results import write_result
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -14,19 +14,19 @@ import h5py
 import numpy as np
 import pytest
 
-from data.errors import BadInput
-from data.files import digest_file
-from pipeline.report import embedding, write_report
-from pipeline.report.caches import skeleton_features
-from pipeline.report.curves import families
-from pipeline.report.embedding import embed_setting
-from pipeline.report.gates import operating_point, oracle_point, weighted
-from pipeline.report.latex import escape, to_latex
-from pipeline.report.load import load_runs, summarize
-from pipeline.report.paired import BETTER, WORSE, differences
-from pipeline.report.summary import Stat
-from pipeline.report.tables import Average, Column, Printed, Table
-from pipeline.results import write_result
+from zskel.data.errors import BadInput
+from zskel.data.files import digest_file
+from zskel.pipeline.report import embedding, write_report
+from zskel.pipeline.report.caches import skeleton_features
+from zskel.pipeline.report.curves import families
+from zskel.pipeline.report.embedding import embed_setting
+from zskel.pipeline.report.gates import operating_point, oracle_point, weighted
+from zskel.pipeline.report.latex import escape, to_latex
+from zskel.pipeline.report.load import load_runs, summarize
+from zskel.pipeline.report.paired import BETTER, WORSE, differences
+from zskel.pipeline.report.summary import Stat
+from zskel.pipeline.report.tables import Average, Column, Printed, Table
+from zskel.pipeline.results import write_result
 
 CURVE = [(0.9, 0.0), (0.8, 0.3), (0.5, 0.5), (0.0, 0.6)]
 ROC = [(0.0, 0.0), (0.1, 0.7), (1.0, 1.0)]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.caches import read_text_features
-from data.errors import BadConfig
-from data.texts import parts_of_speech
-from pipeline.commands.inspect import inspect
-from pipeline.config import Experiment, find_config, load_experiment
-from pipeline.text_cache import text_caches
-from pipeline.workdir import WorkDir
+from zskel.data.caches import read_text_features
+from zskel.data.errors import BadConfig
+from zskel.data.texts import parts_of_speech
+from zskel.pipeline.commands.inspect import inspect
+from zskel.pipeline.config import Experiment, find_config, load_experiment
+from zskel.pipeline.text_cache import text_caches
+from zskel.pipeline.workdir import WorkDir
 
 CODE = """
 import numpy as np
@@ -75,7 +75,7 @@ def test_kept_until_the_encoders_own_file_changes(
 def test_replaced_local_weights_are_noticed(
     work: WorkDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import extractors.text.encoders as encoders
+    import zskel.extractors.text.encoders as encoders
 
     class Digesting:
         """Embeds by what stands in its weights."""
@@ -170,8 +170,8 @@ TEXT_CONFIGS = sorted((find_config("demo").parent / "_base_" / "text").glob("*.p
 
 @pytest.mark.parametrize("file", TEXT_CONFIGS, ids=lambda file: file.stem)
 def test_every_shipped_text_config_is_valid(tmp_path: Path, file: Path) -> None:
-    from extractors.text import ENCODERS
-    from extractors.text.sources import SOURCES
+    from zskel.extractors.text import ENCODERS
+    from zskel.extractors.text.sources import SOURCES
 
     bases = [str(file), *(str(file.parents[1] / part) for part in (
         "datasets/synthetic.py", "backbones/stgcn_tiny.py", "methods/sa_dvae.py"))]

@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 import torch
 
-from data.caches import (
+from zskel.data.caches import (
     read_skeleton_features,
     read_text_features,
     write_skeleton_features,
     write_text_features,
 )
-from data.errors import BadCache, BadInput
-from data.seal import is_sealed
-from pipeline.bank import Bank
-from pipeline.changes import differences
-from pipeline.commands.verify import seal_caches, verify
-from pipeline.config import load_experiment
+from zskel.data.errors import BadCache, BadInput
+from zskel.data.seal import is_sealed
+from zskel.pipeline.bank import Bank
+from zskel.pipeline.changes import differences
+from zskel.pipeline.commands.verify import seal_caches, verify
+from zskel.pipeline.config import load_experiment
 
 ALL = ("store", "backbones", "features", "results", "models")
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"
@@ -259,7 +259,7 @@ def test_a_config_that_the_features_name_is_not_run(
 
 
 def test_weights_and_models_from_elsewhere(tmp_path: Path) -> None:
-    from zsl.methods.ridge import Ridge
+    from zskel.zsl.methods.ridge import Ridge
 
     torch.save({"fc.weight": torch.ones(2, 2)}, tmp_path / "w.pth")
     assert verify([tmp_path / "w.pth"])["ok"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.caches import SkeletonFeatures, TextFeatures
+from zskel.data.caches import SkeletonFeatures, TextFeatures
 
 CLASSES, UNSEEN, VALIDATION = 14, (3, 8, 12), (1, 6, 10)
 NAMES = tuple(f"action {c}" for c in range(CLASSES))

@@ -22,14 +22,14 @@ import optuna
 import pytest
 from search_caches import skeleton, texts
 
-from data.caches import write_skeleton_features, write_text_features
-from data.errors import BadCache, BadConfig, BadInput
-from pipeline.commands.fit import fit
-from pipeline.commands.search import search
-from pipeline.config import load_experiment
-from pipeline.search.job import SearchJob
-from pipeline.search.outcome import INCIDENTAL
-from pipeline.search.storage import open_storage
+from zskel.data.caches import write_skeleton_features, write_text_features
+from zskel.data.errors import BadCache, BadConfig, BadInput
+from zskel.pipeline.commands.fit import fit
+from zskel.pipeline.commands.search import search
+from zskel.pipeline.config import load_experiment
+from zskel.pipeline.search.job import SearchJob
+from zskel.pipeline.search.outcome import INCIDENTAL
+from zskel.pipeline.search.storage import open_storage
 
 Plan = Callable[..., SearchJob]
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +50,7 @@ def undisturbed(
     quick_source: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     """What the quick search comes to when one worker does all of it, one trial at a time."""
-    from pipeline.commands.search import plan_search
+    from zskel.pipeline.commands.search import plan_search
 
     work = tmp_path_factory.mktemp("undisturbed")
     shutil.copytree(quick_source / "work", work / "work")
@@ -79,9 +79,9 @@ def test_a_search_chooses_what_is_best(undisturbed: dict[str, Any]) -> None:
 
 def test_a_trial_is_what_the_objective_gives(undisturbed: dict[str, Any], job: Plan) -> None:
     """The value of a slot, computed with nothing but the objective itself."""
-    from zsl.gates.calibrated_stacking import CalibratedStacking
-    from zsl.methods.sa_dvae import SADVAE
-    from zsl.validation import validate
+    from zskel.zsl.gates.calibrated_stacking import CalibratedStacking
+    from zskel.zsl.methods.sa_dvae import SADVAE
+    from zskel.zsl.validation import validate
 
     own = job().experiment.fit.method.options
     trial = undisturbed["steps"][0]["trials"][2]
@@ -192,7 +192,7 @@ def test_a_dead_worker_is_replaced_and_ctrl_c_ends_them_all(
     url, said = f"sqlite:///{quick}/trials.db", quick / "said"
     with said.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "search", str(quick / "quick.py"), "--space",
+            [sys.executable, "-m", "zskel", "search", str(quick / "quick.py"), "--space",
              str(quick / "space.py"), "--storage", url, "--work-dir", str(quick / "work"),
              "--workers", "2", "--trials", "400"], start_new_session=True, stderr=file,
             cwd=quick, env={**os.environ, "PYTHONPATH": str(ROOT)})

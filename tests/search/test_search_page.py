@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from pipeline.search.importance import importances
-from pipeline.search.page import render_page, trials_table, write_page
+from zskel.pipeline.search.importance import importances
+from zskel.pipeline.search.page import render_page, trials_table, write_page
 
 BETA = {"type": "grid", "values": [0.01, 0.05, 0.2]}
 RATE = {"type": "exponent", "low": -4.0, "high": -2.0}

@@ -17,11 +17,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from data.errors import BadInput
-from pipeline.search import processes
-from pipeline.search.processes import known_dead, this_process
-from pipeline.search.slots import SIGN, SLOT, WORKER, Slots, standing
-from pipeline.search.storage import open_storage
+from zskel.data.errors import BadInput
+from zskel.pipeline.search import processes
+from zskel.pipeline.search.processes import known_dead, this_process
+from zskel.pipeline.search.slots import SIGN, SLOT, WORKER, Slots, standing
+from zskel.pipeline.search.storage import open_storage
 
 KINDS = ("sqlite:///{}/trials.db", "journal:{}/trials.log")
 
@@ -78,7 +78,7 @@ def test_two_who_start_at_once_share_the_slots(url: str) -> None:
     threads = [threading.Thread(target=run) for _ in range(3)]
     unfair = processes.this_process
     names = iter(range(1, 100))
-    import pipeline.search.slots as module
+    import zskel.pipeline.search.slots as module
 
     module.this_process = lambda: {**unfair(), "host": f"elsewhere {next(names)}"}
     try:
@@ -103,7 +103,7 @@ def abandon(slots: Slots, claim: Any, worker: dict[str, Any]) -> None:
 
 def ended_process() -> dict[str, Any]:
     """What a process that has ended left."""
-    code = ("import json; from pipeline.search.processes import this_process; "
+    code = ("import json; from zskel.pipeline.search.processes import this_process; "
             "print(json.dumps(this_process()))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           check=True, cwd=Path(__file__).resolve().parents[2])
@@ -290,7 +290,7 @@ def test_a_file_that_is_no_database_or_journal_is_one_clear_line(tmp_path: Path)
 def test_a_missing_driver_is_named_and_a_password_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sqlalchemy")
     monkeypatch.setitem(sys.modules, "psycopg2", None)
-    import pipeline.search.storage as module
+    import zskel.pipeline.search.storage as module
 
     monkeypatch.setattr(module, "_ATTEMPTS", 1)
     with pytest.raises(BadInput, match="needs the Python package psycopg2") as caught:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from data.errors import BadConfig
-from pipeline.commands.search import plan_search
-from pipeline.config import load_experiment
-from pipeline.search.samplers import given_parameters, slot_seed
-from pipeline.search.space import Dimension, Step, load_space, space_names
+from zskel.data.errors import BadConfig
+from zskel.pipeline.commands.search import plan_search
+from zskel.pipeline.config import load_experiment
+from zskel.pipeline.search.samplers import given_parameters, slot_seed
+from zskel.pipeline.search.space import Dimension, Step, load_space, space_names
 
 GOOD: dict[str, Any] = {"objective": "zsl_accuracy", "steps": [
     {"name": "one", "trials": 3, "space": {"beta_x": {"type": "uniform", "low": 0, "high": 1}}}]}

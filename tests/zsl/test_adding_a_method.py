@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from transferable import make
 
-from pipeline.config import FitConfig
-from zsl.methods import METHODS
-from zsl.methods.base import ZeroShotMethod
+from zskel.pipeline.config import FitConfig
+from zskel.zsl.methods import METHODS
+from zskel.zsl.methods.base import ZeroShotMethod
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "adding-a-method.md"
 

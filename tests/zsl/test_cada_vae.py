@@ -9,10 +9,10 @@ import pytest
 import torch
 from transferable import make
 
-from data.errors import BadConfig, BadInput
-from zsl.methods import METHODS
-from zsl.methods.cada_vae import CADAVAE, CADAVAEParams
-from zsl.methods.text_vae import TERMS, VAE, TextVAEs, distance, wasserstein
+from zskel.data.errors import BadConfig, BadInput
+from zskel.zsl.methods import METHODS
+from zskel.zsl.methods.cada_vae import CADAVAE, CADAVAEParams
+from zskel.zsl.methods.text_vae import TERMS, VAE, TextVAEs, distance, wasserstein
 
 NARROW = dict(encoder_x_hidden=(48,), decoder_x_hidden=(48,),
               encoder_y_hidden=(48,), decoder_y_hidden=(48,))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import BadInput
-from zsl.classifiers import SeenClassifier, fit_linear_softmax
+from zskel.data.errors import BadInput
+from zskel.zsl.classifiers import SeenClassifier, fit_linear_softmax
 
 
 def blobs(classes=(1, 4, 6), n=40, seed=0):

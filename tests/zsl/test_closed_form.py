@@ -7,12 +7,12 @@ import pytest
 from scipy.special import logsumexp, softmax
 from transferable import make
 
-from data.errors import BadConfig, BadInput
-from zsl.methods import METHODS
-from zsl.methods.class_folds import best_temperature, class_folds
-from zsl.methods.conse import ConSE
-from zsl.methods.eszsl import ESZSL
-from zsl.methods.ridge import Ridge
+from zskel.data.errors import BadConfig, BadInput
+from zskel.zsl.methods import METHODS
+from zskel.zsl.methods.class_folds import best_temperature, class_folds
+from zskel.zsl.methods.conse import ConSE
+from zskel.zsl.methods.eszsl import ESZSL
+from zskel.zsl.methods.ridge import Ridge
 
 CLASSES = [Ridge, ESZSL, ConSE]
 each = pytest.mark.parametrize("method", CLASSES, ids=lambda method: method.name)

@@ -8,11 +8,11 @@ import torch
 from scipy.special import softmax
 from transferable import make
 
-from data.errors import BadConfig, BadInput
-from zsl.methods import METHODS
-from zsl.methods.jpose import JPoSE
-from zsl.methods.revise import ReViSE
-from zsl.methods.smie import SMIE
+from zskel.data.errors import BadConfig, BadInput
+from zskel.zsl.methods import METHODS
+from zskel.zsl.methods.jpose import JPoSE
+from zskel.zsl.methods.revise import ReViSE
+from zskel.zsl.methods.smie import SMIE
 
 # Sizes and learning rates at which a fit takes some tenths of a second.
 QUICK = {

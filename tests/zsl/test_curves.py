@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.errors import BadInput
-from zsl.curves import ausuc, best_bias, roc, seen_unseen_curve
-from zsl.metrics import harmonic_mean
+from zskel.data.errors import BadInput
+from zskel.zsl.curves import ausuc, best_bias, roc, seen_unseen_curve
+from zskel.zsl.metrics import harmonic_mean
 
 # Few distinct margins, so that ties occur.
 rows = st.lists(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from data.errors import BadInput
-from zsl.gates.base import GateInput, Reference
-from zsl.gates.familiarity import FamiliarityGate, relative_mahalanobis, text_agreement
+from zskel.data.errors import BadInput
+from zskel.zsl.gates.base import GateInput, Reference
+from zskel.zsl.gates.familiarity import FamiliarityGate, relative_mahalanobis, text_agreement
 
 S, U, D, DT = 8, 4, 10, 5
 SUBJECTS = 4

@@ -10,15 +10,15 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from transferable import make
 
-from data.caches import CALIBRATION, TEST, SkeletonFeatures, TextFeatures
-from data.errors import BadInput
-from zsl.classifiers import SeenClassifier
-from zsl.fitted import load_fitted, read_card, save_fitted
-from zsl.gates import GATES
-from zsl.gates.base import Gate
-from zsl.labels import Labels, about, ask, gate_for
-from zsl.methods import METHODS
-from zsl.protocols import strict_many
+from zskel.data.caches import CALIBRATION, TEST, SkeletonFeatures, TextFeatures
+from zskel.data.errors import BadInput
+from zskel.zsl.classifiers import SeenClassifier
+from zskel.zsl.fitted import load_fitted, read_card, save_fitted
+from zskel.zsl.gates import GATES
+from zskel.zsl.gates.base import Gate
+from zskel.zsl.labels import Labels, about, ask, gate_for
+from zskel.zsl.methods import METHODS
+from zskel.zsl.protocols import strict_many
 
 SMALL = {
     "sa_dvae": dict(z_r_dim=8, z_v_dim=2, epochs=2, batch_size=32, classifier_epochs=20,

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from data.errors import BadInput
-from zsl.gates.base import GateInput, decide, mix
-from zsl.gates.domain_classifier import DomainClassifier, gate_features
+from zskel.data.errors import BadInput
+from zskel.zsl.gates.base import GateInput, decide, mix
+from zskel.zsl.gates.domain_classifier import DomainClassifier, gate_features
 
 
 def calibration(n=200, seed=0, balance=0.5, temperature=1.0):

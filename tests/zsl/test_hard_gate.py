@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from data.errors import BadInput
-from zsl.gates.base import GateInput
-from zsl.gates.hard import HardGate
+from zskel.data.errors import BadInput
+from zskel.zsl.gates.base import GateInput
+from zskel.zsl.gates.hard import HardGate
 
 
 def rows(n_seen=90, n_unseen=60, seed=0, s=7, u=3):

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from data.errors import BadInput
-from zsl.gates.base import GateInput
-from zsl.gates.calibrated_stacking import CalibratedStacking
-from zsl.gates.joint_softmax import JointSoftmax
-from zsl.metrics import harmonic_mean
+from zskel.data.errors import BadInput
+from zskel.zsl.gates.base import GateInput
+from zskel.zsl.gates.calibrated_stacking import CalibratedStacking
+from zskel.zsl.gates.joint_softmax import JointSoftmax
+from zskel.zsl.metrics import harmonic_mean
 
 S, U = 4, 3
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import BadInput
-from zsl.methods.jpose import JOINT, SPACES, JPoSE, same_text
-from zsl.ranking import class_hinge, draw_one, mined_triplet_of_all_pairs, triplet
+from zskel.data.errors import BadInput
+from zskel.zsl.methods.jpose import JOINT, SPACES, JPoSE, same_text
+from zskel.zsl.ranking import class_hinge, draw_one, mined_triplet_of_all_pairs, triplet
 
 # Classes 0 and 3 share a verb, 1 and 4 a noun; 6 has both words of 0.
 SEEN, UNSEEN = (0, 1, 3, 4, 6), (2, 5)

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zsl.losses import cross_alignment, gaussian_kl, squared_error, total_correlation
-from zsl.schedules import (
+from zskel.zsl.losses import cross_alignment, gaussian_kl, squared_error, total_correlation
+from zskel.zsl.schedules import (
     LATE_BETA_X,
     LATE_BETA_Y,
     cross_alignment_weight,

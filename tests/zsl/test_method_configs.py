@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from zsl.methods import METHODS
+from zskel.zsl.methods import METHODS
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "_base_" / "methods"
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import zsl.metrics
-from data.errors import BadInput
-from zsl.metrics import class_averaged_accuracy, gzsl_summary, harmonic_mean
+import zskel.zsl.metrics
+from zskel.data.errors import BadInput
+from zskel.zsl.metrics import class_averaged_accuracy, gzsl_summary, harmonic_mean
 
 
 def test_gzsl_summary_by_hand():
@@ -40,7 +40,7 @@ def test_accuracies_are_counts_divided_once_whatever_the_number_of_clips(rows, c
     assert summary.unseen == float(label[-1] == prediction[-1])
     for name, value in vars(summary).items():
         assert 0 <= value <= 1 and (rate not in (0, 1) or value == rate), name
-    for c, share in zsl.metrics.per_class_accuracy(label, prediction).items():
+    for c, share in zskel.zsl.metrics.per_class_accuracy(label, prediction).items():
         assert share == (prediction[label == c] == c).sum() / (label == c).sum()
 
 
@@ -66,10 +66,10 @@ def test_confusion_matrix_against_scikit_learn():
     generator = np.random.default_rng(0)
     classes = [7, 2, 9, 4]
     label, prediction = generator.choice(classes, 80), generator.choice(classes, 80)
-    found = zsl.metrics.confusion_matrix(label, prediction, classes)
+    found = zskel.zsl.metrics.confusion_matrix(label, prediction, classes)
     assert np.array_equal(found, confusion_matrix(label, prediction, labels=classes))
 
 
 def test_confusion_matrix_hides_no_class():
     with pytest.raises(BadInput, match="class 3 occurs"):
-        zsl.metrics.confusion_matrix(np.array([1, 2]), np.array([1, 3]), [1, 2])
+        zskel.zsl.metrics.confusion_matrix(np.array([1, 2]), np.array([1, 3]), [1, 2])

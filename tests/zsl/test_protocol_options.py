@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.errors import BadCache, BadInput
 from tests.zsl.test_zsl_protocols import SEEN, UNSEEN, VALIDATION, caches, gate, method
-from zsl.classifiers import SeenClassifier
-from zsl.gates import GATES
-from zsl.gates.base import Gate
-from zsl.gates.hard import HardGate
-from zsl.methods.base import Latents, State, ZeroShotMethod
-from zsl.protocols import PROTOCOLS, released, released_many, strict, strict_many
+from zskel.data.errors import BadCache, BadInput
+from zskel.zsl.classifiers import SeenClassifier
+from zskel.zsl.gates import GATES
+from zskel.zsl.gates.base import Gate
+from zskel.zsl.gates.hard import HardGate
+from zskel.zsl.methods.base import Latents, State, ZeroShotMethod
+from zskel.zsl.protocols import PROTOCOLS, released, released_many, strict, strict_many
 
 
 class Scripted(ZeroShotMethod):

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.caches import TextFeatures
-from zsl.cache_checks import check_caches
+from zskel.data.caches import TextFeatures
+from zskel.zsl.cache_checks import check_caches
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location(

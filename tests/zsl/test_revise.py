@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from data.errors import BadConfig, BadInput
-from zsl.methods.revise import ReViSE, jacobian_norm, mmd, summed_rows_norm
-from zsl.ranking import class_hinge
+from zskel.data.errors import BadConfig, BadInput
+from zskel.zsl.methods.revise import ReViSE, jacobian_norm, mmd, summed_rows_norm
+from zskel.zsl.ranking import class_hinge
 
 SEEN, UNSEEN = (0, 1, 3, 4), (2, 5)
 B, D, DT = 9, 6, 4

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import BadConfig, BadInput
-from zsl.methods import METHODS
-from zsl.methods.sa_dvae import SADVAE
-from zsl.vae import AlignedVAE, Discriminator
+from zskel.data.errors import BadConfig, BadInput
+from zskel.zsl.methods import METHODS
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.vae import AlignedVAE, Discriminator
 
 SMALL = dict(z_r_dim=6, z_v_dim=2, epochs=4, batch_size=16, learning_rate=5e-3,
              classifier_samples=50, classifier_epochs=50, classifier_learning_rate=0.05)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from zsl.methods import sa_dvae
-from zsl.methods.sa_dvae import SADVAE
-from zsl.vae import AlignedVAE, Discriminator
+from zskel.zsl.methods import sa_dvae
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.vae import AlignedVAE, Discriminator
 
 D, DT, R, V, SEEN, UNSEEN = 7, 6, 9, 3, (0, 1, 3, 4), (2, 5)
 # 13 batches an epoch, the last of 4 rows. D_T's turns are i = 3, 7 and 11, and

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from zsl.methods import sa_dvae
-from zsl.methods.sa_dvae import SADVAE
-from zsl.vae import AlignedVAE, Discriminator
+from zskel.zsl.methods import sa_dvae
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.vae import AlignedVAE, Discriminator
 
 D, DT, R, V, SEEN, UNSEEN = 7, 6, 9, 3, (0, 1, 3, 4), (2, 5)
 N, BATCH, EPOCHS, N_D, RATE, SEED = 100, 8, 16, 5, 3e-3, 4

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.methods.sa_dvae import SADVAE
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "_base_" / "methods"
 

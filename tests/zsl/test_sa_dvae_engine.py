@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import BadConfig, BadInput
-from zsl.methods.sa_dvae import SADVAE
-from zsl.methods.sa_dvae_engine import Engine, Member
-from zsl.methods.sa_dvae_engine_fit import fit_many
-from zsl.methods.sa_dvae_engine_text import TextCoordinates
-from zsl.methods.sa_dvae_params import SWITCHES
-from zsl.vae import AlignedVAE, Discriminator
+from zskel.data.errors import BadConfig, BadInput
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.methods.sa_dvae_engine import Engine, Member
+from zskel.zsl.methods.sa_dvae_engine_fit import fit_many
+from zskel.zsl.methods.sa_dvae_engine_text import TextCoordinates
+from zskel.zsl.methods.sa_dvae_params import SWITCHES
+from zskel.zsl.vae import AlignedVAE, Discriminator
 
 N, D, DT, C, SEEN = 330, 20, 30, 12, 9
 SMALL = {"z_r_dim": 10, "z_v_dim": 3, "n_d": 3, "learning_rate": 3e-3}

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import BadInput
-from zsl.methods.sa_dvae import SADVAE
-from zsl.methods.sa_dvae_evidence import JointClassifier, draw_seen
-from zsl.vae import AlignedVAE
+from zskel.data.errors import BadInput
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.methods.sa_dvae_evidence import JointClassifier, draw_seen
+from zskel.zsl.vae import AlignedVAE
 
 SEEN, UNSEEN, N, D, R, V = (0, 1, 3, 4, 6, 7, 8, 9), (2, 5), 240, 12, 4, 2
 OPTIONS = dict(z_r_dim=R, z_v_dim=V, epochs=20, batch_size=16, learning_rate=8e-3,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.methods.sa_dvae import SADVAE
 
 CLASSES, STYLES, N = 10, 5, 480
 SEMANTIC, STYLE, WIDTH = 4, 3, 24

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from data.errors import BadConfig
-from zsl.methods.sa_dvae import SADVAE, SADVAEParams
-from zsl.methods.sa_dvae_differences import DIFFERENCES
-from zsl.methods.sa_dvae_params import SWITCHES
-from zsl.methods.sa_dvae_training import Weights, weights_at
+from zskel.data.errors import BadConfig
+from zskel.zsl.methods.sa_dvae import SADVAE, SADVAEParams
+from zskel.zsl.methods.sa_dvae_differences import DIFFERENCES
+from zskel.zsl.methods.sa_dvae_params import SWITCHES
+from zskel.zsl.methods.sa_dvae_training import Weights, weights_at
 
 SEEN, UNSEEN, N = (0, 1, 3, 4), (2, 5), 70
 # Five batches an epoch; lambda_2 is not beta_y, or tying them would do nothing.

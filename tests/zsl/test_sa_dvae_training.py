@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from zsl.methods.sa_dvae_training import TERMS, Trainer, Weights
-from zsl.vae import AlignedVAE, Discriminator, sample_gaussian
+from zskel.zsl.methods.sa_dvae_training import TERMS, Trainer, Weights
+from zskel.zsl.vae import AlignedVAE, Discriminator, sample_gaussian
 
 D, DT, R, V, B = 6, 5, 24, 8, 128
 

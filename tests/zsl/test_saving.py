@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from data.errors import BadConfig, BadInput
-from data.files import digest_file
-from zsl.methods import METHODS
-from zsl.methods.sa_dvae import SADVAE
-from zsl.methods.saving import CARD, FORMAT, WEIGHTS, load_method
+from zskel.data.errors import BadConfig, BadInput
+from zskel.data.files import digest_file
+from zskel.zsl.methods import METHODS
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.methods.saving import CARD, FORMAT, WEIGHTS, load_method
 
 SMALL = dict(z_r_dim=6, z_v_dim=2, epochs=2, batch_size=16, learning_rate=5e-3,
              classifier_samples=30, classifier_epochs=20, joint_samples=10)
@@ -114,7 +114,7 @@ def test_a_crash_between_the_files_leaves_nothing_that_loads(saved, folder, monk
     def crash(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zsl.methods.saving.write_json", crash)
+    monkeypatch.setattr("zskel.zsl.methods.saving.write_json", crash)
     model, _ = fitted(seed=1)
     with pytest.raises(KeyboardInterrupt):
         model.save(folder)

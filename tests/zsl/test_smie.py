@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import BadConfig, BadInput
-from zsl.methods.smie import SMIE, jensen_shannon_bound, normalized, warm_up_cosine
-from zsl.ranking import draw_one
+from zskel.data.errors import BadConfig, BadInput
+from zskel.zsl.methods.smie import SMIE, jensen_shannon_bound, normalized, warm_up_cosine
+from zskel.zsl.ranking import draw_one
 
 SEEN, UNSEEN = (0, 1, 3, 4), (2, 5)
 TINY = dict(hidden_dims=(9, 7), epochs=2, batch_size=16)
@@ -133,7 +133,7 @@ def test_many_pairs_are_scored_in_pieces(monkeypatch):
     model = fitted().fit_unseen_classifier(UNSEEN)
     f_x, _, _ = problem()
     once = model.predict_proba(f_x)
-    monkeypatch.setattr("zsl.methods.smie._PAIRS", 9)
+    monkeypatch.setattr("zskel.zsl.methods.smie._PAIRS", 9)
     np.testing.assert_allclose(model.predict_proba(f_x), once, rtol=1e-5)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from data.errors import BadInput
-from zsl.metrics import harmonic_mean
-from zsl.statistics import bootstrap_interval, mean_std, paired_comparison
+from zskel.data.errors import BadInput
+from zskel.zsl.metrics import harmonic_mean
+from zskel.zsl.statistics import bootstrap_interval, mean_std, paired_comparison
 
 
 def test_bootstrap_of_a_share_is_near_its_binomial_interval():

@@ -7,11 +7,11 @@ import pytest
 import torch
 from transferable import make
 
-from data.errors import BadConfig, BadInput
-from zsl.methods import METHODS
-from zsl.methods.synse import SynSE, SynSEParams
-from zsl.methods.text_parts import check_training_parts
-from zsl.methods.text_vae import TERMS
+from zskel.data.errors import BadConfig, BadInput
+from zskel.zsl.methods import METHODS
+from zskel.zsl.methods.synse import SynSE, SynSEParams
+from zskel.zsl.methods.text_parts import check_training_parts
+from zskel.zsl.methods.text_vae import TERMS
 
 SMALL = dict(latent_dim=6, epochs=4, cycles=2, free_cycles=1, batch_size=16, learning_rate=3e-3,
              classifier_samples=30, classifier_epochs=50, classifier_learning_rate=0.05,

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from transferable import make
 
-from data.caches import SkeletonFeatures, TextFeatures
-from data.errors import BadCache, BadInput
-from zsl.classifiers import SeenClassifier
-from zsl.gates import GATES
-from zsl.gates.base import Gate, GateInput
-from zsl.gates.domain_classifier import DomainClassifier, gate_features
-from zsl.methods.ridge import Ridge
-from zsl.methods.sa_dvae import SADVAE
-from zsl.validation import OBJECTIVES, Validation, ValidationScore, stack_key, validate
+from zskel.data.caches import SkeletonFeatures, TextFeatures
+from zskel.data.errors import BadCache, BadInput
+from zskel.zsl.classifiers import SeenClassifier
+from zskel.zsl.gates import GATES
+from zskel.zsl.gates.base import Gate, GateInput
+from zskel.zsl.gates.domain_classifier import DomainClassifier, gate_features
+from zskel.zsl.methods.ridge import Ridge
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.validation import OBJECTIVES, Validation, ValidationScore, stack_key, validate
 
 PROBLEM = make(3, verbs=4, nouns=4, clips=10)
 NAMES = tuple(f"action {c}" for c in range(16))

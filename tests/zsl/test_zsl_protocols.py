@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.caches import SkeletonFeatures, TextFeatures
-from data.errors import BadCache
-from zsl.cache_checks import check_caches
-from zsl.gates.base import Gate
-from zsl.gates.domain_classifier import DomainClassifier
-from zsl.methods.sa_dvae import SADVAE
-from zsl.metrics import harmonic_mean
-from zsl.protocols import strict
+from zskel.data.caches import SkeletonFeatures, TextFeatures
+from zskel.data.errors import BadCache
+from zskel.zsl.cache_checks import check_caches
+from zskel.zsl.gates.base import Gate
+from zskel.zsl.gates.domain_classifier import DomainClassifier
+from zskel.zsl.methods.sa_dvae import SADVAE
+from zskel.zsl.metrics import harmonic_mean
+from zskel.zsl.protocols import strict
 
 C, D, DT = 20, 24, 12
 UNSEEN, VALIDATION = (1, 6, 11, 16), (2, 7, 12, 17)
@@ -299,7 +299,7 @@ def test_test_class_that_is_neither_seen_nor_unseen_is_refused():
 
 def test_zsl_loads_no_recognition_library_and_its_root_no_torch():
     code = ("import sys, zsl; assert 'torch' not in sys.modules; "
-            "import zsl.protocols, zsl.methods.sa_dvae, zsl.gates.domain_classifier; "
+            "import zskel.zsl.protocols, zskel.zsl.methods.sa_dvae, zskel.zsl.gates.domain_classifier; "
             "assert not {'torchvision', 'mmaction', 'mmengine', 'mmcv'} & set(sys.modules)")
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

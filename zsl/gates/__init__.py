@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from data.registry import Registry
+from zskel.data.registry import Registry
 
 GATES = Registry("gate", {
-    "calibrated_stacking": "zsl.gates.calibrated_stacking:CalibratedStacking",
-    "domain_classifier": "zsl.gates.domain_classifier:DomainClassifier",
-    "familiarity": "zsl.gates.familiarity:FamiliarityGate",
-    "hard": "zsl.gates.hard:HardGate",
-    "joint_softmax": "zsl.gates.joint_softmax:JointSoftmax",
+    "calibrated_stacking": "zskel.zsl.gates.calibrated_stacking:CalibratedStacking",
+    "domain_classifier": "zskel.zsl.gates.domain_classifier:DomainClassifier",
+    "familiarity": "zskel.zsl.gates.familiarity:FamiliarityGate",
+    "hard": "zskel.zsl.gates.hard:HardGate",
+    "joint_softmax": "zskel.zsl.gates.joint_softmax:JointSoftmax",
 })
 
 __all__ = ["GATES"]

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from data.errors import BadInput
-from zsl.methods.base import State
+from zskel.data.errors import BadInput
+from zskel.zsl.methods.base import State
 
 JOINT_PROBA, EVIDENCE, F_X, F_Y = "joint_proba", "evidence", "f_x", "f_y"
 REFERENCE = "reference"

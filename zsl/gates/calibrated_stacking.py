@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import expit
 
-from zsl.curves import best_bias
-from zsl.gates.base import GateInput, check_calibration_rows, check_columns, mix
-from zsl.gates.joint_softmax import JointSoftmax
-from zsl.methods.base import State
+from zskel.zsl.curves import best_bias
+from zskel.zsl.gates.base import GateInput, check_calibration_rows, check_columns, mix
+from zskel.zsl.gates.joint_softmax import JointSoftmax
+from zskel.zsl.methods.base import State
 
 
 class CalibratedStacking(JointSoftmax):

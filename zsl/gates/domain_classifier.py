@@ -12,10 +12,10 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.class_weight import compute_sample_weight
 
-from data.errors import BadInput
-from zsl.gates.base import Gate, GateInput, check_calibration_rows
-from zsl.linear import linear_arrays, linear_model
-from zsl.methods.base import State
+from zskel.data.errors import BadInput
+from zskel.zsl.gates.base import Gate, GateInput, check_calibration_rows
+from zskel.zsl.linear import linear_arrays, linear_model
+from zskel.zsl.methods.base import State
 
 TEMPERATURES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
 

@@ -9,8 +9,8 @@ from scipy.linalg import cholesky, solve, solve_triangular
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from data.errors import BadInput
-from zsl.gates.base import (
+from zskel.data.errors import BadInput
+from zskel.zsl.gates.base import (
     F_X,
     F_Y,
     REFERENCE,
@@ -19,8 +19,8 @@ from zsl.gates.base import (
     Reference,
     check_calibration_rows,
 )
-from zsl.linear import linear_arrays, linear_model
-from zsl.methods.base import State
+from zskel.zsl.linear import linear_arrays, linear_model
+from zskel.zsl.methods.base import State
 
 NAMES = ("familiarity", "text_agreement")
 

@@ -8,11 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from data.errors import BadInput
-from zsl.gates.base import Gate, GateInput, check_calibration_rows, mix
-from zsl.gates.domain_classifier import check_as_many_unseen, check_temperatures, gate_features
-from zsl.linear import linear_arrays, linear_model
-from zsl.methods.base import State
+from zskel.data.errors import BadInput
+from zskel.zsl.gates.base import Gate, GateInput, check_calibration_rows, mix
+from zskel.zsl.gates.domain_classifier import (
+    check_as_many_unseen,
+    check_temperatures,
+    gate_features,
+)
+from zskel.zsl.linear import linear_arrays, linear_model
+from zskel.zsl.methods.base import State
 
 TEMPERATURES = tuple(float(t) for t in range(1, 10))
 THRESHOLDS = tuple(t / 100 for t in range(25, 75))

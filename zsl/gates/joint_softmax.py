@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from zsl.gates.base import JOINT_PROBA, Gate, GateInput
-from zsl.methods.base import State
+from zskel.zsl.gates.base import JOINT_PROBA, Gate, GateInput
+from zskel.zsl.methods.base import State
 
 _TINY = np.finfo(np.float64).tiny
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from data.registry import Registry
+from zskel.data.registry import Registry
 
 METHODS = Registry("method", {
-    "sa_dvae": "zsl.methods.sa_dvae:SADVAE",
-    "cada_vae": "zsl.methods.cada_vae:CADAVAE",
-    "conse": "zsl.methods.conse:ConSE",
-    "eszsl": "zsl.methods.eszsl:ESZSL",
-    "jpose": "zsl.methods.jpose:JPoSE",
-    "revise": "zsl.methods.revise:ReViSE",
-    "ridge": "zsl.methods.ridge:Ridge",
-    "smie": "zsl.methods.smie:SMIE",
-    "synse": "zsl.methods.synse:SynSE",
+    "sa_dvae": "zskel.zsl.methods.sa_dvae:SADVAE",
+    "cada_vae": "zskel.zsl.methods.cada_vae:CADAVAE",
+    "conse": "zskel.zsl.methods.conse:ConSE",
+    "eszsl": "zskel.zsl.methods.eszsl:ESZSL",
+    "jpose": "zskel.zsl.methods.jpose:JPoSE",
+    "revise": "zskel.zsl.methods.revise:ReViSE",
+    "ridge": "zskel.zsl.methods.ridge:Ridge",
+    "smie": "zskel.zsl.methods.smie:SMIE",
+    "synse": "zskel.zsl.methods.synse:SynSE",
 })
 
 __all__ = ["METHODS"]

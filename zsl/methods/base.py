@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from typing_extensions import Self
 
-from data.errors import BadConfig, BadInput
+from zskel.data.errors import BadConfig, BadInput
 
 Progress = Callable[[int, int], None]
 """Called with the steps done so far and the steps in all."""
@@ -180,8 +180,8 @@ class ZeroShotMethod(ABC):
         """Takes over the state of another method of this class and these parameters."""
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes the fitted method to a folder. See :func:`zsl.methods.saving.save_method`."""
-        from zsl.methods.saving import save_method
+        """Writes the fitted method to a folder. See :func:`zskel.zsl.methods.saving.save_method`."""
+        from zskel.zsl.methods.saving import save_method
 
         return save_method(self, folder)
 
@@ -192,7 +192,7 @@ class ZeroShotMethod(ABC):
         Raises:
             BadInput: A file is missing or damaged, or holds another method.
         """
-        from zsl.methods.saving import load_method
+        from zskel.zsl.methods.saving import load_method
 
         method = load_method(folder)
         if not isinstance(method, cls):

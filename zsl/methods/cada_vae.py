@@ -20,17 +20,17 @@ import torch
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from zsl.methods.base import (
+from zskel.zsl.methods.base import (
     EpochHook,
     Progress,
     check_params,
     check_training_data,
     unit_rows,
 )
-from zsl.methods.latent_method import LatentMethod
-from zsl.methods.latent_params import LatentParams
-from zsl.methods.text_vae import VAE, Reconstruction, TextVAEs
-from zsl.methods.warm_ups import ALIGNMENT_START, KL_START, cycle_at, warm_up
+from zskel.zsl.methods.latent_method import LatentMethod
+from zskel.zsl.methods.latent_params import LatentParams
+from zskel.zsl.methods.text_vae import VAE, Reconstruction, TextVAEs
+from zskel.zsl.methods.warm_ups import ALIGNMENT_START, KL_START, cycle_at, warm_up
 
 __all__ = ["CADAVAE", "CADAVAEParams"]
 

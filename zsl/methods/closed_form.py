@@ -2,7 +2,7 @@
 
 Their scores are no probabilities, and they have a penalty or the like. Both
 are settled inside the training data, on left-out seen classes: see
-:mod:`zsl.methods.class_folds`.
+:mod:`zskel.zsl.methods.class_folds`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import softmax
 from typing_extensions import Self
 
-from data.errors import BadInput
-from zsl.methods.base import (
+from zskel.data.errors import BadInput
+from zskel.zsl.methods.base import (
     EpochHook,
     Latents,
     Progress,
@@ -29,8 +29,8 @@ from zsl.methods.base import (
     check_unseen,
     unit_rows,
 )
-from zsl.methods.class_folds import Arrays, Fold, Problem, best_temperature, class_folds
-from zsl.threads import single_threaded
+from zskel.zsl.methods.class_folds import Arrays, Fold, Problem, best_temperature, class_folds
+from zskel.zsl.threads import single_threaded
 
 Setting = tuple[float, ...]
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from data.errors import BadInput
-from zsl.methods.base import (
+from zskel.data.errors import BadInput
+from zskel.zsl.methods.base import (
     EpochHook,
     Latents,
     Progress,
@@ -26,9 +26,9 @@ from zsl.methods.base import (
     check_unseen,
     unit_rows,
 )
-from zsl.methods.saving import module_arrays, restore_module
-from zsl.methods.text_parts import check_training_parts
-from zsl.methods.training import Step, run_epochs, steps_of
+from zskel.zsl.methods.saving import module_arrays, restore_module
+from zskel.zsl.methods.text_parts import check_training_parts
+from zskel.zsl.methods.training import Step, run_epochs, steps_of
 
 _WHOLE = "f_y"  # the name of the only part, where a method takes one text a class
 
@@ -131,7 +131,7 @@ class CompatibilityMethod(ZeroShotMethod):
         self, step: Step, terms: Sequence[str], samples: int, generator: torch.Generator,
         on_progress: Progress | None, on_epoch: EpochHook | None,
     ) -> Self:
-        """:func:`zsl.methods.training.run_epochs` with the parameters' epochs and batches."""
+        """:func:`zskel.zsl.methods.training.run_epochs` with the parameters' epochs and batches."""
         self.history = run_epochs(
             step, terms, method=self.name, samples=samples, epochs=self.params.epochs,
             batch_size=self.params.batch_size, generator=generator,

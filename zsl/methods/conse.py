@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import Field
 from scipy.special import softmax
 
-from zsl.methods.class_folds import Arrays, Problem
-from zsl.methods.closed_form import ClosedFormMethod, ClosedFormParams, Setting, cosines
+from zskel.zsl.methods.class_folds import Arrays, Problem
+from zskel.zsl.methods.closed_form import ClosedFormMethod, ClosedFormParams, Setting, cosines
 
 SHARPNESSES = (1.0, 3.0, 10.0, 30.0, 100.0)
 

@@ -15,8 +15,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from zsl.methods.class_folds import Arrays, Problem
-from zsl.methods.closed_form import ClosedFormMethod, ClosedFormParams, Setting
+from zskel.zsl.methods.class_folds import Arrays, Problem
+from zskel.zsl.methods.closed_form import ClosedFormMethod, ClosedFormParams, Setting
 
 PENALTIES = tuple(10.0**power for power in range(-3, 4))
 

@@ -19,11 +19,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from zsl.methods.base import EpochHook, Progress, TextFeatures
-from zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
-from zsl.ranking import class_hinge, draw_one, mined_triplet_of_all_pairs, triplet
-from zsl.threads import single_threaded
-from zsl.vae import initialize
+from zskel.zsl.methods.base import EpochHook, Progress, TextFeatures
+from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
+from zskel.zsl.ranking import class_hinge, draw_one, mined_triplet_of_all_pairs, triplet
+from zskel.zsl.threads import single_threaded
+from zskel.zsl.vae import initialize
 
 PARTS = ("verb", "noun")
 JOINT = "joint"
@@ -64,7 +64,7 @@ class JPoSEParams(TrainingParams):
         seed: Of every draw: initial weights, order of samples, triplets.
         losses: "triplets": one random triplet for each anchor, of the four kinds,
             in all three spaces. "hinge": over all classes in all three spaces, and
-            :func:`zsl.ranking.mined_triplet_of_all_pairs` for verbs and nouns.
+            :func:`zskel.zsl.ranking.mined_triplet_of_all_pairs` for verbs and nouns.
         networks: "gated": linear, then gated by a sigmoid of itself, for both
             modalities. "tanh_relu": skeletons linear and tanh; text 512 tanh, then
             ReLU, so that no text has a negative coordinate; the joint space linear

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from data.errors import BadInput
-from zsl.classifiers import SeenClassifier, fit_linear_softmax
-from zsl.methods.base import (
+from zskel.data.errors import BadInput
+from zskel.zsl.classifiers import SeenClassifier, fit_linear_softmax
+from zskel.zsl.methods.base import (
     EpochHook,
     Latents,
     Progress,
@@ -22,11 +22,11 @@ from zsl.methods.base import (
     check_features,
     check_unseen,
 )
-from zsl.methods.saving import module_arrays, restore_module
-from zsl.methods.text_vae import TERMS, TextVAEs
-from zsl.methods.training import rows_in_turn, run_epochs, steps_of
-from zsl.threads import single_threaded
-from zsl.vae import activate, initialize, sample_gaussian
+from zskel.zsl.methods.saving import module_arrays, restore_module
+from zskel.zsl.methods.text_vae import TERMS, TextVAEs
+from zskel.zsl.methods.training import rows_in_turn, run_epochs, steps_of
+from zskel.zsl.threads import single_threaded
+from zskel.zsl.vae import activate, initialize, sample_gaussian
 
 # Added to the seed for draws after training, so that they do not depend on how
 # much was drawn before: the same classes give the same classifiers.
@@ -173,7 +173,7 @@ class LatentMethod(ZeroShotMethod):
 
         Seen classes give draws of their training clips' latents, unseen ones
         draws of their text's. The layer is fitted as C_s is (see
-        :class:`zsl.classifiers.SeenClassifier`) when first asked for.
+        :class:`zskel.zsl.classifiers.SeenClassifier`) when first asked for.
 
         Raises:
             BadInput: As :meth:`predict_proba`.

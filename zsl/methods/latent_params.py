@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from zsl.methods.text_vae import Reconstruction
-from zsl.vae import Noise, Output
+from zskel.zsl.methods.text_vae import Reconstruction
+from zskel.zsl.vae import Noise, Output
 
 
 class LatentParams(BaseModel):
@@ -20,7 +20,7 @@ class LatentParams(BaseModel):
         epochs, batch_size, learning_rate: Of the VAEs, trained by Adam.
         cycles: Equal parts of the training, each with the same schedule.
         noise: Of every latent drawn, for the classifiers too; see
-            :func:`zsl.vae.sample_gaussian`.
+            :func:`zskel.zsl.vae.sample_gaussian`.
         output_activation: After all decoders.
         reconstruction: Distance of all reconstructions: "l1", or the squared L2
             norm, its "sum" or "mean" over the dimensions.

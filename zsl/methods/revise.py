@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 from typing_extensions import Self
 
-from data.errors import BadInput
-from zsl.methods.base import EpochHook, Progress
-from zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
-from zsl.ranking import class_hinge
-from zsl.threads import single_threaded
-from zsl.vae import Output, activate, initialize
+from zskel.data.errors import BadInput
+from zskel.zsl.methods.base import EpochHook, Progress
+from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
+from zskel.zsl.ranking import class_hinge
+from zskel.zsl.threads import single_threaded
+from zskel.zsl.vae import Output, activate, initialize
 
 TERMS = ("hinge", "reconstruction_x", "reconstruction_y", "contraction", "mmd", "loss")
 
@@ -68,7 +68,7 @@ class ReViSEParams(TrainingParams):
             to 0 for any two codes of this width, and the term next to constant.
         class_gradient: Whether the embeddings of all classes in the hinge pass
             gradients on, or only that of each row's own class.
-        hinge_counts_true: See :func:`zsl.ranking.class_hinge`.
+        hinge_counts_true: See :func:`zskel.zsl.ranking.class_hinge`.
         log_f_x: The network reads log(1 + f_x).
         output_activation: After both decoders.
         text_weight_decay: Of the text's layers, Adam's L2 form.

@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from zsl.methods.class_folds import Arrays, Problem
-from zsl.methods.closed_form import ClosedFormMethod, ClosedFormParams, Setting, cosines
+from zskel.zsl.methods.class_folds import Arrays, Problem
+from zskel.zsl.methods.closed_form import ClosedFormMethod, ClosedFormParams, Setting, cosines
 
 PENALTIES = tuple(10.0**power for power in range(-5, 2))
 

@@ -3,7 +3,7 @@
 Li et al., ECCV 2024: eq. 1-9 and 13 as the paper writes them, or as the released
 code executes them (``recipe``). The classifier of seen classes and the mixture
 of both (eq. 10-12) belong to every method alike and live in
-:mod:`zsl.classifiers` and :mod:`zsl.gates`.
+:mod:`zskel.zsl.classifiers` and :mod:`zskel.zsl.gates`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.errors import BadInput
-from zsl.classifiers import fit_linear_softmax
-from zsl.methods.base import (
+from zskel.data.errors import BadInput
+from zskel.zsl.classifiers import fit_linear_softmax
+from zskel.zsl.methods.base import (
     EpochHook,
     Latents,
     Progress,
@@ -29,14 +29,14 @@ from zsl.methods.base import (
     check_unseen,
     unit_rows,
 )
-from zsl.methods.sa_dvae_engine_fit import fit_many
-from zsl.methods.sa_dvae_evidence import JointClassifier, draw_seen, evidence
-from zsl.methods.sa_dvae_params import SADVAEParams
-from zsl.methods.sa_dvae_training import Game, Trainer, mean_lambda_1, weights_at
-from zsl.methods.saving import module_arrays, restore_module
-from zsl.methods.training import run_epochs, steps_of
-from zsl.threads import single_threaded
-from zsl.vae import AlignedVAE, Discriminator, activate, initialize, sample_gaussian
+from zskel.zsl.methods.sa_dvae_engine_fit import fit_many
+from zskel.zsl.methods.sa_dvae_evidence import JointClassifier, draw_seen, evidence
+from zskel.zsl.methods.sa_dvae_params import SADVAEParams
+from zskel.zsl.methods.sa_dvae_training import Game, Trainer, mean_lambda_1, weights_at
+from zskel.zsl.methods.saving import module_arrays, restore_module
+from zskel.zsl.methods.training import run_epochs, steps_of
+from zskel.zsl.threads import single_threaded
+from zskel.zsl.vae import AlignedVAE, Discriminator, activate, initialize, sample_gaussian
 
 __all__ = ["SADVAE", "SADVAEParams"]
 
@@ -194,7 +194,7 @@ class SADVAE(ZeroShotMethod):
         """Probabilities ``[N, S + U]`` of one softmax over latents of all classes.
 
         CADA-VAE's way (Schoenfeld et al., CVPR 2019), see
-        :class:`~zsl.methods.sa_dvae_evidence.JointClassifier`. Fitted when
+        :class:`~zskel.zsl.methods.sa_dvae_evidence.JointClassifier`. Fitted when
         first asked for: on many classes that takes seconds.
 
         Raises:
@@ -211,7 +211,7 @@ class SADVAE(ZeroShotMethod):
 
     @torch.no_grad()
     def evidence(self, f_x: np.ndarray) -> dict[str, np.ndarray]:
-        """See :func:`zsl.methods.sa_dvae_evidence.evidence`.
+        """See :func:`zskel.zsl.methods.sa_dvae_evidence.evidence`.
 
         Raises:
             BadInput: As :meth:`predict_proba`.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from zsl.methods.sa_dvae_params import SWITCHES
+from zskel.zsl.methods.sa_dvae_params import SWITCHES
 
 Kind = Literal["switch", "protocol", "cache", "config", "none"]
 

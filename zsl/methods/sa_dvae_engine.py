@@ -1,6 +1,6 @@
 """Many SA-DVAEs trained at once, with the gradients written out.
 
-The same steps as :class:`zsl.methods.sa_dvae_training.Trainer`, which stays the
+The same steps as :class:`zskel.zsl.methods.sa_dvae_training.Trainer`, which stays the
 reference: the same draws in the same order, so that both agree to rounding. What
 makes it fast: nets of one linear layer have short closed gradients, and autograd
 has nothing to add; a batch of each of G models goes through one batched product;
@@ -21,12 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zsl.losses import Reduction
-from zsl.methods.sa_dvae_engine_buffers import Coefficients, Flat, Record, Workspace
-from zsl.methods.sa_dvae_engine_game import Discriminators
-from zsl.methods.sa_dvae_engine_text import TextCoordinates
-from zsl.methods.sa_dvae_training import TERMS, Game
-from zsl.vae import AlignedVAE, Discriminator, Noise
+from zskel.zsl.losses import Reduction
+from zskel.zsl.methods.sa_dvae_engine_buffers import Coefficients, Flat, Record, Workspace
+from zskel.zsl.methods.sa_dvae_engine_game import Discriminators
+from zskel.zsl.methods.sa_dvae_engine_text import TextCoordinates
+from zskel.zsl.methods.sa_dvae_training import TERMS, Game
+from zskel.zsl.vae import AlignedVAE, Discriminator, Noise
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Engine:
         members: Equal in all widths, in rows, in the decoders' activation and in
             whether they have a D_T.
         n_d: VAE steps before each step of D_T.
-        reduction: See :func:`zsl.losses.squared_error`.
-        noise: See :func:`zsl.vae.sample_gaussian`.
+        reduction: See :func:`zskel.zsl.losses.squared_error`.
+        noise: See :func:`zskel.zsl.vae.sample_gaussian`.
         game: How the VAEs and D_T play.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Memory of :class:`zsl.methods.sa_dvae_engine.Engine`: weights, and what a step needs."""
+"""Memory of :class:`zskel.zsl.methods.sa_dvae_engine.Engine`: weights, and what a step needs."""
 
 from __future__ import annotations
 

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.errors import BadInput
-from zsl.methods.base import EpochHook, Progress, check_training_data, unit_rows
-from zsl.methods.sa_dvae_engine import Engine, Member
-from zsl.methods.sa_dvae_engine_text import TextCoordinates
-from zsl.methods.sa_dvae_params import SADVAEParams
-from zsl.methods.sa_dvae_training import Trainer, weights_at
-from zsl.threads import single_threaded
+from zskel.data.errors import BadInput
+from zskel.zsl.methods.base import EpochHook, Progress, check_training_data, unit_rows
+from zskel.zsl.methods.sa_dvae_engine import Engine, Member
+from zskel.zsl.methods.sa_dvae_engine_text import TextCoordinates
+from zskel.zsl.methods.sa_dvae_params import SADVAEParams
+from zskel.zsl.methods.sa_dvae_training import Trainer, weights_at
+from zskel.zsl.threads import single_threaded
 
 if TYPE_CHECKING:
-    from zsl.methods.sa_dvae import SADVAE
+    from zskel.zsl.methods.sa_dvae import SADVAE
 
 _PROGRESS_EVERY = 20
 #: What the methods of one stack may differ in.

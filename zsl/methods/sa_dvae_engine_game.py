@@ -1,4 +1,4 @@
-"""D_T in :class:`zsl.methods.sa_dvae_engine.Engine`: its loss, its gradients, its steps."""
+"""D_T in :class:`zskel.zsl.methods.sa_dvae_engine.Engine`: its loss, its gradients, its steps."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from zsl.methods.sa_dvae_engine_buffers import Flat
-from zsl.methods.sa_dvae_training import Game
-from zsl.vae import Discriminator
+from zskel.zsl.methods.sa_dvae_engine_buffers import Flat
+from zskel.zsl.methods.sa_dvae_training import Game
+from zskel.zsl.vae import Discriminator
 
 
 class Discriminators:

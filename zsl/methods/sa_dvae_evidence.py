@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zsl.classifiers import SeenClassifier
-from zsl.methods.training import rows_in_turn
-from zsl.vae import AlignedVAE, Noise, sample_gaussian
+from zskel.zsl.classifiers import SeenClassifier
+from zskel.zsl.methods.training import rows_in_turn
+from zskel.zsl.vae import AlignedVAE, Noise, sample_gaussian
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def draw_seen(
         classes: ``[S]`` the seen ones.
         count: Draws per class, of its clips in turn, in random order.
         generator: Draws the order and the noise.
-        noise: See :func:`zsl.vae.sample_gaussian`.
+        noise: See :func:`zskel.zsl.vae.sample_gaussian`.
 
     Returns:
         Float32 ``[S * count, R]``, class by class.
@@ -49,7 +49,7 @@ class JointClassifier:
 
     As CADA-VAE (Schoenfeld et al., CVPR 2019) classifies in GZSL: seen classes
     give draws of z_r, unseen ones draws of z_y, as many each. The layer is
-    fitted as C_s is, see :class:`zsl.classifiers.SeenClassifier`: 300 steps of
+    fitted as C_s is, see :class:`zskel.zsl.classifiers.SeenClassifier`: 300 steps of
     Adam, which do for C_u, do not for ten times as many classes.
 
     Args:

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
-from zsl.losses import Reduction
-from zsl.schedules import LATE_BETA_X, LATE_BETA_Y
-from zsl.vae import Initialization, Noise, Output
+from zskel.zsl.losses import Reduction
+from zskel.zsl.schedules import LATE_BETA_X, LATE_BETA_Y
+from zskel.zsl.vae import Initialization, Noise, Output
 
 KlSchedule = Literal["cyclical", "late"]
 AlignmentSchedule = Literal["after_first_epoch", "last_fifth"]
@@ -72,12 +72,12 @@ class SADVAEParams(BaseModel):
             ``predict_joint_proba``.
         seed: Of every draw: initial weights, order of samples, noise.
         noise: Of every latent drawn, for C_u too. See
-            :func:`zsl.vae.sample_gaussian`; "sample" draws one number each for
+            :func:`zskel.zsl.vae.sample_gaussian`; "sample" draws one number each for
             z_r, z_v and z_y.
         output_activation: After both decoders.
         classifier_activation: After C_u's layer, before its softmax.
         kl_schedule: Of beta_x, beta_y and lambda_2: "cyclical" is eq. 13, "late"
-            the ramps of :mod:`zsl.schedules` from 59 % and 80 % of the epoch.
+            the ramps of :mod:`zskel.zsl.schedules` from 59 % and 80 % of the epoch.
         alignment_schedule: Of lambda_1: 1 "after_first_epoch", or in the
             "last_fifth" of every epoch.
         tie_lambda_2: The weight of L_T is that of the text's KL term in every
@@ -93,18 +93,18 @@ class SADVAEParams(BaseModel):
             mean of D_T(z_x) after its sigmoid.
         squared_error: "sum" takes the L2 norm of eq. 5 for all reconstructions,
             "mean" divides it by the dimensions.
-        initialization: Of all layers, see :func:`zsl.vae.initialize`. C_u starts
+        initialization: Of all layers, see :func:`zskel.zsl.vae.initialize`. C_u starts
             from zero weights if it is "uniform" and ``classifier_activation``
             "linear", where the problem is convex; a ReLU would never leave zero.
         discriminator_turn: "after": D_T's step follows every ``n_d``-th step of
             the VAEs, counted through all epochs, on the latents of that step.
             "before": it precedes it, on fresh draws, counted in each epoch anew.
         engine: "reference" trains with autograd, "fast" with written-out gradients
-            (:mod:`zsl.methods.sa_dvae_engine`) from the same draws: the weights
+            (:mod:`zskel.zsl.methods.sa_dvae_engine`) from the same draws: the weights
             agree to rounding.
         text_basis: The "fast" engine sees the text in an orthonormal basis of its
             span: faster, with weights that agree in distribution only. See
-            :class:`zsl.methods.sa_dvae_engine_text.TextCoordinates`.
+            :class:`zskel.zsl.methods.sa_dvae_engine_text.TextCoordinates`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

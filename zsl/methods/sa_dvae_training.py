@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zsl.losses import (
+from zskel.zsl.losses import (
     Reduction,
     cross_alignment,
     gaussian_kl,
     squared_error,
     total_correlation,
 )
-from zsl.methods.sa_dvae_params import (
+from zskel.zsl.methods.sa_dvae_params import (
     AdversarialLoss,
     Branches,
     Permute,
@@ -22,14 +22,14 @@ from zsl.methods.sa_dvae_params import (
     Scale,
     Turn,
 )
-from zsl.schedules import (
+from zskel.zsl.schedules import (
     cross_alignment_weight,
     cyclical_annealing,
     late_annealing_x,
     late_annealing_y,
     late_cross_alignment_weight,
 )
-from zsl.vae import AlignedVAE, Discriminator, Noise, sample_gaussian
+from zskel.zsl.vae import AlignedVAE, Discriminator, Noise, sample_gaussian
 
 #: The terms of eq. 7 with eq. 2-4 put in, in the order of every vector of them.
 #: kl_x is both KL terms of eq. 2.
@@ -107,7 +107,7 @@ class Posteriors:
 class Trainer:
     """Trains the VAEs and D_T in alternation.
 
-    The VAEs minimize eq. 7 (the signs: see :mod:`zsl.losses`); after every
+    The VAEs minimize eq. 7 (the signs: see :mod:`zskel.zsl.losses`); after every
     ``n_d`` such steps D_T maximizes L_T once, on the latents of the step just
     taken, which it cannot change. ``Game`` says what may be otherwise.
 
@@ -117,8 +117,8 @@ class Trainer:
         n_d: VAE steps before each step of D_T.
         learning_rate: Of both Adam optimizers; beta 0.9 and 0.999 as in Table 2.
         generator: Draws the noise of the latents and the permutations.
-        reduction: See :func:`zsl.losses.squared_error`.
-        noise: See :func:`zsl.vae.sample_gaussian`.
+        reduction: See :func:`zskel.zsl.losses.squared_error`.
+        noise: See :func:`zskel.zsl.vae.sample_gaussian`.
         game: The rules.
 
     Attributes:

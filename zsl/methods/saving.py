@@ -13,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from data.disk import raise_refusal
-from data.errors import BadInput
-from data.files import atomic_path, digest_file, write_json
-from zsl.methods.base import State, ZeroShotMethod
+from zskel.data.disk import raise_refusal
+from zskel.data.errors import BadInput
+from zskel.data.files import atomic_path, digest_file, write_json
+from zskel.zsl.methods.base import State, ZeroShotMethod
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
 FORMAT = "zero-shot-skeleton/method"
@@ -52,7 +52,7 @@ def load_method(folder: str | os.PathLike[str]) -> ZeroShotMethod:
         BadInput: A file is missing, damaged or not of this format.
         BadConfig: Its parameters are not this version's.
     """
-    from zsl.methods import METHODS
+    from zskel.zsl.methods import METHODS
 
     folder = Path(folder)
     card = _card(folder / CARD)

@@ -21,12 +21,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from data.errors import BadInput
-from zsl.methods.base import EpochHook, Progress, check_features
-from zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
-from zsl.ranking import draw_one
-from zsl.threads import single_threaded
-from zsl.vae import initialize
+from zskel.data.errors import BadInput
+from zskel.zsl.methods.base import EpochHook, Progress, check_features
+from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
+from zskel.zsl.ranking import draw_one
+from zskel.zsl.threads import single_threaded
+from zskel.zsl.vae import initialize
 
 #: What each switch is in the paper and in the released code.
 SWITCHES: dict[str, tuple[Any, Any]] = {

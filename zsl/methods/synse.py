@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from zsl.methods.base import EpochHook, Progress, check_params
-from zsl.methods.latent_method import LatentMethod
-from zsl.methods.latent_params import LatentParams
-from zsl.methods.text_parts import check_training_parts
-from zsl.methods.text_vae import TERMS, VAE, Reconstruction, TextVAEs
-from zsl.methods.warm_ups import ALIGNMENT_START, KL_START, cycle_at, warm_up
+from zskel.zsl.methods.base import EpochHook, Progress, check_params
+from zskel.zsl.methods.latent_method import LatentMethod
+from zskel.zsl.methods.latent_params import LatentParams
+from zskel.zsl.methods.text_parts import check_training_parts
+from zskel.zsl.methods.text_vae import TERMS, VAE, Reconstruction, TextVAEs
+from zskel.zsl.methods.warm_ups import ALIGNMENT_START, KL_START, cycle_at, warm_up
 
 __all__ = ["SynSE", "SynSEParams"]
 
@@ -79,7 +79,7 @@ class SynSE(LatentMethod):
     """SynSE in the style of scikit-learn.
 
     ``f_y`` is a mapping of "verb" and "noun" to ``[C, Dt]``. A label without a
-    noun has the embedding of ``data.texts.NO_NOUN``, as all such labels.
+    noun has the embedding of ``zskel.data.texts.NO_NOUN``, as all such labels.
 
     SynSE itself has no softmax over seen and unseen classes together;
     ``predict_joint_proba`` makes one on its latents as CADA-VAE does.

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import BadInput
-from zsl.methods.base import check_training_data, unit_rows
+from zskel.data.errors import BadInput
+from zskel.zsl.methods.base import check_training_data, unit_rows
 
 
 def check_training_parts(
@@ -16,7 +16,7 @@ def check_training_parts(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], np.ndarray]:
     """``check_training_data`` for a mapping of text features.
 
-    A label without a noun has the embedding of ``data.texts.NO_NOUN``: a row
+    A label without a noun has the embedding of ``zskel.data.texts.NO_NOUN``: a row
     like any other, which all such labels share.
 
     Args:
@@ -35,7 +35,7 @@ def check_training_parts(
     >>> check_training_parts(ones, [0, 1], {"verb": ones}, [0, 1], ("verb", "noun"))
     Traceback (most recent call last):
     ...
-    data.errors.BadInput: f_y has no part 'noun'; expected text features of verb, noun
+    zskel.data.errors.BadInput: f_y has no part 'noun'; expected text features of verb, noun
     """
     expected = f"expected text features of {', '.join(parts)}"
     if not isinstance(f_y, Mapping):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from zsl.losses import gaussian_kl, squared_error
-from zsl.vae import GaussianEncoder, Noise, Output, activate, initialize, sample_gaussian
+from zskel.zsl.losses import gaussian_kl, squared_error
+from zskel.zsl.vae import GaussianEncoder, Noise, Output, activate, initialize, sample_gaussian
 
 Reconstruction = Literal["l1", "sum", "mean"]
 
@@ -117,7 +117,7 @@ class TextVAEs(nn.Module):
             f_x: ``[B, D]``.
             f_y: Part -> ``[B, Dt]``, the text of each row's class.
             generator: Draws the noise.
-            noise: See :func:`zsl.vae.sample_gaussian`.
+            noise: See :func:`zskel.zsl.vae.sample_gaussian`.
             reconstruction: Distance of a reconstruction: "l1", or the squared
                 L2 norm, its "sum" or "mean" over the dimensions.
         """

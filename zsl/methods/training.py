@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.errors import BadInput
-from zsl.methods.base import EpochHook, Progress
+from zskel.data.errors import BadInput
+from zskel.zsl.methods.base import EpochHook, Progress
 
 _PROGRESS_EVERY = 20
 

@@ -1,0 +1,5 @@
+"""``python -m zskel``."""
+
+from zskel.pipeline.cli import main
+
+main()

@@ -135,7 +135,8 @@ def _datasets() -> list[str]:
 
 
 def _table(kind: str, dataset: str, ending: str) -> str:
-    file = resources.files("zskel.data.resources") / kind / f"{_FIRST_OF.get(dataset, dataset)}.{ending}"
+    name = f"{_FIRST_OF.get(dataset, dataset)}.{ending}"
+    file = resources.files("zskel.data.resources") / kind / name
     if dataset not in _datasets():
         raise BadConfig(f"no {kind.replace('_', ' ')} ship for data set {dataset!r}; "
                         f"{nearest(dataset, _datasets())}")

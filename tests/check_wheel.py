@@ -6,22 +6,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("data", "extractors", "zsl", "pipeline", "configs")
+PACKAGE = "zskel"
 BESIDE = {"README.md", "LICENSE", "MANIFEST.in", "setup.cfg", "pyproject.toml"}
 
 
 def files_here() -> set[str]:
-    """Every file of the packages, by its path from the root."""
+    """Every file of the package, by its path from the root; its folders are links."""
     return {
-        path.relative_to(ROOT).as_posix() for package in PACKAGES
-        for path in (ROOT / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        f"{Path(folder).relative_to(ROOT).as_posix()}/{name}"
+        for folder, _, names in os.walk(ROOT / PACKAGE, followlinks=True)
+        for name in names if not folder.endswith("__pycache__")
     }
 
 

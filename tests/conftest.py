@@ -28,6 +28,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).parent))  # what tests in several folders share
 # What makes coverage measure the processes that are started.
 _COVERAGE = "COVERAGE_PROCESS_"
 
@@ -71,7 +72,8 @@ fit = dict(
 # command: a start then costs nothing, and any moment can be its last.
 _SERVER = """
 import contextlib, errno, gc, json, os, signal, sys, traceback
-import zskel.extractors.mm, zskel.extractors.features, zskel.extractors.training, zskel.extractors.text
+import zskel.extractors.mm, zskel.extractors.features, zskel.extractors.training
+import zskel.extractors.text
 import sentence_transformers
 import zskel.pipeline.commands.extract, zskel.pipeline.commands.fit, zskel.pipeline.commands.report
 import zskel.zsl.protocols, zskel.zsl.methods.sa_dvae

@@ -21,9 +21,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from other_repository import CODE, PRINTED, write_other_repository
+
 EXPERIMENT = "demo-small"
 SEEDS = 2
-PACKAGES = ("data", "extractors", "zsl", "pipeline", "configs")
 
 
 def main() -> None:
@@ -44,10 +45,13 @@ def install(wheel: Path, venv: Path) -> Path:
     run([sys.executable, "-m", "venv", venv], venv.parent)
     bin_folder = venv / "bin"
     run([bin_folder / "python", "-m", "pip", "install", "--quiet", f"{wheel}[demo]"], venv.parent)
-    code = f"import {', '.join(PACKAGES)}; print(*[p.__path__[0] for p in ({', '.join(PACKAGES)})])"
-    places = run([bin_folder / "python", "-c", code], venv.parent).split()
-    strangers = [place for place in places if not Path(place).is_relative_to(venv)]
-    assert len(places) == len(PACKAGES) and not strangers, f"imported from {strangers or places}"
+    code = "import zskel; print(zskel.__file__, zskel.__version__)"
+    place, version = run([bin_folder / "python", "-c", code], venv.parent).split()
+    assert Path(place).is_relative_to(venv) and version in wheel.name, f"{place} {version}"
+    for regular in (True, False):
+        other = write_other_repository(venv.parent / f"other-{regular}", regular)
+        printed = run([bin_folder / "python", "-c", CODE], other)
+        assert printed.strip() == PRINTED, printed
     return bin_folder
 
 

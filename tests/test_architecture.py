@@ -26,15 +26,24 @@ def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
+def room(name: str) -> str:
+    """The package of a dotted name: ours without ``zskel``, others' by their top-level name."""
+    first, _, rest = name.partition(".")
+    return rest.partition(".")[0] if first == "zskel" and rest else first
+
+
 def imported(tree: ast.AST, module_level: bool = False) -> Iterator[str]:
-    """Top-level names of what a module imports, anywhere or when it is loaded."""
+    """The package of everything that a module imports, anywhere or when it is loaded."""
     if module_level and isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
         return
     if isinstance(tree, ast.Import):
-        yield from (alias.name.split(".")[0] for alias in tree.names)
+        yield from (room(alias.name) for alias in tree.names)
     elif isinstance(tree, ast.ImportFrom):
         assert tree.level == 0, "relative import"
-        yield (tree.module or "").split(".")[0]
+        if tree.module == "zskel":
+            yield from (alias.name for alias in tree.names)
+        else:
+            yield room(tree.module or "")
     for child in ast.iter_child_nodes(tree):
         yield from imported(child, module_level)
 
@@ -45,7 +54,7 @@ def named_in_strings(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             module, colon, part = node.value.partition(":")
             if colon and part.isidentifier() and module.replace(".", "").isidentifier():
-                yield module.split(".")[0]
+                yield room(module)
 
 
 @pytest.mark.parametrize("package", sorted(MAY_IMPORT))
@@ -58,6 +67,16 @@ def test_imports_go_one_way(package: str) -> None:
         assert not strangers, f"{path.relative_to(ROOT)} imports {strangers}"
 
 
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
+def test_the_packages_are_imported_by_one_name(package: str) -> None:
+    for path in modules(package):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else \
+                [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            bare = {name.partition(".")[0] for name in names} & OURS
+            assert not bare, f"{path.relative_to(ROOT)} imports {bare} without zskel"
+
+
 @pytest.mark.parametrize("package", ["data", "zsl", "pipeline"])
 def test_only_extractors_touch_the_skeleton_toolbox(package: str) -> None:
     for path in modules(package):
@@ -66,8 +85,9 @@ def test_only_extractors_touch_the_skeleton_toolbox(package: str) -> None:
 
 
 def test_the_import_check_sees_every_form() -> None:
-    tree = ast.parse("import zskel.zsl.vae as v\ndef f():\n    from zskel.pipeline import cli\nX = 'zsl.a:B'")
-    assert set(imported(tree)) == {"zsl", "pipeline"}
+    tree = ast.parse("import zskel.zsl.vae as v\ndef f():\n    from zskel.pipeline import cli\n"
+                     "    from zskel import data\nX = 'zskel.zsl.a:B'")
+    assert set(imported(tree)) == {"zsl", "pipeline", "data"}
     assert set(imported(tree, module_level=True)) == {"zsl"}
     assert set(named_in_strings(tree)) == {"zsl"}
 
@@ -83,7 +103,7 @@ def loaded(python: Callable[..., Any], code: str) -> set[str]:
 
 def test_the_command_line_is_light(python: Callable[..., Any]) -> None:
     found = loaded(python, "import zskel.pipeline.cli")
-    assert "pipeline" in found
+    assert "zskel" in found
     # numpy alone would be quick; torch, h5py and scipy are what takes seconds.
     assert not found & (HEAVY | {"torch", "numpy", "scipy", "h5py", "mmengine", "sklearn"})
 
@@ -107,13 +127,13 @@ except SystemExit as ended:
 def test_stage_two_and_the_report_do_without_the_skeleton_toolbox(
     python: Callable[..., Any]
 ) -> None:
-    names = ("zsl", "zskel.zsl.protocols", "zskel.zsl.methods.sa_dvae", "zskel.zsl.gates", "zskel.pipeline.cli",
-             "zskel.pipeline.report", "zskel.pipeline.report.page", "zskel.pipeline.commands.extract",
-             "zskel.pipeline.commands.fit", "zskel.pipeline.commands.report", "zskel.pipeline.commands.demo_data",
-             "zskel.pipeline.commands.export", "zskel.pipeline.commands.import_", "zskel.pipeline.commands.queue",
-             "zskel.pipeline.commands.search", "zskel.pipeline.search.worker", "zskel.pipeline.search.page",
-             "zskel.zsl.validation")
-    found = loaded(python, f"import {', '.join(names)}")
+    names = ("zsl", "zsl.protocols", "zsl.methods.sa_dvae", "zsl.gates", "pipeline.cli",
+             "pipeline.report", "pipeline.report.page", "pipeline.commands.extract",
+             "pipeline.commands.fit", "pipeline.commands.report", "pipeline.commands.demo_data",
+             "pipeline.commands.export", "pipeline.commands.import_", "pipeline.commands.queue",
+             "pipeline.commands.search", "pipeline.search.worker", "pipeline.search.page",
+             "zsl.validation")
+    found = loaded(python, "import " + ", ".join(f"zskel.{name}" for name in names))
     assert "torch" in found
     assert not found & HEAVY
     assert "optuna" not in found, "only a search needs it"

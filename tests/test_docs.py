@@ -17,6 +17,8 @@ import typer
 from zskel.pipeline.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
+#: The command, and what ``python -m`` calls it.
+PROGRAM, MODULE = "pipeline", "zskel"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LICENSED = "<!-- needs licensed data -->"
 #: Its blocks are put together by tests/zsl/test_adding_a_method.py.
@@ -64,9 +66,9 @@ def commands(page: Path) -> list[str]:
 
 def parse(line: str) -> None:
     """Raises or exits with a usage error where the command line would."""
-    words = shlex.split(line)
+    words = [PROGRAM if word == MODULE else word for word in shlex.split(line)]
     command = typer.main.get_command(app)
-    context = command.make_context("pipeline", words[words.index("pipeline") + 1:],
+    context = command.make_context(PROGRAM, words[words.index(PROGRAM) + 1:],
                                    resilient_parsing="--install-completion" in words)
     if "--install-completion" in words:
         return
@@ -89,7 +91,7 @@ def test_every_command_is_one(page: Path, tmp_path: Path, monkeypatch: pytest.Mo
                        and f'"{word}"' not in script]
             assert not missing, f"{page.name}: {line}: no {missing}"
         else:
-            assert words[0] == "pipeline" or words[0] in ("torchrun", "srun"), line
+            assert words[0] in (PROGRAM, "torchrun", "srun"), line
             try:
                 parse(shlex.join(words))
             except Exception as error:
@@ -113,7 +115,7 @@ def test_commands_name_what_is_there(page: Path) -> None:
         text = block.text.replace("\\\n", " ")
         for line in text.splitlines() if block.language == "sh" else ():
             words = shlex.split(line, comments=True)
-            if "pipeline" not in words:
+            if not {PROGRAM, MODULE} & set(words):
                 continue
             named = [word for word in words
                      if re.match(r"(ntu|pku|utd|nw-|table-)[\w-]*\d[\w-]*$", word)

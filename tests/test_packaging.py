@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import tarfile
@@ -11,17 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from check_wheel import files_here
+from other_repository import CODE, PRINTED, write_other_repository
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("data", "extractors", "zsl", "pipeline", "configs")
 
 
 @pytest.fixture
 def verdict(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Checks distributions with the packages' files, some left out and some added."""
-    files = {path.relative_to(ROOT).as_posix() for package in PACKAGES
-             for path in (ROOT / package).rglob("*")
-             if path.is_file() and path.parent.name != "__pycache__"}
+    files = files_here()
     beside = {"README.md", "LICENSE", "MANIFEST.in", "setup.cfg", "pyproject.toml", "PKG-INFO"}
 
     def check(
@@ -48,13 +48,30 @@ def test_a_whole_distribution_is_one(verdict: Callable[..., subprocess.Completed
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (dict(lost="data/resources/class_splits.json"),
-     "a.whl: lacks ['data/resources/class_splits.json']"),
+    (dict(lost="zskel/data/resources/class_splits.json"),
+     "a.whl: lacks ['zskel/data/resources/class_splits.json']"),
     (dict(added="tests/conftest.py"), "holds besides ['tests/conftest.py']"),
-    (dict(lost_source="configs/demo.py"), "a.tar.gz: lacks ['configs/demo.py']"),
+    (dict(lost_source="zskel/configs/demo.py"), "a.tar.gz: lacks ['zskel/configs/demo.py']"),
 ])
 def test_what_is_lost_or_too_much_is_named(
     verdict: Callable[..., subprocess.CompletedProcess[str]], change: dict[str, str], message: str
 ):
     done = verdict(**change)
     assert done.returncode == 1 and message in done.stderr
+
+
+@pytest.mark.parametrize("regular", [True, False], ids=["regular", "namespace"])
+def test_another_repositorys_data_and_configs_are_no_trouble(regular: bool, tmp_path: Path) -> None:
+    """With the installation that runs the tests, editable; ``make smoke`` tries the wheel."""
+    folder = write_other_repository(tmp_path / "other", regular)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", CODE], cwd=folder, env=clean,
+                          capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == PRINTED, done.stderr
+
+
+def test_a_new_file_is_importable_at_once() -> None:
+    """The folders are links: nothing is installed anew when a file is added."""
+    for name in ("data", "extractors", "zsl", "pipeline", "configs"):
+        assert (ROOT / "zskel" / name).is_symlink(), "git must check links out as links"
+        assert (ROOT / "zskel" / name).resolve() == ROOT / name

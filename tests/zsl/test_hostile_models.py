@@ -64,7 +64,8 @@ def test_a_lying_header_is_refused_without_memory_or_code(
 
 def test_names_in_a_card_are_looked_up_and_never_imported(tmp_path: Path) -> None:
     """A method is a name of the registry, not a path to something to call."""
-    for name in ("os:system", "os.system", "zskel.zsl.methods.sa_dvae:SADVAE", "../ridge", "__import__"):
+    for name in ("os:system", "os.system", "zskel.zsl.methods.sa_dvae:SADVAE", "../ridge",
+                 "__import__"):
         save_file({"x": np.ones(2)}, tmp_path / WEIGHTS)
         (tmp_path / CARD).write_text(json.dumps({
             "format": FORMAT, "format_version": 1, "method": name,

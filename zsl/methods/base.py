@@ -180,7 +180,7 @@ class ZeroShotMethod(ABC):
         """Takes over the state of another method of this class and these parameters."""
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes the fitted method to a folder. See :func:`zskel.zsl.methods.saving.save_method`."""
+        """Writes the fitted method to a folder; see ``zskel.zsl.methods.saving.save_method``."""
         from zskel.zsl.methods.saving import save_method
 
         return save_method(self, folder)

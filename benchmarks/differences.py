@@ -27,8 +27,8 @@ from rich.progress import track
 from rich.table import Table
 
 from zskel.data.caches import CALIBRATION, TEST, read_skeleton_features, read_text_features
-from zskel.data.files import write_json, write_text
-from zskel.pipeline.workdir import WorkDir
+from zskel.data.common.files import write_json, write_text
+from zskel.pipeline.base.workdir import WorkDir
 from zskel.zsl.gates.domain_classifier import DomainClassifier
 from zskel.zsl.gates.hard import HardGate
 from zskel.zsl.methods.sa_dvae import SADVAE

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from differences import markdown, put_section
 
-from zskel.pipeline.commands.fit import fit
-from zskel.pipeline.commands.import_ import import_features
-from zskel.pipeline.config import load_experiment
-from zskel.pipeline.results import ResultRecord, read_result
+from zskel.pipeline.base.config import load_experiment
+from zskel.pipeline.fit.fit import fit
+from zskel.pipeline.import_.import_ import import_features
+from zskel.pipeline.steps.results import ResultRecord, read_result
 from zskel.zsl.statistics import mean_std, paired_comparison
 
 BASELINE, GATE = "sa_dvae", "familiarity"

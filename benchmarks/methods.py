@@ -51,7 +51,7 @@ def measure(size: str, name: str, steps: int) -> dict[str, float]:
     """Seconds of a fit and of 16,000 predictions, and MiB, of one method."""
     import torch
 
-    from zskel.pipeline.config import load_method
+    from zskel.pipeline.base.config import load_method
     from zskel.zsl.methods import METHODS
 
     torch.set_num_threads(1)

@@ -30,7 +30,7 @@ from zskel.data.skeleton import NTU_RGBD
 from zskel.data.store import SequenceStore, build_store
 from zskel.extractors.layout import follow
 from zskel.extractors.mm import register
-from zskel.pipeline.config import BackboneConfig, load_section
+from zskel.pipeline.base.config import BackboneConfig, load_section
 
 FOLDER = Path(str(resources.files("zskel.configs"))) / "_base_" / "backbones"
 CLASSES = 10

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.errors import BadConfig, ClipError
-from zskel.data.registry import Registry
+from zskel.data.common.errors import BadConfig, ClipError
+from zskel.data.common.registry import Registry
 from zskel.data.skeleton import present
 
 

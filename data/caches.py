@@ -2,7 +2,7 @@
 
 ``format_version`` grows when a reader of the older version would misunderstand
 a file. See docs/caches.md for the layout and a five-line h5py example. Files are
-sealed (``zskel.data.seal``); those of other makers need not be.
+sealed (``zskel.data.common.checksums``); those of other makers need not be.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from zskel.data.disk import raise_refusal
-from zskel.data.errors import BadCache
-from zskel.data.files import atomic_path
-from zskel.data.limits import own_dataset, read_strings
-from zskel.data.seal import open_hdf5, sealed_file
+from zskel.data.common.checksums import open_hdf5, sealed_file
+from zskel.data.common.errors import BadCache
+from zskel.data.common.files import atomic_path
+from zskel.data.common.limits import own_dataset, read_strings
+from zskel.data.common.os_errors import raise_refusal
 
 SKELETON_FORMAT = "zsl-skeleton-features"
 TEXT_FORMAT = "zsl-text-features"

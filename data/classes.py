@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-from zskel.data.errors import BadConfig
-from zskel.data.files import read_text
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.files import read_text
 
 # Data sets of one's own, by name.
 _REGISTERED: dict[str, tuple[str, ...]] = {}

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from zskel.data.caches import CALIBRATION, TEST, TRAIN
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.protocols import CLIP
 from zskel.data.splits import ClassSplit
 

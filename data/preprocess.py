@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.errors import BadConfig, BadInput
-from zskel.data.registry import Registry
+from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.registry import Registry
 from zskel.data.skeleton import NTU_RGBD, JointLayout, layout_of, present
 
 X_AXIS = np.array([1.0, 0.0, 0.0])

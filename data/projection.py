@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.preprocess import tracked
 
 AXES = ("x", "y", "z", "-x", "-y", "-z")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from zskel.data.caches import TEST, TRAIN
-from zskel.data.errors import BadConfig, BadInput
-from zskel.data.registry import nearest
+from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.registry import nearest
 from zskel.data.skeleton import UNKNOWN
 from zskel.data.splits import held_out_clips
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.registry import nearest
 from zskel.data.layouts import (
     KINECT_V1,
     KINECT_V1_TO_NTU,
@@ -23,7 +24,6 @@ from zskel.data.layouts import (
     UTD_MHAD,
     JointLayout,
 )
-from zskel.data.registry import nearest
 
 __all__ = [
     "KINECT_V1", "KINECT_V1_TO_NTU", "LAYOUTS", "NTU_RGBD", "UNKNOWN", "UTD_MHAD", "Clip",

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from zskel.data.classes import class_names
-from zskel.data.errors import BadConfig
-from zskel.data.registry import nearest
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.registry import nearest
 from zskel.data.skeleton import UNKNOWN
 from zskel.data.texts import plain
 
@@ -72,7 +72,7 @@ class ClassSplit:
 
         >>> class_split("nw-ucla", "purls-5-5").require_calibration()  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        zskel.data.errors.BadConfig: nw-ucla/purls-5-5: no calibration phase: holding out 5 of 5 ...
+        zskel.data.common.errors.BadConfig: nw-ucla/purls-5-5: no calibration phase: holding out 5 of 5 ...
         """
         if not self.validation_unseen:
             seen, count = len(self.seen), len(self.unseen)
@@ -182,7 +182,7 @@ def class_indices(
     [1, 0]
     >>> class_indices(["thrw"], ["throw", "tennis swing"], "split.unseen")
     Traceback (most recent call last):
-    zskel.data.errors.BadConfig: split.unseen: no class 'thrw'; did you mean 'throw'?
+    zskel.data.common.errors.BadConfig: split.unseen: no class 'thrw'; did you mean 'throw'?
     """
     return [_class_index(item, names, where) if isinstance(item, str) else item
             for item in given]

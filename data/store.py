@@ -6,7 +6,7 @@ bounds the clips' rows and ``/num_bodies`` int16 ``[N]`` shapes them back to
 ``[M, T, V, 3]``. Identity as in the feature caches.
 
 A store can be too large to be read whole each time it is opened, so it is not
-sealed whole as the caches are (``zskel.data.seal``): ``/crc32`` uint32 ``[N]`` holds a
+sealed whole as the caches are (``zskel.data.common.checksums``): ``/crc32`` uint32 ``[N]`` holds a
 checksum of each clip's rows, compared whenever the clip is read, and the seal covers
 everything else. Stores from before that have neither.
 """
@@ -28,17 +28,17 @@ import numpy as np
 
 from zskel.data.bodies import DEFAULT_CLEANING, clean
 from zskel.data.caches import IDENTITY
-from zskel.data.disk import raise_refusal
-from zskel.data.errors import BadCache, BadConfig, BadInput, ClipError
-from zskel.data.files import atomic_path, digest_json, remove_left_behind, write_json
-from zskel.data.hdf5 import open_to_read
-from zskel.data.limits import own_dataset, read_strings
+from zskel.data.common.checksums import DAMAGE, open_hdf5, sealed_file
+from zskel.data.common.errors import BadCache, BadConfig, BadInput, ClipError
+from zskel.data.common.files import atomic_path, digest_json, remove_left_behind, write_json
+from zskel.data.common.hdf5 import open_to_read
+from zskel.data.common.limits import own_dataset, read_strings
+from zskel.data.common.os_errors import raise_refusal
+from zskel.data.common.processes import in_processes
+from zskel.data.common.registry import nearest
 from zskel.data.parse_report import Extent, ParseReport
 from zskel.data.plausibility import store_notices
-from zskel.data.processes import in_processes
 from zskel.data.readers.base import Entry, Reader, Scan
-from zskel.data.registry import nearest
-from zskel.data.seal import DAMAGE, open_hdf5, sealed_file
 from zskel.data.skeleton import Clip, layout_of, present
 
 STORE_FORMAT = "zsl-skeleton-store"

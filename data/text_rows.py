@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from zskel.data.caches import TextFeatures
-from zskel.data.errors import BadCache
+from zskel.data.common.errors import BadCache
 
 #: Rows that differ by less than this share of their length differ by rounding alone.
 _ROUNDING = 1e-5

@@ -16,8 +16,8 @@ from importlib import resources
 from typing import NamedTuple, TypeVar
 
 from zskel.data.classes import class_names
-from zskel.data.errors import BadConfig
-from zskel.data.registry import nearest
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.registry import nearest
 
 #: The noun of a label that has none, as SynSE and JPoSE write it.
 NO_NOUN = "#"

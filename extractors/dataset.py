@@ -10,7 +10,7 @@ import torch
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset, Sampler
 
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.data.store import SequenceStore
 
 Transforms = Sequence[Mapping[str, Any]]

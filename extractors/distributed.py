@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from zskel.data.errors import BadConfig, PipelineError
-from zskel.data.registry import nearest
+from zskel.data.common.errors import BadConfig, PipelineError
+from zskel.data.common.registry import nearest
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from mmaction.registry import MODELS
 from mmengine.dataset import pseudo_collate
 from torch import nn
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.store import SequenceStore
 from zskel.extractors.dataset import StoreClips
 from zskel.extractors.inference import exact, recognizer

@@ -22,8 +22,8 @@ import torch
 from mmaction.models.heads import GCNHead
 from torch import nn
 
-from zskel.data.errors import BadInput
-from zskel.data.memory import out_of_memory
+from zskel.data.common.errors import BadInput
+from zskel.data.common.memory import out_of_memory
 from zskel.extractors.folding import fold, take_input_norm
 from zskel.extractors.sharing import in_shares
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.data.preprocess import STEPS
 from zskel.data.skeleton import NTU_RGBD, JointLayout, layout_of
 

@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from zskel.data.machine import machine
+from zskel.data.common.machine import machine
 
 
 @cache

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from zskel.data.errors import PipelineError
-from zskel.data.memory import out_of_memory
+from zskel.data.common.errors import PipelineError
+from zskel.data.common.memory import out_of_memory
 from zskel.extractors.inference import TOLERANCE, Recognizer
 
 Shape = tuple[int, ...]

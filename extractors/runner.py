@@ -22,9 +22,9 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from zskel.data.errors import BadConfig, PipelineError
-from zskel.data.files import atomic_path
-from zskel.data.processes import end_with_parent
+from zskel.data.common.errors import BadConfig, PipelineError
+from zskel.data.common.files import atomic_path
+from zskel.data.common.processes import end_with_parent
 from zskel.data.store import SequenceStore
 from zskel.extractors.dataset import EpochBatches, EpochSampler, StoreClips
 from zskel.extractors.distributed import is_main, joined, rank, world_size

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zskel.data.files import atomic_path
+from zskel.data.common.files import atomic_path
 
 
 @dataclass(frozen=True)

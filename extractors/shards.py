@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from zskel.data.errors import PipelineError
-from zskel.data.files import digest_json
-from zskel.data.machine import machine
+from zskel.data.common.errors import PipelineError
+from zskel.data.common.files import digest_json
+from zskel.data.common.machine import machine
 from zskel.data.store import SequenceStore
 from zskel.extractors.dataset import StoreClips
 from zskel.extractors.distributed import (
@@ -58,7 +58,7 @@ class Extraction:
     Attributes:
         f_x, logits: Float32 ``[N, D]`` and ``[N, S]``.
         cut: How many of ``passes`` did not fit into memory and were run in parts.
-        machines: ``zskel.data.machine.machine`` of whoever took part; each once.
+        machines: ``zskel.data.common.machine.machine`` of whoever took part; each once.
     """
 
     f_x: np.ndarray

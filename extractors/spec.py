@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.errors import BadConfig
-from zskel.data.files import digest_json
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.files import digest_json
 from zskel.data.store import SequenceStore
 
 # Of no influence on the weights, so of none on their name either.

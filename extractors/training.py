@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 
-from zskel.data.disk import naming, raise_refusal
-from zskel.data.errors import BadConfig, PipelineError
-from zskel.data.files import atomic_path, digest_file, write_json
-from zskel.data.memory import memory_in_one_line, out_of_memory
+from zskel.data.common.errors import BadConfig, PipelineError
+from zskel.data.common.files import atomic_path, digest_file, write_json
+from zskel.data.common.memory import memory_in_one_line, out_of_memory
+from zskel.data.common.os_errors import naming, raise_refusal
 from zskel.data.store import SequenceStore
 from zskel.extractors.distributed import barrier, is_main, world_size
 from zskel.extractors.inference import Direct

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from zskel.data.disk import raise_refusal
-from zskel.data.errors import BadInput
-from zskel.data.files import mistaken_for
-from zskel.data.limits import check_archive, room
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import mistaken_for
+from zskel.data.common.limits import check_archive, room
+from zskel.data.common.os_errors import raise_refusal
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:

@@ -13,8 +13,8 @@ from itertools import accumulate, combinations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from zskel.data.disk import refusal
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.os_errors import refusal
 
 _BASE, _DELETE = "_base_", "_delete_"
 

@@ -75,11 +75,11 @@ import contextlib, errno, gc, json, os, signal, sys, traceback
 import zskel.extractors.mm, zskel.extractors.features, zskel.extractors.training
 import zskel.extractors.text
 import sentence_transformers
-import zskel.pipeline.commands.extract, zskel.pipeline.commands.fit, zskel.pipeline.commands.report
+import zskel.pipeline.extract.extract, zskel.pipeline.fit.fit, zskel.pipeline.report.report
 import zskel.zsl.protocols, zskel.zsl.methods.sa_dvae
-import zskel.pipeline.commands.search, zskel.pipeline.search.worker, zskel.pipeline.search.page
+import zskel.pipeline.search.search, zskel.pipeline.search.worker, zskel.pipeline.search.page
 from optuna.storages import RDBStorage
-from zskel.pipeline.cli import main
+from zskel.pipeline.cli.main import main
 zskel.extractors.mm.register()
 zskel.extractors.text.ENCODERS.build("sentence_bert", model="all-MiniLM-L6-v2").encode(["warm up"])
 

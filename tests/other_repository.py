@@ -7,9 +7,9 @@ from pathlib import Path
 #: What its user runs there: both repositories' modules, side by side.
 CODE = (
     "from data.dataset import NAME; import configs.setting as setting; "
-    "from zskel.data.caches import read_skeleton_features; import zskel.pipeline.config; "
+    "from zskel.data.caches import read_skeleton_features; import zskel.pipeline.base.config; "
     "import zskel.zsl.methods.ridge, zskel.extractors.spec; "
-    "print(NAME, setting.NAME, len(zskel.pipeline.config.experiment_names()) > 20)"
+    "print(NAME, setting.NAME, len(zskel.pipeline.base.config.experiment_names()) > 20)"
 )
 #: What that prints.
 PRINTED = "theirs theirs too True"

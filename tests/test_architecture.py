@@ -102,7 +102,7 @@ def loaded(python: Callable[..., Any], code: str) -> set[str]:
 
 
 def test_the_command_line_is_light(python: Callable[..., Any]) -> None:
-    found = loaded(python, "import zskel.pipeline.cli")
+    found = loaded(python, "import zskel.pipeline.cli.main")
     assert "zskel" in found
     # numpy alone would be quick; torch, h5py and scipy are what takes seconds.
     assert not found & (HEAVY | {"torch", "numpy", "scipy", "h5py", "mmengine", "sklearn"})
@@ -111,7 +111,7 @@ def test_the_command_line_is_light(python: Callable[..., Any]) -> None:
 def test_help_is_light(python: Callable[..., Any]) -> None:
     code = """
 import sys
-from zskel.pipeline.cli import main
+from zskel.pipeline.cli.main import main
 sys.argv = ["pipeline", "--help"]
 try:
     main()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from zskel.pipeline.cli import app
+from zskel.pipeline.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 #: The command, and what ``python -m`` calls it.
@@ -108,7 +108,7 @@ def test_a_wrong_command_is_noticed(line: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_name_what_is_there(page: Path) -> None:
     """Experiments and tables of the commands exist, and files that need data are marked."""
-    from zskel.pipeline.config import experiment_names
+    from zskel.pipeline.base.config import experiment_names
 
     known = {*experiment_names(), *(p.stem for p in (ROOT / "configs" / "tables").glob("*.py"))}
     for block in blocks(page):
@@ -164,8 +164,8 @@ def test_python_blocks_run(
 
 def check_config(block: Block, folder: Path) -> None:
     """An experiment's config is a whole one, in any folder."""
-    from zskel.pipeline.commands.extract import resolve_split
-    from zskel.pipeline.config import load_experiment
+    from zskel.pipeline.base.config import load_experiment
+    from zskel.pipeline.extract.extract import resolve_split
 
     (folder / "own.py").write_text(block.text, encoding="utf-8")
     assert resolve_split(load_experiment(str(folder / "own.py"))).unseen

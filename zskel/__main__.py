@@ -1,5 +1,5 @@
 """``python -m zskel``."""
 
-from zskel.pipeline.cli import main
+from zskel.pipeline.cli.main import main
 
 main()

@@ -17,7 +17,7 @@ from zskel.data.caches import (
     check_skeleton_features,
     check_text_features,
 )
-from zskel.data.errors import BadCache, BadInput
+from zskel.data.common.errors import BadCache, BadInput
 from zskel.data.text_rows import check_distinct
 
 Text = TextFeatures | Mapping[str, TextFeatures]

@@ -8,7 +8,7 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.linear import linear_arrays, linear_model
 from zskel.zsl.methods.base import State, check_features
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 
 
 @dataclass(frozen=True)

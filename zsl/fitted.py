@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from zskel.data.caches import CALIBRATION, TEST, SkeletonFeatures
-from zskel.data.disk import raise_refusal
-from zskel.data.errors import BadInput
-from zskel.data.files import atomic_path
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import atomic_path
+from zskel.data.common.os_errors import raise_refusal
 from zskel.zsl.cache_checks import Text, text_of
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.gates import GATES

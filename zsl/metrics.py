@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 
 
 def accuracy(label: np.ndarray, prediction: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from zskel.data.caches import TRAIN, SkeletonFeatures
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.cache_checks import Extra, Text, extra_of, text_of
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.gates.base import EVIDENCE, F_X, F_Y, JOINT_PROBA, REFERENCE, GateInput, Reference

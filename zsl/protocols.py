@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from zskel.data.caches import SkeletonFeatures
-from zskel.data.registry import Registry
+from zskel.data.common.registry import Registry
 from zskel.zsl.cache_checks import Extra, Text, check_caches
 from zskel.zsl.evaluation import Evaluation, TestRows
 from zskel.zsl.gates.hard import HardGate

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 
 
 @dataclass(frozen=True)

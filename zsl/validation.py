@@ -27,7 +27,7 @@ from zskel.data.caches import (
     check_skeleton_features,
     check_text_features,
 )
-from zskel.data.errors import BadCache, BadInput
+from zskel.data.common.errors import BadCache, BadInput
 from zskel.zsl import metrics
 from zskel.zsl.cache_checks import Extra, Text, check_rows, extra_of, text_of
 from zskel.zsl.classifiers import SeenClassifier

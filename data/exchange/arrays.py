@@ -13,13 +13,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from zskel.data.disk import raise_refusal
-from zskel.data.errors import BadInput
-from zskel.data.files import ONLY_ZEROS, atomic_path, only_zeros
-from zskel.data.hdf5 import open_to_read
-from zskel.data.limits import ZIP_DAMAGE, check_npy, check_npz, own_dataset, read_strings
-from zskel.data.registry import nearest
-from zskel.data.seal import DAMAGE, is_sealed
+from zskel.data.common.checksums import DAMAGE, is_sealed
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import ONLY_ZEROS, atomic_path, only_zeros
+from zskel.data.common.hdf5 import open_to_read
+from zskel.data.common.limits import ZIP_DAMAGE, check_npy, check_npz, own_dataset, read_strings
+from zskel.data.common.os_errors import raise_refusal
+from zskel.data.common.registry import nearest
 
 _FULL = {"npy": "an .npy file", "npz": "an .npz file", "hdf5": "an HDF5 file"}
 

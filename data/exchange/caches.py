@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zskel.data.caches import SkeletonFeatures, TextFeatures
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 
 #: For attributes that an import cannot know.
 UNKNOWN_NAME = "unknown"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from zskel.data.caches import CALIBRATION, TEST
-from zskel.data.errors import BadConfig
-from zskel.data.registry import nearest
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.registry import nearest
 
 #: The arrays of a directory of each phase: features, labels and, where the
 #: lineage has them, the backbone's logits for all classes.

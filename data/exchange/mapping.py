@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from zskel.data.errors import BadConfig
-from zskel.data.files import read_text
-from zskel.data.registry import nearest
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.files import read_text
+from zskel.data.common.registry import nearest
 
 
 class _Section(BaseModel):

@@ -16,7 +16,7 @@ from zskel.data.caches import (
     check_skeleton_features,
     check_text_features,
 )
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.exchange.arrays import load_npz, save_npz
 from zskel.data.exchange.caches import (
     Imported,

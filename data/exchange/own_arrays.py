@@ -20,7 +20,7 @@ from zskel.data.caches import (
     check_text_features,
 )
 from zskel.data.classes import register_dataset
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.exchange import mapping
 from zskel.data.exchange.arrays import array_shapes, features_of, kind_of, require_finite
 from zskel.data.exchange.caches import UNKNOWN_NAME, Imported

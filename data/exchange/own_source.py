@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from zskel.data.caches import CALIBRATION, IDENTITY, TEST, TRAIN
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.files import digest_file
+from zskel.data.common.registry import nearest
 from zskel.data.exchange import mapping
 from zskel.data.exchange.arrays import array_shapes, features_of, labels_of, load_array
-from zskel.data.files import digest_file
-from zskel.data.registry import nearest
 
 _SUBSETS = (TRAIN, TEST, CALIBRATION)
 _ALONE = re.compile(r"(.+?\.(?:npy|npz|h5|hdf5))(?::(.+))?")

@@ -18,7 +18,8 @@ from zskel.data.caches import (
     check_skeleton_features,
     check_text_features,
 )
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import digest_file
 from zskel.data.exchange.arrays import load_npy, load_npz, save_npz
 from zskel.data.exchange.caches import (
     Imported,
@@ -30,7 +31,6 @@ from zskel.data.exchange.caches import (
     text_of,
 )
 from zskel.data.exchange.layouts import SECTIONS
-from zskel.data.files import digest_file
 
 FOLDER = "zsl_export"
 FORMAT = "zsl-synse-sidecar-1"

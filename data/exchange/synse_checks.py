@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.exchange.arrays import row_digests
 from zskel.data.exchange.synse_splits import LabelSplits
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures, TextFeatures
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.exchange.arrays import save_npy_files
 from zskel.data.exchange.layouts import DATASETS, FILL, SECTIONS, Layout, split_files
 from zskel.data.exchange.sidecar import write_sidecar

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zskel.data.caches import CALIBRATION, TEST
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.exchange.caches import UNKNOWN_NAME
 from zskel.data.exchange.layouts import DATASETS, split_files
 

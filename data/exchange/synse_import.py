@@ -18,7 +18,8 @@ from zskel.data.caches import (
     check_skeleton_features,
     check_text_features,
 )
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import digest_file
 from zskel.data.exchange.arrays import features_of, labels_of, load_npy, require_finite
 from zskel.data.exchange.caches import UNKNOWN_NAME, Imported
 from zskel.data.exchange.layouts import SECTIONS
@@ -30,7 +31,6 @@ from zskel.data.exchange.synse_checks import (
 )
 from zskel.data.exchange.synse_find import Found, Given, encoder_name, find
 from zskel.data.exchange.synse_splits import LabelSplits, read_label_splits
-from zskel.data.files import digest_file
 
 
 def import_synse(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from zskel.data.caches import IDENTITY, SkeletonFeatures, TextFeatures
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import atomic_path
 from zskel.data.exchange.caches import skeleton_attributes, text_attributes
-from zskel.data.files import atomic_path
 
 
 def export_table(

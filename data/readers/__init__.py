@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from zskel.data.common.registry import Registry
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
-from zskel.data.registry import Registry
 
 READERS = Registry("reader", {
     "ntu": "zskel.data.readers.ntu:NTUReader",

@@ -19,8 +19,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from zskel.data.errors import BadInput, ClipError
-from zskel.data.files import ONLY_ZEROS, only_zeros
+from zskel.data.common.errors import BadInput, ClipError
+from zskel.data.common.files import ONLY_ZEROS, only_zeros
 from zskel.data.readers.gzip_file import GzipFile
 from zskel.data.readers.raw_file import cause, check_size, printable
 

@@ -20,9 +20,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from zskel.data.errors import BadInput
-from zskel.data.files import ONLY_ZEROS, only_zeros
-from zskel.data.limits import ZIP_DAMAGE, check_npy, check_npz, npy_header
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import ONLY_ZEROS, only_zeros
+from zskel.data.common.limits import ZIP_DAMAGE, check_npy, check_npz, npy_header
 from zskel.data.readers.raw_file import cause, printable
 
 _DAMAGE = (ValueError, EOFError, OSError, MemoryError, *ZIP_DAMAGE)

@@ -16,8 +16,8 @@ import os
 import zlib
 from typing import Any
 
-from zskel.data.errors import ClipError
-from zskel.data.limits import room
+from zskel.data.common.errors import ClipError
+from zskel.data.common.limits import room
 from zskel.data.readers.raw_file import check_size
 
 _GZIP = 31  # zlib's number for its window of 32 KB with gzip's header and checksum
@@ -61,7 +61,7 @@ class GzipFile(io.RawIOBase):
     """What a gzip file holds, as a file that can be read from any place.
 
     Args:
-        path: The file; its content may be as large as ``zskel.data.limits.room`` allows.
+        path: The file; its content may be as large as ``zskel.data.common.limits.room`` allows.
 
     Raises:
         OSError: It cannot be opened.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from zskel.data.caches import IDENTITY
-from zskel.data.errors import BadConfig
-from zskel.data.registry import nearest
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.registry import nearest
 
 Value = int | str
 

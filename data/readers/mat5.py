@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from zskel.data.errors import ClipError
+from zskel.data.common.errors import ClipError
 from zskel.data.readers.raw_file import printable
 
 MAX_INFLATED_BYTES = 16 << 20

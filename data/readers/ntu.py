@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
 from zskel.data.readers.ntu_arrays import protocol_of
 from zskel.data.readers.ntu_sources import SOURCES, SUFFIX, Found, read, recordings

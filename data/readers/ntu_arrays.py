@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zskel.data.errors import BadInput, ClipError
+from zskel.data.common.errors import BadInput, ClipError
+from zskel.data.common.limits import npy_header
 from zskel.data.exchange.arrays import load_npz
-from zskel.data.limits import npy_header
 from zskel.data.readers.array_rows import array_names, open_rows
 from zskel.data.readers.raw_file import cause, printable
 from zskel.data.readers.safe_pickle import load, loads

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.readers import archives, ntu_arrays
 from zskel.data.readers.base import Entry, Skip
 from zskel.data.readers.gzip_file import gunzip

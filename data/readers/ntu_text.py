@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zskel.data.errors import ClipError
-from zskel.data.files import ONLY_ZEROS, only_zeros
+from zskel.data.common.errors import ClipError
+from zskel.data.common.files import ONLY_ZEROS, only_zeros
 from zskel.data.readers import ntu_kernel as kernel
 from zskel.data.skeleton import NTU_RGBD
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.errors import BadInput, ClipError
+from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
 from zskel.data.readers.raw_file import printable, read_file
 from zskel.data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, NTU_RGBD, JointMapping

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.errors import BadConfig, BadInput, ClipError
+from zskel.data.common.errors import BadConfig, BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
 from zskel.data.readers.raw_file import printable, read_file
 from zskel.data.skeleton import NTU_RGBD, present

@@ -15,7 +15,7 @@ import numpy as np
 from numba import float32, int64, uint8, uint64
 from numba.types import Array, UniTuple
 
-from zskel.data.errors import ClipError
+from zskel.data.common.errors import ClipError
 from zskel.data.readers.ntu_kernel import (
     BLANK,
     CLASS,

@@ -19,12 +19,12 @@ import numpy as np
 
 from zskel.data.classes import class_names as names_of
 from zskel.data.classes import register_dataset
-from zskel.data.errors import BadConfig, BadInput, ClipError
+from zskel.data.common.errors import BadConfig, BadInput, ClipError
+from zskel.data.common.registry import nearest
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
 from zskel.data.readers.identity import NamePattern, Value, numbered, of_annotation, of_ntu_name
 from zskel.data.readers.raw_file import printable
 from zskel.data.readers.safe_pickle import load
-from zskel.data.registry import nearest
 from zskel.data.skeleton import (
     NTU_RGBD,
     JointLayout,

@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from zskel.data.errors import ClipError
-from zskel.data.files import ONLY_ZEROS, only_zeros
+from zskel.data.common.errors import ClipError
+from zskel.data.common.files import ONLY_ZEROS, only_zeros
 
 __all__ = ["cause", "printable", "read_file"]
 

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.errors import BadInput
-from zskel.data.files import ONLY_ZEROS, only_zeros
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import ONLY_ZEROS, only_zeros
 from zskel.data.readers.raw_file import printable
 
 _MAX_DEPTH = 16

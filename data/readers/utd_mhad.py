@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zskel.data.errors import BadInput, ClipError
+from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
 from zskel.data.readers.mat5 import read_array
 from zskel.data.readers.raw_file import printable, read_file

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zskel.data.files import atomic_path
+from zskel.data.common.files import atomic_path
 from zskel.data.skeleton import NTU_RGBD
 from zskel.data.synthetic.export import keypoint
 from zskel.data.synthetic.recording import Recording

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zskel.data.errors import BadInput
-from zskel.data.files import atomic_path, write_text
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import atomic_path, write_text
 from zskel.data.skeleton import KINECT_V1, NTU_RGBD, UTD_MHAD, layout_of
 from zskel.data.synthetic.layouts import as_layout
 from zskel.data.synthetic.recording import Recording

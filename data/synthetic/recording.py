@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.synthetic.actions import ACTIONS, Action, class_names
 from zskel.data.synthetic.body import joints
 from zskel.data.synthetic.motions import Take

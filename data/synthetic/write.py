@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zskel.data.errors import BadInput
-from zskel.data.files import atomic_path
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import atomic_path
 from zskel.data.skeleton import NTU_RGBD
 from zskel.data.synthetic.recording import Body, Recording
 from zskel.data.synthetic.sensor import project

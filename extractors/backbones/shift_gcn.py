@@ -17,7 +17,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn
 
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.extractors.backbones.shift import (
     TemporalShift,
     joint_shift_index,

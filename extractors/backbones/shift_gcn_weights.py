@@ -12,7 +12,7 @@ import torch
 from mmaction.registry import MODELS
 from torch import nn
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 
 # What an offset along the joints may be and still count as none. The published
 # ones are about 1e-8, of which nothing is left in float32.

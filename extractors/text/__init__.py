@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from zskel.data.caches import TextFeatures
-from zskel.data.errors import BadInput, PipelineError
-from zskel.data.machine import machine
-from zskel.data.memory import out_of_memory
+from zskel.data.common.errors import BadInput, PipelineError
+from zskel.data.common.machine import machine
+from zskel.data.common.memory import out_of_memory
 from zskel.extractors.text.encoders import ENCODERS, TextEncoder, known_revision
 from zskel.extractors.text.sources import class_texts
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from zskel.data.errors import BadInput
-from zskel.data.files import mistaken_for
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import mistaken_for
 
 #: Endings of files of weights.
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zskel.data.errors import BadConfig, BadInput, MissingModel, PipelineError
-from zskel.data.files import digest_file, digest_json
-from zskel.data.registry import Registry, nearest
+from zskel.data.common.errors import BadConfig, BadInput, MissingModel, PipelineError
+from zskel.data.common.files import digest_file, digest_json
+from zskel.data.common.registry import Registry, nearest
 from zskel.extractors.text.damage import WEIGHTS, damaged_file
 from zskel.extractors.text.hub import cached_commit, cached_folder, hub_access
 

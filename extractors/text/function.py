@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.errors import BadConfig, BadInput
-from zskel.data.files import digest_file
+from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.files import digest_file
 
 
 class FunctionEncoder:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from zskel.data.errors import MissingModel
+from zskel.data.common.errors import MissingModel
 from zskel.data.texts import NO_NOUN, PartsOfSpeech, all_parts_of_speech, look_up
 
 TAGGER_MODEL = "en_core_web_sm"

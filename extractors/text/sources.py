@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zskel.data.errors import BadConfig
-from zskel.data.registry import Registry
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.registry import Registry
 from zskel.data.text_rows import is_blank
 from zskel.data.texts import NO_NOUN, all_descriptions, look_up
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from zskel.data.errors import BadInput
-from zskel.data.files import read_text
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import read_text
 from zskel.data.text_rows import is_blank
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Optional
 import typer
 from typer.core import TyperGroup
 
-from zskel.data.errors import interrupt_behind
-from zskel.pipeline.signals import Terminated
+from zskel.data.common.errors import interrupt_behind
+from zskel.pipeline.base.signals import Terminated
 
 
 class _Commands(TyperGroup):
@@ -48,7 +48,7 @@ def every_command(
 ) -> None:
     """Zero-shot skeleton action recognition, from raw recordings to a report."""
     if json_log is not None:
-        from zskel.pipeline.progress import event, log_to
+        from zskel.pipeline.base.progress import event, log_to
 
         log_to(json_log)
         event("started", command=context.invoked_subcommand)
@@ -65,9 +65,9 @@ def main() -> None:
     import os
     import sys
 
-    from zskel.data.disk import described, refusal
-    from zskel.data.errors import PipelineError
-    from zskel.pipeline.signals import terminate_like_an_interrupt
+    from zskel.data.common.errors import PipelineError
+    from zskel.data.common.os_errors import described, refusal
+    from zskel.pipeline.base.signals import terminate_like_an_interrupt
 
     terminate_like_an_interrupt()
     try:
@@ -96,7 +96,7 @@ def _fail(text: str, exit_code: int) -> None:
 
 
 def _log_error(text: str, exit_code: int) -> None:
-    from zskel.pipeline.progress import event
+    from zskel.pipeline.base.progress import event
 
     with contextlib.suppress(OSError):  # the log may be on the disk that is full
         event("error", "error", text=text, exit_code=exit_code)

@@ -35,7 +35,7 @@ def gate_names() -> Iterable[str]:
 
 def configs(folder: str) -> list[str]:
     """Names of the configs in a folder of ``configs``."""
-    # Not zskel.pipeline.config: a shell that completes must not wait for its imports.
+    # Not zskel.pipeline.base.config: a shell that completes must not wait for its imports.
     root = resources.files("zskel.configs").joinpath(*folder.split("/")) if folder else \
         resources.files("zskel.configs")
     return sorted(item.name[:-3] for item in root.iterdir()
@@ -81,7 +81,7 @@ def by_phase(options: Sequence[str]) -> dict[str, str]:
 
 def by_dataset(options: Sequence[str]) -> dict[str, list[str]]:
     """``DATASET=PATH``, several of one data set together."""
-    from zskel.data.errors import BadInput
+    from zskel.data.common.errors import BadInput
 
     raw: dict[str, list[str]] = {}
     for option in options:

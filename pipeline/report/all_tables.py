@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zskel.pipeline.report import contents, gates, provenance
-from zskel.pipeline.report.beside import comparison_table
 from zskel.pipeline.report.embedding import Embeddings
 from zskel.pipeline.report.latents import latents_table
 from zskel.pipeline.report.published import FILES, literature, published_tables
+from zskel.pipeline.report.published_comparison import comparison_table
 from zskel.pipeline.report.summary import Setting
 from zskel.pipeline.report.tables import Table
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from zskel.pipeline.report.caches import skeleton_features
 from zskel.pipeline.report.summary import Group, Run, Setting
-from zskel.pipeline.results import ResultArrays
+from zskel.pipeline.steps.results import ResultArrays
 
 #: Test rows in one picture; of more, that many are drawn.
 MAX_ROWS = 1000

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zskel.data.errors import BadInput
-from zskel.data.files import write_text
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import write_text
 from zskel.pipeline.report.all_tables import Tables
-from zskel.pipeline.report.beside import matched
 from zskel.pipeline.report.embedding import Embeddings, embed_setting
 from zskel.pipeline.report.labels import protocol_label
 from zskel.pipeline.report.latex import to_latex
@@ -19,6 +18,7 @@ from zskel.pipeline.report.links import PAGE
 from zskel.pipeline.report.load import load_runs, summarize
 from zskel.pipeline.report.markdown import render_markdown
 from zskel.pipeline.report.published import literature, published_tables
+from zskel.pipeline.report.published_comparison import matched
 from zskel.pipeline.report.summary import Setting, all_runs
 from zskel.pipeline.report.tables import Table
 from zskel.pipeline.report.templating import render_template

@@ -19,7 +19,13 @@ from zskel.pipeline.report.labels import (
     gate_label,
     variant_label,
 )
-from zskel.pipeline.results import ClassResult, ResultArrays, ResultRecord, read_arrays, slugify
+from zskel.pipeline.steps.results import (
+    ClassResult,
+    ResultArrays,
+    ResultRecord,
+    read_arrays,
+    slugify,
+)
 
 #: At most so many variants of one method stand beside each other, class by class.
 MAX_COMPARED = 4

@@ -15,9 +15,9 @@ from zskel.data.caches import (
     read_skeleton_features,
     read_text_features,
 )
-from zskel.data.errors import BadInput
-from zskel.pipeline.feature_files import cache_digest, missing_texts
-from zskel.pipeline.workdir import WorkDir
+from zskel.data.common.errors import BadInput
+from zskel.pipeline.base.workdir import WorkDir
+from zskel.pipeline.steps.feature_files import cache_digest, missing_texts
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.pipeline.search.caches import SearchCaches
 from zskel.pipeline.search.job import SearchJob
 from zskel.zsl.validation import Validation, ValidationScore, stack_key

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from zskel.data.errors import PipelineError
-from zskel.pipeline.progress import say
+from zskel.data.common.errors import PipelineError
+from zskel.pipeline.base.progress import say
 from zskel.pipeline.search.job import SearchJob
 
 #: So many workers may die one after the other before something must be wrong.
@@ -104,9 +104,9 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 def _run(job: SearchJob, failures: Any, parent: int) -> None:
     """A worker's whole life."""
-    from zskel.pipeline.progress import quiet
+    from zskel.pipeline.base.progress import quiet
+    from zskel.pipeline.base.signals import terminate_like_an_interrupt
     from zskel.pipeline.search.worker import work
-    from zskel.pipeline.signals import terminate_like_an_interrupt
 
     quiet()
     terminate_like_an_interrupt()

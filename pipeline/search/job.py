@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zskel.data.errors import BadConfig
-from zskel.data.files import digest_json
-from zskel.pipeline.config import Experiment
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.files import digest_json
+from zskel.pipeline.base.config import Experiment
+from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.search.space import SearchConfig, Step, check_parameters
-from zskel.pipeline.workdir import WorkDir
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zskel.data.classes import class_names
-from zskel.pipeline.config import Experiment, check_experiment
-from zskel.pipeline.experiment_file import experiment_source
+from zskel.pipeline.base.config import Experiment, check_experiment
+from zskel.pipeline.base.experiment_file import experiment_source
 from zskel.pipeline.search.job import SearchJob, with_options
 from zskel.pipeline.search.worker import Chosen
 

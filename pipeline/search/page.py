@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zskel.data.files import write_text
+from zskel.data.common.files import write_text
 from zskel.pipeline.report.tables import Column, Table, format_cell
 from zskel.pipeline.report.templating import render_template
 from zskel.pipeline.search.figures import (

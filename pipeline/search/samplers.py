@@ -6,7 +6,7 @@ import hashlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.pipeline.search.space import INDEPENDENT, Step
 
 if TYPE_CHECKING:

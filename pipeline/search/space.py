@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
-from zskel.data.errors import BadConfig
-from zskel.data.files import digest_json
-from zskel.data.registry import nearest
-from zskel.pipeline.config import load_section
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.files import digest_json
+from zskel.data.common.registry import nearest
+from zskel.pipeline.base.config import load_section
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

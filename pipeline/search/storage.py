@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zskel.data.errors import BadInput
-from zskel.pipeline.locks import lock_error
+from zskel.data.common.errors import BadInput
+from zskel.pipeline.base.locks import lock_error
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

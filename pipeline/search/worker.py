@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from zskel.data.errors import BadInput
-from zskel.data.files import digest_json
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import digest_json
 from zskel.pipeline.search.caches import SearchCaches, read_search_caches
 from zskel.pipeline.search.evaluate import Evaluator, Look, Outcome, Setting
 from zskel.pipeline.search.job import SearchJob

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from zskel.data.readers.ntu import NTUReader
-from zskel.pipeline.commands.inspect import inspect
+from zskel.pipeline.inspect.inspect import inspect
 
 
 def twin(folder: Path) -> None:

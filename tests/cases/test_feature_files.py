@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import CALIBRATION, TEST, TRAIN, read_skeleton_features
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.exchange.own_arrays import read_own_arrays
-from zskel.pipeline.commands.import_ import import_features
+from zskel.pipeline.import_.import_ import import_features
 
 CLASSES = ["drink water", "clap", "jump up", "kick", "throw", "wave", "sit down", "stand up"]
 

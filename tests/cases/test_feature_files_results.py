@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zskel.pipeline.commands.fit import fit
-from zskel.pipeline.commands.import_ import import_features
-from zskel.pipeline.config import load_experiment
-from zskel.pipeline.feature_files import FeatureFiles
-from zskel.pipeline.fits import Fit
-from zskel.pipeline.records import make_record
-from zskel.pipeline.results import read_result
-from zskel.pipeline.workdir import WorkDir
+from zskel.pipeline.base.config import load_experiment
+from zskel.pipeline.base.workdir import WorkDir
+from zskel.pipeline.fit.fit import fit
+from zskel.pipeline.import_.import_ import import_features
+from zskel.pipeline.steps.feature_files import FeatureFiles
+from zskel.pipeline.steps.fits import Fit
+from zskel.pipeline.steps.records import make_record
+from zskel.pipeline.steps.results import read_result
 
 NAMES = ["drink water", "clap", "jump up", "kick", "throw", "wave", "sit down", "stand up"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.readers import READERS
 from zskel.data.readers.base import Reader
-from zskel.pipeline.config import load_experiment
+from zskel.pipeline.base.config import load_experiment
 
 Case = Callable[..., Path]
 

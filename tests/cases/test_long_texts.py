@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import read_text_features
-from zskel.data.errors import BadCache, BadInput
+from zskel.data.common.errors import BadCache, BadInput
 from zskel.extractors.text.encoders import ENCODERS
-from zskel.pipeline.commands.inspect import inspect
-from zskel.pipeline.config import TextConfig
-from zskel.pipeline.text_cache import text_cache
-from zskel.pipeline.workdir import WorkDir
+from zskel.pipeline.base.config import TextConfig
+from zskel.pipeline.base.workdir import WorkDir
+from zskel.pipeline.inspect.inspect import inspect
+from zskel.pipeline.steps.text_cache import text_cache
 
 STANDS = ("A person stands upright facing the camera with both arms hanging loosely beside the "
           "body, the weight on both feet, the knees slightly bent and the head level. ")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput, ClipError
+from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.pose_pickle import PosePickleReader
-from zskel.pipeline.commands.inspect import inspect
+from zskel.pipeline.inspect.inspect import inspect
 
 Case = Callable[..., Path]
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import read_skeleton_features
-from zskel.pipeline.commands.extract import extract
-from zskel.pipeline.commands.inspect import inspect
-from zskel.pipeline.config import load_experiment
+from zskel.pipeline.base.config import load_experiment
+from zskel.pipeline.extract.extract import extract
+from zskel.pipeline.inspect.inspect import inspect
 
 ROOT = Path(__file__).resolve().parents[2]
 SAID = ("coordinates far from metres", "third axis within 0..1", "looks like 2D with a score")

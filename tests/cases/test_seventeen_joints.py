@@ -77,7 +77,7 @@ backbone = dict(_delete_=True, **{_shrunk(name, network, width)!r})
 def _shrunk(name: str, network: dict[str, Any], width: int) -> dict[str, Any]:
     from importlib import resources
 
-    from zskel.pipeline.config import BackboneConfig, load_section
+    from zskel.pipeline.base.config import BackboneConfig, load_section
 
     path = Path(str(resources.files("zskel.configs"))) / "_base_" / "backbones" / f"{name}.py"
     config: BackboneConfig = load_section(path, "backbone", BackboneConfig)

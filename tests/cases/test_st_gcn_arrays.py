@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from zskel.data.readers.ntu import NTUReader
-from zskel.pipeline.commands.inspect import inspect
+from zskel.pipeline.inspect.inspect import inspect
 
 NAMES = [f"S001C001P{subject:03d}R001A{action:03d}.skeleton"
          for subject in range(1, 5) for action in range(1, 5)]

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.data.exchange.own_arrays import read_own_arrays
 from zskel.data.splits import make_split
-from zskel.pipeline.commands.extract import resolve_split
-from zskel.pipeline.config import load_experiment
+from zskel.pipeline.base.config import load_experiment
+from zskel.pipeline.extract.extract import resolve_split
 
 Case = Callable[..., Path]
 

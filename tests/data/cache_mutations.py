@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from zskel.data.caches import read_skeleton_features, read_text_features
-from zskel.data.errors import BadCache
+from zskel.data.common.errors import BadCache
 from zskel.data.store import SequenceStore
 
 IDENTITY = ("path", "_file", "_owner")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from exchange_caches import NAMES
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.exchange.caches import Imported
 from zskel.data.exchange.synse_find import Given
 from zskel.data.exchange.synse_import import import_synse

@@ -20,7 +20,7 @@ from zskel.data.bodies import (
     nonfinite,
     zero_joints,
 )
-from zskel.data.errors import BadConfig, ClipError
+from zskel.data.common.errors import BadConfig, ClipError
 from zskel.data.skeleton import present
 
 

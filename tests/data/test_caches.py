@@ -17,8 +17,8 @@ from zskel.data.caches import (
     write_skeleton_features,
     write_text_features,
 )
-from zskel.data.errors import BadCache
-from zskel.data.seal import seal
+from zskel.data.common.checksums import seal
+from zskel.data.common.errors import BadCache
 
 NAMES = ("wave", "clap", "throw a ball", "größe", "sit down")
 

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from zskel.data.canonicalize import canonicalize
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.preprocess import pre_normalize_3d
 from zskel.data.skeleton import KINECT_V1_TO_NTU, LAYOUTS, NTU_RGBD, UTD_MHAD, JointMapping, present
 from zskel.data.synthetic import Settings, generate

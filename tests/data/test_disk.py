@@ -17,10 +17,10 @@ import h5py
 import numpy as np
 import pytest
 
-from zskel.data.disk import cannot_write, described, naming, raise_refusal, refusal
-from zskel.data.files import atomic_path, remove_left_behind
-from zskel.data.hdf5 import NewFile, new_hdf5
-from zskel.data.interrupts import held_back
+from zskel.data.common.files import atomic_path, remove_left_behind
+from zskel.data.common.hdf5 import NewFile, new_hdf5
+from zskel.data.common.interrupts import held_back
+from zskel.data.common.os_errors import cannot_write, described, naming, raise_refusal, refusal
 
 LIMIT = 100_000
 NOISE = np.random.default_rng(0).normal(size=100_000)

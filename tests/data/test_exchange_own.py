@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zskel.data.caches import CALIBRATION, TEST, TRAIN
-from zskel.data.errors import BadCache, BadConfig, BadInput
+from zskel.data.common.errors import BadCache, BadConfig, BadInput
 from zskel.data.exchange.npz import export_npz, import_npz
 from zskel.data.exchange.own_arrays import read_own_arrays
 from zskel.data.exchange.smie import export_smie

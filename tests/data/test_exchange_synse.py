@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from synse_folder import TEST_DIR, VAL_DIR, files, read, save
 
 from zskel.data.caches import TRAIN
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.exchange.layouts import FILL, LAYOUTS, layout_of
 from zskel.data.exchange.sidecar import read_with_sidecar, sidecars
 from zskel.data.exchange.synse_export import Names, export_synse

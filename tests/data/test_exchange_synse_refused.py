@@ -14,7 +14,7 @@ from exchange_caches import NAMES, random_caches
 from synse_folder import TEST_DIR, VAL_DIR, read, refused, save
 
 from zskel.data.caches import CALIBRATION, TEST, TRAIN
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.exchange.layouts import LAYOUTS, layout_of
 from zskel.data.exchange.sidecar import read_with_sidecar, sidecars
 from zskel.data.exchange.synse_export import export_synse

@@ -12,10 +12,10 @@ import pytest
 
 from zskel.data.caches import read_skeleton_features, read_text_features
 from zskel.data.classes import register_dataset
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import only_zeros
 from zskel.data.exchange.arrays import load_array, load_npy, load_npz
 from zskel.data.exchange.mapping import read_mapping
-from zskel.data.files import only_zeros
 from zskel.data.readers import READERS
 from zskel.data.readers.raw_file import read_file
 from zskel.data.readers.safe_pickle import load

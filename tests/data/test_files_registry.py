@@ -13,9 +13,9 @@ import zipfile
 
 import pytest
 
-from zskel.data.errors import BadConfig
-from zskel.data.files import atomic_path, digest_file, digest_json, write_json, write_text
-from zskel.data.registry import Registry, nearest
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.files import atomic_path, digest_file, digest_json, write_json, write_text
+from zskel.data.common.registry import Registry, nearest
 
 
 def everything_in(folder):
@@ -80,7 +80,7 @@ def test_a_killed_process_leaves_the_old_file(tmp_path):
     path.write_bytes(b"old")
     code = (
         "import sys, time\n"
-        "from zskel.data.files import atomic_path\n"
+        "from zskel.data.common.files import atomic_path\n"
         "with atomic_path(sys.argv[1]) as temporary:\n"
         "    temporary.write_bytes(b'half')\n"
         "    print('writing', flush=True)\n"
@@ -147,7 +147,7 @@ def repeat(word: str, *, times: int = 2) -> str:
 
 
 def test_parts_are_found_and_built_by_name():
-    registry = Registry("thing", {"repeat": repeat, "digest": "zskel.data.files:digest_json"})
+    registry = Registry("thing", {"repeat": repeat, "digest": "zskel.data.common.files:digest_json"})
     assert registry.get("digest") is digest_json
     assert registry.build("repeat", "ab", times=3) == "ababab"
     registry.register("again", repeat)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput, ClipError
+from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.ntu import NTUReader
 from zskel.data.readers.ntu_text import parse_skeleton
 

@@ -15,19 +15,19 @@ import h5py
 import numpy as np
 import pytest
 
-from zskel.data.disk import described
-from zskel.data.errors import BadCache
-from zskel.data.hdf5 import open_to_read
-from zskel.data.seal import is_sealed, open_hdf5, seal, sealed_file
+from zskel.data.common.checksums import is_sealed, open_hdf5, seal, sealed_file
+from zskel.data.common.errors import BadCache
+from zskel.data.common.hdf5 import open_to_read
+from zskel.data.common.os_errors import described
 
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Runs in a process of its own: HDF5 looks at its environment once.
 OPEN = """
 import sys
-from zskel.data.disk import described
-from zskel.data.hdf5 import open_to_read
-from zskel.data.seal import open_hdf5
+from zskel.data.common.os_errors import described
+from zskel.data.common.hdf5 import open_to_read
+from zskel.data.common.checksums import open_hdf5
 for open_it in (open_to_read, open_hdf5):
     try:
         with open_it(sys.argv[1]) as file:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import read_text_features
-from zskel.data.errors import BadCache, BadInput
+from zskel.data.common.checksums import seal
+from zskel.data.common.errors import BadCache, BadInput
+from zskel.data.common.limits import ALWAYS_BYTES, _lengths, own_dataset, read_strings, room
 from zskel.data.exchange.arrays import load_npy, load_npz
-from zskel.data.limits import ALWAYS_BYTES, _lengths, own_dataset, read_strings, room
 from zskel.data.readers.ntu import NTUReader
-from zskel.data.seal import seal
 from zskel.data.store import SequenceStore
 
 MAX_GROWTH = 400 << 20

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from zskel.data import machine as module
-from zskel.data.machine import machine
+from zskel.data.common import machine as module
+from zskel.data.common.machine import machine
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.phases import calibration_phase
 from zskel.data.phases import test_phase as make_test_phase
 from zskel.data.splits import class_split, held_out_clips, make_split

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.preprocess import STEPS, pre_normalize_3d, rotation_between, shift_gcn_normalize
 from zskel.data.skeleton import present
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from zskel.data.errors import PipelineError
-from zskel.data.processes import in_processes
+from zskel.data.common.errors import PipelineError
+from zskel.data.common.processes import in_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,8 +24,8 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import busy
-from zskel.data.processes import in_processes
-from zskel.pipeline.signals import terminate_like_an_interrupt
+from zskel.data.common.processes import in_processes
+from zskel.pipeline.base.signals import terminate_like_an_interrupt
 
 if __name__ == "__main__":
     terminate_like_an_interrupt()

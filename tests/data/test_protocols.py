@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import IDENTITY, TEST, TRAIN
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.phases import test_phase as make_test_phase
 from zskel.data.protocols import (
     CLIP,

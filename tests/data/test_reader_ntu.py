@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from ntu_lines import ONE, TEXT, body_lines, lines_of, parse, text_of
 
-from zskel.data.errors import BadInput, ClipError
+from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers import archives
 from zskel.data.readers.ntu import NTUReader, missing_skeletons
 from zskel.data.synthetic import Settings, generate, write_ntu

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput, ClipError
+from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers import archives, gzip_file
 from zskel.data.readers.gzip_file import GzipFile, gunzip
 from zskel.data.readers.ntu import NTUReader

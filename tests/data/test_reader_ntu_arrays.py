@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput, ClipError
+from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.ntu import NTUReader
 from zskel.data.readers.ntu_arrays import protocol_of
 from zskel.data.synthetic import Recording, Settings, generate, write_ntu

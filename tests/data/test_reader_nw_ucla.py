@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput, ClipError
+from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers import READERS
 from zskel.data.readers.nw_ucla import NWUCLAReader
 from zskel.data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, NTU_RGBD, UTD_MHAD, JointMapping

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadConfig, BadInput, ClipError
+from zskel.data.common.errors import BadConfig, BadInput, ClipError
 from zskel.data.readers import READERS, Entry
 from zskel.data.readers.pku_mmd import PKUMMDReader, _sequence
 from zskel.data.readers.pku_text import parse_sequence

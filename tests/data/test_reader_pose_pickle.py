@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from zskel.data.classes import class_names, register_dataset
-from zskel.data.errors import BadConfig, BadInput, ClipError
+from zskel.data.common.errors import BadConfig, BadInput, ClipError
 from zskel.data.readers import READERS
 from zskel.data.readers.base import Scan
 from zskel.data.readers.pose_pickle import PosePickleReader

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from zskel.data.errors import BadInput, ClipError
+from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.mat5 import read_array
 from zskel.data.readers.utd_mhad import UTDMHADReader
 

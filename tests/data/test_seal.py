@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadCache
-from zskel.data.seal import BLOCK_BYTES, is_sealed, open_hdf5, seal, sealed_file
+from zskel.data.common.checksums import BLOCK_BYTES, is_sealed, open_hdf5, seal, sealed_file
+from zskel.data.common.errors import BadCache
 
 
 def write(path: Path, left_out: str | None = None) -> bytes:

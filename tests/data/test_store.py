@@ -13,10 +13,10 @@ import pytest
 from scipy.io import savemat
 
 from zskel.data import store as store_module
-from zskel.data.errors import BadCache, BadConfig, BadInput, ClipError
+from zskel.data.common.checksums import seal
+from zskel.data.common.errors import BadCache, BadConfig, BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
 from zskel.data.readers.utd_mhad import UTDMHADReader
-from zskel.data.seal import seal
 from zskel.data.skeleton import NTU_RGBD
 from zskel.data.store import SequenceStore, build_store
 

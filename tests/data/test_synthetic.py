@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.skeleton import NTU_RGBD
 from zskel.data.synthetic import (
     UNSEEN,

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from zskel.data.classes import class_names
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.data.texts import (
     NO_NOUN,
     PartsOfSpeech,

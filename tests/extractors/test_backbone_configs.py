@@ -16,7 +16,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.skeleton import NTU_RGBD
 from zskel.extractors.dataset import build_transforms
 from zskel.extractors.features import load_model
@@ -24,7 +24,7 @@ from zskel.extractors.layout import follow
 from zskel.extractors.mm import register
 from zskel.extractors.training import BackboneSpec
 from zskel.extractors.weights import head_classes, read_state
-from zskel.pipeline.config import BackboneConfig, load_section
+from zskel.pipeline.base.config import BackboneConfig, load_section
 
 FOLDER = Path(str(resources.files("zskel.configs"))) / "_base_" / "backbones"
 ZOO = Path(mmaction.__file__).parent / ".mim" / "configs" / "skeleton"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zskel.data.errors import BadInput, MissingModel
+from zskel.data.common.errors import BadInput, MissingModel
 from zskel.extractors.text.encoders import CLIP, SentenceBERT
 from zskel.extractors.weights import read_state
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.data.store import SequenceStore
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.data.readers.base import Entry, Reader, Scan
 from zskel.data.skeleton import NTU_RGBD
 from zskel.data.store import SequenceStore, build_store

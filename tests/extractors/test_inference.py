@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 
 SHAPE = (1, 2, 12, 25, 3)
 STGCN = {"type": "STGCN", "base_channels": 8, "num_stages": 4, "inflate_stages": [3],

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from zskel.data.errors import BadConfig, BadInput
-from zskel.data.files import digest_json
+from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.files import digest_json
 from zskel.data.preprocess import pre_normalize_3d, shift_gcn_normalize
 from zskel.data.readers.base import Entry, Reader, Scan
 from zskel.data.skeleton import LAYOUTS, NTU_RGBD, JointLayout, layout_of
 from zskel.data.store import SequenceStore, build_store
 from zskel.extractors.layout import follow, mirrored
 from zskel.extractors.mm import register
-from zskel.pipeline.config import BackboneConfig, load_section
+from zskel.pipeline.base.config import BackboneConfig, load_section
 
 FOLDER = Path(str(resources.files("zskel.configs"))) / "_base_" / "backbones"
 OWN = layout_of({

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.data.store import SequenceStore
 from zskel.extractors.dataset import build_transforms
 from zskel.extractors.masking import MaskMotionFrames, frame_motion, kept_frames

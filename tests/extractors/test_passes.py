@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zskel.data.errors import PipelineError
+from zskel.data.common.errors import PipelineError
 from zskel.data.store import SequenceStore
 from zskel.extractors.passes import Halving, as_runs, plan_passes
 

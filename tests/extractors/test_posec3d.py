@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.data.store import SequenceStore
 from zskel.extractors.dataset import build_transforms
 from zskel.extractors.mm import register

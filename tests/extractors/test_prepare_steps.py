@@ -7,12 +7,12 @@ import pytest
 
 from zskel.data import preprocess
 from zskel.data.canonicalize import canonicalize
-from zskel.data.errors import BadConfig, BadInput
-from zskel.data.registry import Registry
+from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.registry import Registry
 from zskel.data.skeleton import UTD_MHAD
 from zskel.extractors.dataset import build_transforms
 from zskel.extractors.mm import register
-from zskel.pipeline.config import load_experiment
+from zskel.pipeline.base.config import load_experiment
 
 
 @pytest.fixture(autouse=True, scope="module")

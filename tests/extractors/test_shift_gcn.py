@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.store import SequenceStore
 from zskel.extractors.mm import register
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadConfig, MissingModel, PipelineError
+from zskel.data.common.errors import BadConfig, MissingModel, PipelineError
 from zskel.data.text_rows import cut_classes
 from zskel.extractors.text import ENCODERS, class_texts, concatenate, embed_classes
 from zskel.extractors.text.encoders import CLIP, SentenceBERT

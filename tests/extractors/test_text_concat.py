@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import TextFeatures
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.extractors.text import JOIN, concatenate, embed_classes, known_revision
 from zskel.extractors.text.encoders import CLIP, SentenceBERT
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.extractors.text import ENCODERS, known_revision
 
 CODE = """

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from zskel.data.classes import class_names
-from zskel.data.errors import BadConfig, BadInput, MissingModel, PipelineError
+from zskel.data.common.errors import BadConfig, BadInput, MissingModel, PipelineError
 from zskel.data.texts import descriptions
 from zskel.extractors.text import ENCODERS, class_texts, embed_classes
 from zskel.extractors.text.parts_of_speech import tag

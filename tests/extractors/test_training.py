@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadConfig, PipelineError
+from zskel.data.common.errors import BadConfig, PipelineError
 from zskel.data.store import SequenceStore
 
 SEEN = (0, 2)

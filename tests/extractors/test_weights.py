@@ -16,7 +16,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from sklearn.linear_model import LogisticRegression
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.extractors.probe import seen_logits
 from zskel.extractors.weights import head_classes, read_state
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zskel.data.files import digest_json
-from zskel.pipeline.results import ResultArrays, ResultRecord
+from zskel.data.common.files import digest_json
+from zskel.pipeline.steps.results import ResultArrays, ResultRecord
 
 sys.path.insert(0, str(Path(__file__).parent))
 

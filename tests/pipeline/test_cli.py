@@ -82,7 +82,7 @@ def test_demo_data_of_fewer_people_and_cameras(tmp_path: Path, commands: Any) ->
 
 def test_demo_data_writes_ntu_files_and_keeps_them(tmp_path: Path) -> None:
     from zskel.data.synthetic import Settings
-    from zskel.pipeline.commands.demo_data import demo_data
+    from zskel.pipeline.demo_data.demo_data import demo_data
 
     few = Settings(performers=1, cameras=1, frames=(16, 18), actions=("jump up", "squat down"))
     assert demo_data(tmp_path, settings=few) == 2

@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
-from zskel.data.errors import BadConfig
-from zskel.pipeline.commands.extract import resolve_split
-from zskel.pipeline.config import check_experiment, experiment_names, find_config, load_experiment
-from zskel.pipeline.fits import check_fit
+from zskel.data.common.errors import BadConfig
+from zskel.pipeline.base.config import (
+    check_experiment,
+    experiment_names,
+    find_config,
+    load_experiment,
+)
+from zskel.pipeline.extract.extract import resolve_split
+from zskel.pipeline.steps.fits import check_fit
 
 DEMO = load_experiment("demo").model_dump(mode="json")
 

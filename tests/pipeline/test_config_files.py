@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from zskel.data.errors import BadConfig
-from zskel.pipeline.config import find_config, load_experiment
+from zskel.data.common.errors import BadConfig
+from zskel.pipeline.base.config import find_config, load_experiment
 from zskel.pipeline.config_files import read_config, shipped_configs
 
 BASES = """_base_ = [

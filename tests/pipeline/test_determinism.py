@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from zskel.data.caches import read_skeleton_features
-from zskel.data.errors import PipelineError
-from zskel.pipeline import determinism
-from zskel.pipeline.config import load_experiment
+from zskel.data.common.errors import PipelineError
+from zskel.pipeline.base import determinism
+from zskel.pipeline.base.config import load_experiment
 
 TIMES = {"created", "duration_seconds"}
 
@@ -100,7 +100,7 @@ def test_a_cache_notes_what_did_not_fit_into_memory(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:
     from zskel.extractors import inference
-    from zskel.pipeline.commands.extract import extract
+    from zskel.pipeline.extract.extract import extract
 
     work = copy_of(tiny_work, ("store", "backbones", "features"))
     path = work / "features" / "skeleton_test.h5"

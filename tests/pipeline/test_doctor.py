@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from typer.testing import CliRunner
-
-from zskel.pipeline.cli import app
 from zskel.pipeline.commands import doctor as module
-from zskel.pipeline.commands.doctor import (
+
+from zskel.pipeline.cli.main import app
+from zskel.pipeline.doctor.doctor import (
     IMPORTS,
     NOTICE,
     OK,

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from zskel.data.seal import seal
+from zskel.data.common.checksums import seal
 from zskel.data.synthetic import UNSEEN
 
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"

@@ -56,7 +56,7 @@ def test_evaluate_backbone_counts_what_its_own_head_gets_right(
     from zskel.data.skeleton import NTU_RGBD
     from zskel.extractors.layout import follow
     from zskel.extractors.training import BackboneSpec
-    from zskel.pipeline.config import BackboneConfig, find_config, load_section
+    from zskel.pipeline.base.config import BackboneConfig, find_config, load_section
 
     section = find_config("demo").parent / "_base_" / "backbones" / "stgcn_tiny.py"
     config = load_section(section, "backbone", BackboneConfig)

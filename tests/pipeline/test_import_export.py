@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import CALIBRATION, TEST, TRAIN, read_skeleton_features, read_text_features
-from zskel.pipeline.config import load_experiment
+from zskel.pipeline.base.config import load_experiment
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "exchange.md"
 QUICK = ("--seeds", 1, "--cfg-options", "fit.method.options={'epochs': 1, 'z_r_dim': 8, "
@@ -163,8 +163,8 @@ def test_importing_loads_no_extractor(resources: Path, python: Callable[..., Any
     ended = python("-c", f"""
 import sys
 from pathlib import Path
-from zskel.pipeline.commands.import_ import import_features
-from zskel.pipeline.commands.export import export
+from zskel.pipeline.import_.import_ import import_features
+from zskel.pipeline.export.export import export
 import_features("synse", Path({str(resources)!r}), Path({str(tmp_path / "work")!r}))
 export(Path({str(tmp_path / "work")!r}), "npz", Path({str(tmp_path / "npz")!r}))
 found = {{name.split(".")[0] for name in sys.modules}}

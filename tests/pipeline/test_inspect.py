@@ -26,9 +26,9 @@ from zskel.data.caches import (
     write_text_features,
 )
 from zskel.data.classes import class_names
-from zskel.data.errors import BadInput
+from zskel.data.common.checksums import seal
+from zskel.data.common.errors import BadInput
 from zskel.data.readers import READERS
-from zskel.data.seal import seal
 from zskel.data.skeleton import NTU_RGBD, UTD_MHAD, Clip
 from zskel.data.store import SequenceStore, build_store
 from zskel.data.synthetic import Settings, generate, write_ntu
@@ -39,10 +39,10 @@ from zskel.data.synthetic.export import (
     write_utd_mhad,
 )
 from zskel.pipeline.cli.app import app
-from zskel.pipeline.commands.inspect import inspect
-from zskel.pipeline.inspection.draw import _durations, draw, sides
-from zskel.pipeline.inspection.measures import lengths
-from zskel.pipeline.results import write_result
+from zskel.pipeline.inspect.draw import _durations, draw, sides
+from zskel.pipeline.inspect.inspect import inspect
+from zskel.pipeline.inspect.measures import lengths
+from zskel.pipeline.steps.results import write_result
 
 ACTIONS = ("raise left arm sideways", "wave both hands", "two people push each other")
 SETTINGS = Settings(performers=3, cameras=2, actions=ACTIONS)
@@ -483,7 +483,7 @@ def test_lengths_by_hand():
 
 
 def test_heavy_imports_are_left_out(work):
-    code = ("import sys; from zskel.pipeline.commands.inspect import inspect; "
+    code = ("import sys; from zskel.pipeline.inspect.inspect import inspect; "
             "inspect(sys.argv[1]); inspect(sys.argv[1] + '/store/skeletons.h5'); "
             "inspect(sys.argv[1] + '/features/skeleton_test.h5'); "
             "print([m for m in ('torch', 'mmaction', 'torchvision', 'matplotlib') "

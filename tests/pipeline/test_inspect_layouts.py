@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.skeleton import LAYOUTS, NTU_RGBD
-from zskel.pipeline.commands.inspect import inspect
+from zskel.pipeline.inspect.inspect import inspect
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "layouts"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")

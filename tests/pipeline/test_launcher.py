@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import read_skeleton_features
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.extractors import distributed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,10 +157,10 @@ def test_an_error_of_both_is_said_once(
 def test_torchrun_without_a_launcher_is_one_line(
     tiny_config: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    from zskel.pipeline.commands.extract import extract
-    from zskel.pipeline.commands.fit import fit
-    from zskel.pipeline.commands.queue import queue
-    from zskel.pipeline.config import load_experiment
+    from zskel.pipeline.base.config import load_experiment
+    from zskel.pipeline.extract.extract import extract
+    from zskel.pipeline.fit.fit import fit
+    from zskel.pipeline.queue.queue import queue
 
     experiment = load_experiment(str(tiny_config))
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -197,7 +197,7 @@ def test_who_fails_because_another_has_failed_is_silent(
 
 
 def test_what_is_there_is_kept_without_loading_torch(python: Callable[..., Any]) -> None:
-    ended = python("-c", "import sys, zskel.pipeline.commands.extract; "
+    ended = python("-c", "import sys, zskel.pipeline.extract.extract; "
                          "from zskel.extractors.distributed import together\n"
                          "with together('none'): print('torch' in sys.modules)")
     assert ended.stdout == "False\n", ended.stderr

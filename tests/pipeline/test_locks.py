@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from zskel.data.files import atomic_path
-from zskel.pipeline import locks
-from zskel.pipeline.bank import Bank
-from zskel.pipeline.locks import held, holder_of, work_dir_locked
+from zskel.data.common.files import atomic_path
+from zskel.pipeline.base import locks
+from zskel.pipeline.base.locks import held, holder_of, work_dir_locked
+from zskel.pipeline.steps.model_store import Bank
 
 
 def dead_process() -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import read_skeleton_features
-from zskel.pipeline.config import load_experiment
+from zskel.pipeline.base.config import load_experiment
 
 PHASES = ("test", "calibration")
 ASKED = ("--cfg-options", "masked_features=true")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from zskel.data.errors import BadConfig, BadInput
-from zskel.pipeline.commands.plan import plan, raw_of, summary
-from zskel.pipeline.fits import check_fit
+from zskel.data.common.errors import BadConfig, BadInput
+from zskel.pipeline.plan.definition import load_table, table_names
+from zskel.pipeline.plan.plan import plan, raw_of, summary
+from zskel.pipeline.plan.rates import DEFAULT, MEASURED, Rates
 from zskel.pipeline.report.published import published_tables
-from zskel.pipeline.tables.definition import load_table, table_names
-from zskel.pipeline.tables.rates import DEFAULT, MEASURED, Rates
+from zskel.pipeline.steps.fits import check_fit
 
 PAPER = ("3", "4", "6", "7", "8", "b", "c", "d", "e", "g", "h")
 load = cache(load_table)  # not to be changed

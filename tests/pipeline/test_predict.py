@@ -20,10 +20,10 @@ from zskel.data.caches import (
     read_skeleton_features,
     read_text_features,
 )
-from zskel.data.errors import BadInput
-from zskel.data.seal import seal
-from zskel.pipeline.commands.predict import predict
-from zskel.pipeline.prediction.typed import resolve
+from zskel.data.common.checksums import seal
+from zskel.data.common.errors import BadInput
+from zskel.pipeline.predict.novel_labels import resolve
+from zskel.pipeline.predict.predict import predict
 
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"
 UTD = Path(__file__).resolve().parents[2] / "../shared/data/utd-mhad"
@@ -77,10 +77,10 @@ def test_test_clips_get_the_answers_of_the_evaluation(
 def test_f_x_is_that_of_the_cache(
     tiny_work: Path, tiny_raw: Path, cache: SkeletonFeatures, tmp_path: Path
 ) -> None:
-    from zskel.pipeline.config import DatasetConfig
-    from zskel.pipeline.prediction.clips import read_clips
-    from zskel.pipeline.prediction.features import features_of, weights_file
-    from zskel.pipeline.workdir import WorkDir
+    from zskel.pipeline.base.config import DatasetConfig
+    from zskel.pipeline.base.workdir import WorkDir
+    from zskel.pipeline.predict.clips import read_clips
+    from zskel.pipeline.predict.features import features_of, weights_file
 
     dataset = DatasetConfig(name="synthetic", reader="ntu",
                             reader_options={"dataset": "synthetic", "num_classes": 40})
@@ -144,7 +144,7 @@ def test_the_gate_fitted_anew_is_c_d_on_fewer_classes(
 ) -> None:
     from zskel.zsl.fitted import load_fitted
     from zskel.zsl.gates.domain_classifier import DomainClassifier
-    from zskel.zsl.labels import Labels, gate_for
+    from zskel.zsl.novel_labels import Labels, gate_for
 
     calibration = read_skeleton_features(tiny_work / "features" / "skeleton_calibration.h5")
     fitted = load_fitted(
@@ -203,7 +203,7 @@ def test_labels_that_make_no_question_are_refused(
 def test_a_source_without_a_text_says_how_to_give_one(tiny_work: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from zskel.pipeline.prediction.typed import Typed, with_texts
+    from zskel.pipeline.predict.novel_labels import Typed, with_texts
 
     text = read_text_features(tiny_work / "features" / "text.h5")
     described = replace(text, config={**text.config, "source": {"name": "description"}})
@@ -232,7 +232,7 @@ def test_a_source_without_a_text_says_how_to_give_one(tiny_work: Path, tmp_path:
 def test_labels_with_the_same_row_are_refused_and_cut_ones_noted(
     tiny_work: Path, tmp_path: Path, cache: SkeletonFeatures, unseen: list[str]
 ) -> None:
-    from zskel.pipeline.prediction.typed import Typed, with_texts
+    from zskel.pipeline.predict.novel_labels import Typed, with_texts
 
     text = read_text_features(tiny_work / "features" / "text.h5")
     long = "a long text of no end " * 60
@@ -412,8 +412,8 @@ def test_a_recording_of_another_data_set_and_a_name_of_ones_own(
     tiny_raw: Path, cache: SkeletonFeatures, tmp_path: Path
 ) -> None:
     from zskel.data.readers.utd_mhad import UTDMHADReader
-    from zskel.pipeline.config import DatasetConfig
-    from zskel.pipeline.prediction.clips import read_clips
+    from zskel.pipeline.base.config import DatasetConfig
+    from zskel.pipeline.predict.clips import read_clips
 
     ours = DatasetConfig(name="utd-mhad", reader="utd_mhad")
     clip = files_of(tiny_raw, cache.sample_id[:1])[0]

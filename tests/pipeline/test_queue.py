@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import SkeletonFeatures, read_skeleton_features, read_text_features
-from zskel.data.errors import BadInput
-from zskel.pipeline.bank import Bank, bank_of
-from zskel.pipeline.commands.inspect import inspect
-from zskel.pipeline.commands.queue import PAPER, queue
-from zskel.pipeline.config import load_experiment
-from zskel.pipeline.workdir import WorkDir, read_pointer
+from zskel.data.common.errors import BadInput
+from zskel.pipeline.base.config import load_experiment
+from zskel.pipeline.base.workdir import WorkDir, read_pointer
+from zskel.pipeline.inspect.inspect import inspect
+from zskel.pipeline.queue.queue import PAPER, queue
+from zskel.pipeline.steps.model_store import Bank, bank_of
 
 PHASES = ("test", "calibration")
 

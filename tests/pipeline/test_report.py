@@ -13,14 +13,14 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.pipeline.report import embedding, write_report
 from zskel.pipeline.report.embedding import choose_rows, embed
 from zskel.pipeline.report.load import load_runs, summarize
 from zskel.pipeline.report.published import columns
 from zskel.pipeline.report.summary import Stat, confusion
 from zskel.pipeline.report.tables import Column, Link, Table
-from zskel.pipeline.results import read_arrays, read_result, write_result
+from zskel.pipeline.steps.results import read_arrays, read_result, write_result
 
 ROOT = Path(__file__).resolve().parents[2]
 UNSEEN_55_5 = (10, 11, 19, 26, 56)

@@ -16,7 +16,7 @@ import pytest
 
 from zskel.data.splits import class_split
 from zskel.pipeline.report import embedding, write_report
-from zskel.pipeline.results import write_result
+from zskel.pipeline.steps.results import write_result
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

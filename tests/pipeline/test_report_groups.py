@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput
-from zskel.data.files import digest_file
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import digest_file
 from zskel.pipeline.report import embedding, write_report
 from zskel.pipeline.report.caches import skeleton_features
 from zskel.pipeline.report.curves import families
@@ -26,7 +26,7 @@ from zskel.pipeline.report.load import load_runs, summarize
 from zskel.pipeline.report.paired import BETTER, WORSE, differences
 from zskel.pipeline.report.summary import Stat
 from zskel.pipeline.report.tables import Average, Column, Printed, Table
-from zskel.pipeline.results import write_result
+from zskel.pipeline.steps.results import write_result
 
 CURVE = [(0.9, 0.0), (0.8, 0.3), (0.5, 0.5), (0.0, 0.6)]
 ROC = [(0.0, 0.0), (0.1, 0.7), (1.0, 1.0)]

@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from zskel.data.files import digest_file
+from zskel.data.common.files import digest_file
 from zskel.data.splits import class_split
 from zskel.pipeline.report import embedding, write_report
 from zskel.pipeline.report.published import columns, literature, published_tables
-from zskel.pipeline.results import write_result
+from zskel.pipeline.steps.results import write_result
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 PAPER, SURVEY = SHARED / "paper" / "sa-dvae.txt", SHARED / "notes" / "field-survey.md"

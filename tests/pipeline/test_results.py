@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput
-from zskel.pipeline.results import (
+from zskel.data.common.errors import BadInput
+from zskel.pipeline.steps.results import (
     ResultArrays,
     ResultRecord,
     find_results,
@@ -77,7 +77,7 @@ def test_an_interrupted_write_leaves_no_record_of_older_arrays(tmp_path, make_re
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zskel.pipeline.results.write_json", stop)
+    monkeypatch.setattr("zskel.pipeline.steps.results.write_json", stop)
     with pytest.raises(KeyboardInterrupt):
         write_result(tmp_path, record, arrays)
     assert not path.exists() and path.with_suffix(".npz").exists()

@@ -17,7 +17,7 @@ from zskel.data.classes import class_names
 from zskel.data.store import SequenceStore
 from zskel.data.synthetic import Recording, Settings, generate, write_ntu
 from zskel.data.synthetic.export import keypoint, write_nw_ucla, write_pku_mmd, write_pose_pickle
-from zskel.pipeline.commands.inspect import inspect
+from zskel.pipeline.inspect.inspect import inspect
 
 TRAIN_SUBJECTS = (1, 2, 3)
 

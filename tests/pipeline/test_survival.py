@@ -18,7 +18,7 @@ from undisturbed import (
     record,
 )
 
-from zskel.pipeline.locks import work_dir_locked
+from zskel.pipeline.base.locks import work_dir_locked
 
 pytestmark = pytest.mark.slow
 

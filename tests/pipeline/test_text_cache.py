@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import read_text_features
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.data.texts import parts_of_speech
-from zskel.pipeline.commands.inspect import inspect
-from zskel.pipeline.config import Experiment, find_config, load_experiment
-from zskel.pipeline.text_cache import text_caches
-from zskel.pipeline.workdir import WorkDir
+from zskel.pipeline.base.config import Experiment, find_config, load_experiment
+from zskel.pipeline.base.workdir import WorkDir
+from zskel.pipeline.inspect.inspect import inspect
+from zskel.pipeline.steps.text_cache import text_caches
 
 CODE = """
 import numpy as np

@@ -20,12 +20,12 @@ from zskel.data.caches import (
     write_skeleton_features,
     write_text_features,
 )
-from zskel.data.errors import BadCache, BadInput
-from zskel.data.seal import is_sealed
-from zskel.pipeline.bank import Bank
-from zskel.pipeline.changes import differences
-from zskel.pipeline.commands.verify import seal_caches, verify
-from zskel.pipeline.config import load_experiment
+from zskel.data.common.checksums import is_sealed
+from zskel.data.common.errors import BadCache, BadInput
+from zskel.pipeline.base.changes import differences
+from zskel.pipeline.base.config import load_experiment
+from zskel.pipeline.steps.model_store import Bank
+from zskel.pipeline.verify.verify import seal_caches, verify
 
 ALL = ("store", "backbones", "features", "results", "models")
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"

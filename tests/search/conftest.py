@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from search_caches import NAMES, UNSEEN, VALIDATION, skeleton, texts
 
 from zskel.data.caches import write_skeleton_features, write_text_features
-from zskel.pipeline.commands.search import plan_search
-from zskel.pipeline.config import load_experiment
+from zskel.pipeline.base.config import load_experiment
 from zskel.pipeline.search.job import SearchJob
+from zskel.pipeline.search.search import plan_search
 
 EXPERIMENT = f"""
 imported = dict(format="npz", source="made up")

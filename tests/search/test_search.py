@@ -23,12 +23,12 @@ import pytest
 from search_caches import skeleton, texts
 
 from zskel.data.caches import write_skeleton_features, write_text_features
-from zskel.data.errors import BadCache, BadConfig, BadInput
-from zskel.pipeline.commands.fit import fit
-from zskel.pipeline.commands.search import search
-from zskel.pipeline.config import load_experiment
+from zskel.data.common.errors import BadCache, BadConfig, BadInput
+from zskel.pipeline.base.config import load_experiment
+from zskel.pipeline.fit.fit import fit
 from zskel.pipeline.search.job import SearchJob
 from zskel.pipeline.search.outcome import INCIDENTAL
+from zskel.pipeline.search.search import search
 from zskel.pipeline.search.storage import open_storage
 
 Plan = Callable[..., SearchJob]
@@ -50,7 +50,7 @@ def undisturbed(
     quick_source: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     """What the quick search comes to when one worker does all of it, one trial at a time."""
-    from zskel.pipeline.commands.search import plan_search
+    from zskel.pipeline.search.search import plan_search
 
     work = tmp_path_factory.mktemp("undisturbed")
     shutil.copytree(quick_source / "work", work / "work")

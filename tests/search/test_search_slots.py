@@ -17,7 +17,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.pipeline.search import processes
 from zskel.pipeline.search.processes import known_dead, this_process
 from zskel.pipeline.search.slots import SIGN, SLOT, WORKER, Slots, standing

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from zskel.data.errors import BadConfig
-from zskel.pipeline.commands.search import plan_search
-from zskel.pipeline.config import load_experiment
+from zskel.data.common.errors import BadConfig
+from zskel.pipeline.base.config import load_experiment
 from zskel.pipeline.search.samplers import given_parameters, slot_seed
+from zskel.pipeline.search.search import plan_search
 from zskel.pipeline.search.space import Dimension, Step, load_space, space_names
 
 GOOD: dict[str, Any] = {"objective": "zsl_accuracy", "steps": [

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from transferable import make
 
-from zskel.pipeline.config import FitConfig
+from zskel.pipeline.base.config import FitConfig
 from zskel.zsl.methods import METHODS
 from zskel.zsl.methods.base import ZeroShotMethod
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transferable import make
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.zsl.methods import METHODS
 from zskel.zsl.methods.cada_vae import CADAVAE, CADAVAEParams
 from zskel.zsl.methods.text_vae import TERMS, VAE, TextVAEs, distance, wasserstein

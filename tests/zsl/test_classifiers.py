@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.classifiers import SeenClassifier, fit_linear_softmax
 
 

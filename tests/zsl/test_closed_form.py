@@ -7,7 +7,7 @@ import pytest
 from scipy.special import logsumexp, softmax
 from transferable import make
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.zsl.methods import METHODS
 from zskel.zsl.methods.class_folds import best_temperature, class_folds
 from zskel.zsl.methods.conse import ConSE

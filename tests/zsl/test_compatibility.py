@@ -8,7 +8,7 @@ import torch
 from scipy.special import softmax
 from transferable import make
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.zsl.methods import METHODS
 from zskel.zsl.methods.jpose import JPoSE
 from zskel.zsl.methods.revise import ReViSE

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.curves import ausuc, best_bias, roc, seen_unseen_curve
 from zskel.zsl.metrics import harmonic_mean
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.gates.base import GateInput, Reference
 from zskel.zsl.gates.familiarity import FamiliarityGate, relative_mahalanobis, text_agreement
 

@@ -11,13 +11,13 @@ from safetensors.numpy import load_file, save_file
 from transferable import make
 
 from zskel.data.caches import CALIBRATION, TEST, SkeletonFeatures, TextFeatures
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.fitted import load_fitted, read_card, save_fitted
 from zskel.zsl.gates import GATES
 from zskel.zsl.gates.base import Gate
-from zskel.zsl.labels import Labels, about, ask, gate_for
 from zskel.zsl.methods import METHODS
+from zskel.zsl.novel_labels import Labels, about, ask, gate_for
 from zskel.zsl.protocols import strict_many
 
 SMALL = {

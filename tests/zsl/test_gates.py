@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.gates.base import GateInput, decide, mix
 from zskel.zsl.gates.domain_classifier import DomainClassifier, gate_features
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.gates.base import GateInput
 from zskel.zsl.gates.hard import HardGate
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from zskel.data.errors import BadInput
-from zskel.data.files import digest_file
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import digest_file
 from zskel.zsl.fitted import FORMAT as FITTED
 from zskel.zsl.fitted import check_fitted, read_card
 from zskel.zsl.methods.saving import CARD, FORMAT, WEIGHTS, load_method

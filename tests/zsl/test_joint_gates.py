@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.gates.base import GateInput
 from zskel.zsl.gates.calibrated_stacking import CalibratedStacking
 from zskel.zsl.gates.joint_softmax import JointSoftmax

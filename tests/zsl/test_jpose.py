@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.jpose import JOINT, SPACES, JPoSE, same_text
 from zskel.zsl.ranking import class_hinge, draw_one, mined_triplet_of_all_pairs, triplet
 

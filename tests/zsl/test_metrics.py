@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zskel.zsl.metrics
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.metrics import class_averaged_accuracy, gzsl_summary, harmonic_mean
 
 

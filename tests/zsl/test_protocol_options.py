@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.zsl.test_zsl_protocols import SEEN, UNSEEN, VALIDATION, caches, gate, method
-from zskel.data.errors import BadCache, BadInput
+from zskel.data.common.errors import BadCache, BadInput
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.gates import GATES
 from zskel.zsl.gates.base import Gate

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.zsl.methods.revise import ReViSE, jacobian_norm, mmd, summed_rows_norm
 from zskel.zsl.ranking import class_hinge
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.zsl.methods import METHODS
 from zskel.zsl.methods.sa_dvae import SADVAE
 from zskel.zsl.vae import AlignedVAE, Discriminator

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.sa_dvae import SADVAE
 from zskel.zsl.methods.sa_dvae_evidence import JointClassifier, draw_seen
 from zskel.zsl.vae import AlignedVAE

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from zskel.data.errors import BadConfig
+from zskel.data.common.errors import BadConfig
 from zskel.zsl.methods.sa_dvae import SADVAE, SADVAEParams
 from zskel.zsl.methods.sa_dvae_differences import DIFFERENCES
 from zskel.zsl.methods.sa_dvae_params import SWITCHES

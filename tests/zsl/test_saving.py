@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from zskel.data.errors import BadConfig, BadInput
-from zskel.data.files import digest_file
+from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.files import digest_file
 from zskel.zsl.methods import METHODS
 from zskel.zsl.methods.sa_dvae import SADVAE
 from zskel.zsl.methods.saving import CARD, FORMAT, WEIGHTS, load_method

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.zsl.methods.smie import SMIE, jensen_shannon_bound, normalized, warm_up_cosine
 from zskel.zsl.ranking import draw_one
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.metrics import harmonic_mean
 from zskel.zsl.statistics import bootstrap_interval, mean_std, paired_comparison
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transferable import make
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.zsl.methods import METHODS
 from zskel.zsl.methods.synse import SynSE, SynSEParams
 from zskel.zsl.methods.text_parts import check_training_parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.training import run_epochs, steps_of
 
 OPTIONS = {"method": "mine", "samples": 45, "epochs": 2, "batch_size": 2}

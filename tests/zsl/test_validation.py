@@ -10,7 +10,7 @@ import pytest
 from transferable import make
 
 from zskel.data.caches import SkeletonFeatures, TextFeatures
-from zskel.data.errors import BadCache, BadInput
+from zskel.data.common.errors import BadCache, BadInput
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.gates import GATES
 from zskel.zsl.gates.base import Gate, GateInput

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import SkeletonFeatures, TextFeatures
-from zskel.data.errors import BadCache
+from zskel.data.common.errors import BadCache
 from zskel.zsl.cache_checks import check_caches
 from zskel.zsl.gates.base import Gate
 from zskel.zsl.gates.domain_classifier import DomainClassifier

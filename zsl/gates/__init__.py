@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zskel.data.registry import Registry
+from zskel.data.common.registry import Registry
 
 GATES = Registry("gate", {
     "calibrated_stacking": "zskel.zsl.gates.calibrated_stacking:CalibratedStacking",

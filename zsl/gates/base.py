@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import State
 
 JOINT_PROBA, EVIDENCE, F_X, F_Y = "joint_proba", "evidence", "f_x", "f_y"

@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.class_weight import compute_sample_weight
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.gates.base import Gate, GateInput, check_calibration_rows
 from zskel.zsl.linear import linear_arrays, linear_model
 from zskel.zsl.methods.base import State

@@ -9,7 +9,7 @@ from scipy.linalg import cholesky, solve, solve_triangular
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.gates.base import (
     F_X,
     F_Y,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.gates.base import Gate, GateInput, check_calibration_rows, mix
 from zskel.zsl.gates.domain_classifier import (
     check_as_many_unseen,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zskel.data.registry import Registry
+from zskel.data.common.registry import Registry
 
 METHODS = Registry("method", {
     "sa_dvae": "zskel.zsl.methods.sa_dvae:SADVAE",

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from typing_extensions import Self
 
-from zskel.data.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 
 Progress = Callable[[int, int], None]
 """Called with the steps done so far and the steps in all."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import softmax
 from typing_extensions import Self
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import (
     EpochHook,
     Latents,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.classifiers import SeenClassifier, fit_linear_softmax
 from zskel.zsl.methods.base import (
     EpochHook,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 from typing_extensions import Self
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import EpochHook, Progress
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
 from zskel.zsl.ranking import class_hinge

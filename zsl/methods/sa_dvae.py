@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.classifiers import fit_linear_softmax
 from zskel.zsl.methods.base import (
     EpochHook,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import EpochHook, Progress, check_training_data, unit_rows
 from zskel.zsl.methods.sa_dvae_engine import Engine, Member
 from zskel.zsl.methods.sa_dvae_engine_text import TextCoordinates

@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from zskel.data.disk import raise_refusal
-from zskel.data.errors import BadInput
-from zskel.data.files import atomic_path, digest_file, write_json
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import atomic_path, digest_file, write_json
+from zskel.data.common.os_errors import raise_refusal
 from zskel.zsl.methods.base import State, ZeroShotMethod
 
 WEIGHTS, CARD = "model.safetensors", "model.json"

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import EpochHook, Progress, check_features
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
 from zskel.zsl.ranking import draw_one

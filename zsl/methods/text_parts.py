@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import check_training_data, unit_rows
 
 
@@ -35,7 +35,7 @@ def check_training_parts(
     >>> check_training_parts(ones, [0, 1], {"verb": ones}, [0, 1], ("verb", "noun"))
     Traceback (most recent call last):
     ...
-    zskel.data.errors.BadInput: f_y has no part 'noun'; expected text features of verb, noun
+    zskel.data.common.errors.BadInput: f_y has no part 'noun'; expected text features of verb, noun
     """
     expected = f"expected text features of {', '.join(parts)}"
     if not isinstance(f_y, Mapping):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zskel.data.errors import BadInput
+from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import EpochHook, Progress
 
 _PROGRESS_EVERY = 20

@@ -1,0 +1,72 @@
+"""Parts that configs name: readers, encoders, methods, gates."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from zskel.data.common.errors import BadConfig
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to suggest to someone who wrote ``name``.
+
+    >>> nearest("sa_dave", ["sa_dvae", "smie"])
+    "did you mean 'sa_dvae'?"
+    >>> nearest("x", ["sa_dvae", "smie"])
+    'there are sa_dvae, smie'
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known) or 'none'}"
+
+
+class Registry:
+    """Named parts of one kind, imported when first asked for.
+
+    Args:
+        kind: As messages call it, e.g. "reader".
+        parts: Name -> ``"package.module:attribute"``, or the part itself.
+    """
+
+    def __init__(self, kind: str, parts: Mapping[str, str | Callable[..., Any]]) -> None:
+        self.kind = kind
+        self._parts = dict(parts)
+
+    def register(self, name: str, part: str | Callable[..., Any]) -> None:
+        """Makes a part of one's own known as ``name``."""
+        self._parts[name] = part
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._parts)
+
+    def get(self, name: str) -> Any:
+        """The part of that name.
+
+        Raises:
+            BadConfig: There is none; the message names the nearest.
+        """
+        if name not in self._parts:
+            raise BadConfig(f"unknown {self.kind} {name!r}; {nearest(name, self._parts)}")
+        part = self._parts[name]
+        if isinstance(part, str):
+            module, _, attribute = part.partition(":")
+            part = getattr(importlib.import_module(module), attribute)
+        return part
+
+    def build(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """Calls the part of that name.
+
+        Raises:
+            BadConfig: There is none, or it takes no such option.
+        """
+        part = self.get(name)
+        try:
+            inspect.signature(part).bind(*arguments, **options)
+        except TypeError as error:
+            raise BadConfig(f"{self.kind} {name!r}: {error}") from None
+        return part(*arguments, **options)

@@ -1,0 +1,169 @@
+"""One progress display for all commands, and what is told to ``--json-log``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from zskel.data.common.os_errors import naming
+
+Tell = Callable[..., None]
+
+#: Messages for people go to standard error; standard output stays for data.
+console = Console(stderr=True, highlight=False)
+
+_log: IO[str] | None = None
+
+
+def quiet() -> None:
+    """Says nothing any more: another process speaks for this one."""
+    console.quiet = True
+    log_to(None)
+
+
+def log_to(path: str | Path | None) -> None:
+    """Appends every event from now on to a file, one JSON object a line.
+
+    Args:
+        path: The file; None ends the log.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    global _log
+    if _log is not None:
+        _log.close()
+    # Line by line, so that the log of a killed job is whole up to its last event.
+    _log = None if path is None else open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+
+
+def event(name: str, level: str = "info", **fields: Any) -> None:
+    """Writes one event to the log, if there is one.
+
+    Args:
+        name: "started", "message", "progress", "ended" or "error".
+        level: "info" or "error".
+        fields: JSON values; others are written as text.
+    """
+    if _log is not None:
+        content = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+                   "level": level, "event": name, "fields": fields}
+        with naming(_log.name):
+            _log.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+
+
+def say(message: str) -> None:
+    """Prints one line for the person who waits."""
+    event("message", text=message)
+    console.print(message, markup=False, soft_wrap=True)
+
+
+def table(*rows: tuple[str, str]) -> None:
+    """Prints names and values in two columns."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        say(f"  {name:<{width}}  {value}")
+
+
+def tell_notices(notices: Iterable[Mapping[str, str]]) -> None:
+    """Says what looks wrong with clips, of ``zskel.data.plausibility``, one line each."""
+    for notice in notices:
+        say(f"NOTICE: {notice['text']}")
+
+
+class SignsOfLife:
+    """When a long step should leave a line, where no bar can be seen.
+
+    At every tenth of the work, but nothing for a step that is over in seconds;
+    and where a tenth takes long after one minute, then two, four and so on: some
+    twenty lines, however long it takes.
+
+    Args:
+        now: Seconds, as of ``time.monotonic``.
+        least: Seconds that lie between two lines at least.
+        silence: Seconds without a line before the first that comes between tenths.
+    """
+
+    def __init__(self, now: float, least: float = 10.0, silence: float = 60.0) -> None:
+        self._start = self._last = now
+        self._least, self._silence, self._tenths = least, silence, 0
+
+    def due(self, done: int, total: int, now: float) -> bool:
+        """Whether to leave a line now.
+
+        >>> life = SignsOfLife(0.0)
+        >>> [second for second in range(100) if life.due(second, 100, second)]
+        [10, 20, 30, 40, 50, 60, 70, 80, 90]
+        >>> life = SignsOfLife(0.0)
+        >>> any(life.due(done, 100, done / 50) for done in range(101))
+        False
+        """
+        tenths, waited = (10 * done) // total if total else 0, now - self._last
+        if waited < self._least or done >= total:
+            return False
+        if tenths <= self._tenths:
+            if waited < self._silence:
+                return False
+            self._silence *= 2
+        self._tenths, self._last = tenths, now
+        return True
+
+    def remaining(self, done: int, total: int, now: float) -> float:
+        """Seconds to go, if it goes on as it went."""
+        return (now - self._start) / done * (total - done) if done else float("inf")
+
+
+@contextmanager
+def bar(description: str) -> Iterator[Tell]:
+    """A bar with count, elapsed time and ETA; now and then a line when not on a terminal.
+
+    Yields:
+        A function to call with (done, total) and an optional note.
+    """
+    with Progress(
+        TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console, transient=True, disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(description, total=None, note="")
+        life = SignsOfLife(time.monotonic())
+
+        def tell(done: int, total: int, note: str = "") -> None:
+            progress.update(task, completed=done, total=total, note=note)
+            now = time.monotonic()
+            if life.due(done, total, now):
+                event("progress", step=description, done=done, total=total, note=note)
+                if not console.is_terminal:
+                    console.print(_line(description, done, total, life.remaining(done, total, now),
+                                        note), markup=False, soft_wrap=True)
+
+        yield tell
+
+
+def _line(description: str, done: int, total: int, seconds: float, note: str) -> str:
+    """What a bar says, as one line.
+
+    >>> _line("training", 3, 12, 95.0, "loss 0.5")
+    '  training: 3/12 (25 %), about 2 min to go, loss 0.5'
+    """
+    left = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    parts = [f"{done}/{total} ({100 * done // max(total, 1)} %)"]
+    if seconds != float("inf"):
+        parts.append(f"about {left} to go")
+    return f"  {description}: " + ", ".join([*parts, *([note] if note else [])])

@@ -1,0 +1,87 @@
+"""``pipeline export``: the caches of a work directory in other people's formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zskel.data.caches import (
+    CALIBRATION,
+    TEST,
+    TextFeatures,
+    read_skeleton_features,
+    read_text_features,
+)
+from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.registry import nearest
+from zskel.pipeline.base.progress import say
+from zskel.pipeline.base.workdir import WorkDir
+
+FORMATS = ("synse", "smie", "npz", "table")
+
+
+def export(
+    work_dir: Path, to: str, folder: Path, layout: str = "sa-dvae", dataset: str | None = None,
+    visual: str | None = None, encoder: str | None = None, mode: str | None = None,
+    force: bool = False,
+) -> list[Path]:
+    """Writes both phases and the text features of a work directory.
+
+    Args:
+        work_dir: Where ``features/`` lies.
+        to: One of ``FORMATS``.
+        folder: Where the files go.
+        layout: Of ``synse``: whose scripts are to read it; see ``zskel.data.exchange.layouts``.
+        dataset, visual, encoder, mode: Of ``synse`` and, the first, ``smie``: names in the
+            paths, instead of those that follow from the caches.
+        force: Replace files that say something else.
+
+    Returns:
+        The files.
+
+    Raises:
+        PipelineError: Caches are missing or do not belong together, or cannot be
+            said in the format.
+    """
+    if to not in FORMATS:
+        raise BadConfig(f"no format {to!r} to export to; {nearest(to, FORMATS)}")
+    from zskel.zsl.cache_checks import check_caches
+
+    work = WorkDir(work_dir)
+    test = read_skeleton_features(work.skeleton(TEST))
+    calibration = read_skeleton_features(work.skeleton(CALIBRATION))
+    texts = _texts(work)
+    for part, text in texts.items():
+        check_caches(test, calibration, {part: text} if part else text)
+    notes: list[str] = []
+    if to == "npz":
+        from zskel.data.exchange.npz import export_npz
+
+        files = export_npz(folder, test, calibration, texts, force)
+    elif to == "table":
+        from zskel.data.exchange.table import export_table
+
+        files = export_table(folder, test, calibration, texts, force)
+    elif to == "smie":
+        from zskel.data.exchange.smie import export_smie
+
+        if "" not in texts:
+            raise BadInput(f"{work.text}: no such file; SMIE takes one text embedding a class")
+        files, notes = export_smie(folder, test, calibration, texts[""], dataset, force)
+    else:
+        from zskel.data.exchange.layouts import layout_of
+        from zskel.data.exchange.synse_export import Names, export_synse
+
+        files, notes = export_synse(folder, test, calibration, texts, layout_of(layout),
+                                    Names(dataset, visual, encoder, mode), force)
+    for path in files:
+        say(f"wrote {path}")
+    for note in notes:
+        say(f"note: {note}")
+    return files
+
+
+def _texts(work: WorkDir) -> dict[str, TextFeatures]:
+    parts = {path.stem.removeprefix("text_"): path
+             for path in sorted(work.text.parent.glob("text_*.h5"))}
+    paths = {"": work.text, **parts} if work.text.is_file() or not parts else parts
+    return {part: read_text_features(path) for part, path in paths.items()}

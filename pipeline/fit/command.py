@@ -1,0 +1,46 @@
+"""The command ``pipeline fit``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from zskel.pipeline.cli.app import app
+from zskel.pipeline.cli.options import (
+    Deterministic,
+    ExperimentName,
+    Options,
+    WorkDirOption,
+    beginning,
+    gate_names,
+    method_names,
+)
+
+
+@app.command()
+def fit(
+    experiment: ExperimentName,
+    work_dir: WorkDirOption = None,
+    seeds: Annotated[int | None, typer.Option(
+        min=1, help="How many seeds, from 0 [default: the config's].")] = None,
+    method: Annotated[list[str] | None, typer.Option(
+        autocompletion=beginning(method_names), help=(
+            "A config of configs/_base_/methods instead of the experiment's method; may be "
+            "repeated; all: every method."))] = None,
+    gate: Annotated[list[str] | None, typer.Option(
+        autocompletion=beginning(gate_names), help=(
+            "A gate to evaluate beside the experiment's own; may be repeated; all: every gate."
+        ))] = None,
+    no_models: Annotated[bool, typer.Option("--no-models", help=(
+        "Keep results alone; predict needs what was fitted, a few MB a method and seed."))] = False,
+    cfg_options: Options = None,
+    deterministic: Deterministic = False,
+) -> None:
+    """Stage two: fit methods and their gates on the caches, evaluate, write results."""
+    from zskel.pipeline.base.config import load_experiment
+    from zskel.pipeline.fit.fit import fit as run
+
+    run(load_experiment(experiment, cfg_options or ()), work_dir,
+        None if seeds is None else range(seeds), method or (), gate or (), not no_models,
+        deterministic)

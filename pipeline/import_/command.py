@@ -1,0 +1,53 @@
+"""The command ``pipeline import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zskel.pipeline.cli.app import app
+
+
+@app.command("import")
+def import_(
+    form: Annotated[str, typer.Argument(metavar="FORMAT", help="synse or npz.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help=(
+        "A folder, or for npz the mapping file that says what one's own arrays are."))],
+    work_dir: Annotated[Path, typer.Option(help="Gets features/ and experiment.py.")],
+    name: Annotated[str | None, typer.Option(
+        help="Of the experiment [default: the work directory's].")] = None,
+    dataset: Annotated[str | None, typer.Option(
+        help="Of synse: the data set, whose class names hold.")] = None,
+    class_names: Annotated[Path | None, typer.Option(metavar="FILE", help=(
+        "Class names of a data set of your own, one a line."))] = None,
+    unseen: Annotated[int | None, typer.Option(
+        min=1, help="How many unseen classes, where there are several splits.")] = None,
+    random_split: Annotated[int | None, typer.Option(metavar="SEED", help=(
+        "Of a mapping file: draw --unseen classes."))] = None,
+    test_folder: Annotated[Path | None, typer.Option(
+        help="Of synse: the directory with gtest.npy, where there are several.")] = None,
+    calibration_folder: Annotated[Path | None, typer.Option(
+        help="Of synse: the directory with val.npy.")] = None,
+    label_splits: Annotated[Path | None, typer.Option(
+        help="Of synse: the folder with ru*.npy.")] = None,
+    text: Annotated[list[str] | None, typer.Option(metavar="[PART=]FILE", help=(
+        "Of synse: text features; verb=FILE and noun=FILE for parts; may be repeated."))] = None,
+    class_text: Annotated[list[str] | None, typer.Option(metavar="NAME", help=(
+        "Embed the class names as a config of configs/_base_/text says; may be repeated."))] = None,
+    without_logits: Annotated[bool, typer.Option("--without-logits", help=(
+        "Of synse: take a folder without _out files."))] = False,
+    method: Annotated[str, typer.Option(
+        help="A config of configs/_base_/methods for the experiment.")] = "sa_dvae",
+    force: Annotated[bool, typer.Option("--force", help=(
+        "Replace features that were not imported."))] = False,
+) -> None:
+    """Take features from elsewhere as caches, with an experiment that fits them."""
+    from zskel.pipeline.import_.import_ import given_of
+    from zskel.pipeline.import_.import_ import import_features as run
+
+    run(form, source, work_dir, name=name, dataset=dataset, names=class_names,
+        given=given_of(test_folder, calibration_folder, label_splits, unseen, text or ()),
+        without_logits=without_logits, random_split=random_split, unseen=unseen,
+        class_text=class_text or (), method=method, force=force)

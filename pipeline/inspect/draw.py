@@ -1,0 +1,278 @@
+"""Draws one clip: frames side by side (PNG) or an animation (GIF).
+
+The front view is what the camera sees: depth cameras put x to their own left,
+so x grows to the left of the picture, and a person who faces the camera has the
+left hand on the right. The side view stands at the camera's right, the camera
+beyond the left edge.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import atomic_path
+from zskel.data.skeleton import Clip, JointLayout, present
+
+_MIDDLE, _LEFT, _RIGHT = "#444444", "#0072b2", "#d55e00"
+#: How the first, second, ... body is drawn: line style and opacity.
+_BODIES: tuple[tuple[Any, float], ...] = (("solid", 1.0), ("dashed", 0.75), ("dotted", 0.6))
+#: Depth cameras record 30 frames a second; GIFs play at the recorded speed.
+_FRAME_MS = 1000 / 30
+#: No more pictures than this in one GIF; longer clips leave frames out.
+_MOST_PICTURES = 120
+_MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class _View:
+    title: str
+    label: str
+    axis: int
+    mirrored: bool
+
+
+_VIEWS = (_View("front, as the camera sees it", "x (m)", 0, True),
+          _View("side, camera to the left", "z (m)", 2, False))
+
+
+def draw(
+    clip: Clip, layout: JointLayout, path: str | os.PathLike[str], class_name: str, frames: int = 8
+) -> None:
+    """Writes the drawing that the file name asks for, whole or not at all.
+
+    Left-side bones are blue, right-side ones orange, the others grey; the
+    second body is dashed. Axes are metres of equal length in all frames.
+
+    Args:
+        clip: What to draw.
+        layout: Its joints and bones.
+        path: ``.png`` or ``.gif``.
+        class_name: For the title.
+        frames: How many frames a PNG shows, evenly spread over the clip.
+
+    Raises:
+        BadInput: Another ending, another number of joints than the layout's,
+            or no body in any frame.
+    """
+    _check(clip, layout)
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".png", ".gif"):
+        raise BadInput(f"{path}: a drawing is called .png or .gif")
+    scene = _Scene(clip, layout)
+    with atomic_path(path) as temporary:
+        if suffix == ".png":
+            _sheet(scene, _title(clip, class_name), frames).savefig(temporary, format="png")
+        else:
+            _animation(scene, _title(clip, class_name), temporary)
+
+
+def sides(layout: JointLayout) -> list[str]:
+    """"left", "right" or "" for each joint: what hangs on which shoulder and hip.
+
+    The bones tell, so layouts may name their joints as they like.
+
+    >>> from zskel.data.skeleton import UTD_MHAD
+    >>> [UTD_MHAD.joints[i] for i, side in enumerate(sides(UTD_MHAD)) if side == "left"][:3]
+    ['left shoulder', 'left elbow', 'left wrist']
+    """
+    start = {layout.shoulders[0]: "left", layout.hips[0]: "left",
+             layout.shoulders[1]: "right", layout.hips[1]: "right"}
+    parent = dict(layout.bones)
+    found = []
+    for joint in range(layout.num_joints):
+        at: int | None = joint
+        while at is not None and at not in start:
+            at = parent.get(at)
+        found.append(start.get(at, "") if at is not None else "")
+    return found
+
+
+class _Scene:
+    """A clip with its bones, colours and limits."""
+
+    def __init__(self, clip: Clip, layout: JointLayout) -> None:
+        self.keypoint = np.asarray(clip.keypoint, np.float64)
+        self.here = present(self.keypoint)
+        # A joint at the origin was not tracked; a bone to it would be a lie.
+        self.valid = (self.keypoint != 0).any(-1) & np.isfinite(self.keypoint).all(-1)
+        self.child, self.parent = np.asarray(layout.bones).T
+        colour = {"left": _LEFT, "right": _RIGHT, "": _MIDDLE}
+        self.colours = [colour[side] for side in sides(layout)]
+        real = self.keypoint[self.valid]
+        low, high = real.min(axis=0) - _MARGIN, real.max(axis=0) + _MARGIN
+        # Both views get the width of the wider one, so that columns line up.
+        spare = (high - low)[[0, 2]].max() - (high - low)[[0, 2]]
+        low[[0, 2]] -= spare / 2
+        high[[0, 2]] += spare / 2
+        self.limits = np.stack([low, high], axis=1)
+        self.bodies = np.flatnonzero(self.here.any(axis=1))
+
+    @property
+    def width(self) -> float:
+        """Metres from edge to edge, of either view."""
+        return float(np.ptp(self.limits[0]))
+
+    @property
+    def height(self) -> float:
+        """Metres from bottom to top."""
+        return float(np.ptp(self.limits[1]))
+
+    def prepare(self, axes: Axes, view: _View) -> None:
+        """Sets limits; equal scales come from the panels' sizes."""
+        left, right = self.limits[view.axis]
+        axes.set_xlim((right, left) if view.mirrored else (left, right))
+        axes.set_ylim(*self.limits[1])
+        axes.set_aspect("equal", adjustable="box")
+        axes.tick_params(labelsize=7, length=2)
+        axes.grid(linewidth=0.4, color="#dddddd")
+        axes.set_axisbelow(True)
+
+    def paint(self, axes: Axes, view: _View, frame: int) -> list[Any]:
+        """Draws all bodies of one frame; returns what was drawn."""
+        drawn: list[Any] = []
+        for order, body in enumerate(self.bodies):
+            if not self.here[body, frame]:
+                continue
+            style, opacity = _BODIES[min(order, len(_BODIES) - 1)]
+            flat = self.keypoint[body, frame][:, [view.axis, 1]]
+            valid = self.valid[body, frame]
+            whole = valid[self.child] & valid[self.parent]
+            child, parent = self.child[whole], self.parent[whole]
+            drawn.append(axes.add_collection(LineCollection(
+                list(np.stack([flat[child], flat[parent]], axis=1)), linestyles=style,
+                alpha=opacity, colors=[self.colours[joint] for joint in child], linewidths=1.8)))
+            joints = np.flatnonzero(valid)
+            drawn.append(axes.scatter(
+                flat[joints, 0], flat[joints, 1], s=5, c=[self.colours[joint] for joint in joints],
+                alpha=opacity, linewidths=0, zorder=3))
+        if not drawn:
+            drawn.append(axes.text(0.5, 0.5, "empty frame", transform=axes.transAxes,
+                                   ha="center", va="center", fontsize=8, color="#888888"))
+        return drawn
+
+
+def _sheet(scene: _Scene, title: str, frames: int) -> Figure:
+    """Both views of evenly spread frames, time from left to right."""
+    total = scene.keypoint.shape[1]
+    chosen = np.unique(np.linspace(0, total - 1, min(frames, total)).round().astype(int))
+    scale = 1.9 / max(scene.height, 1.2 * scene.width)
+    figure, panels = _panels(
+        scene, scale, [[view] * len(chosen) for view in _VIEWS], title, between=0.12)
+    for view, row in zip(_VIEWS, panels, strict=True):
+        for position, (axes, frame) in enumerate(zip(row, chosen, strict=True)):
+            scene.paint(axes, view, int(frame))
+            axes.set_title(f"frame {frame + 1} of {total}", fontsize=8)
+            if position == 0:
+                axes.set_ylabel(f"{view.title}\ny (m)", fontsize=8)
+            else:
+                axes.tick_params(labelleft=False)
+            axes.set_xlabel(view.label, fontsize=7)
+    return figure
+
+
+def _animation(scene: _Scene, title: str, path: Path) -> None:
+    """Both views next to each other, played at the recorded speed."""
+    from PIL import Image  # comes with matplotlib
+
+    total = scene.keypoint.shape[1]
+    step = -(-total // _MOST_PICTURES)
+    scale = min(3.2 / scene.height, 4.0 / scene.width)
+    figure, panels = _panels(scene, scale, [list(_VIEWS)], title, between=0.65)
+    for axes, view in zip(panels[0], _VIEWS, strict=True):
+        axes.set_xlabel(view.label, fontsize=8)
+        axes.set_ylabel("y (m)", fontsize=8)
+        axes.set_title(view.title, fontsize=8)
+    number = figure.text(0.99, 1 - 0.33 / figure.get_figheight(), "", ha="right", va="top",
+                         fontsize=9, animated=True)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    # Axes and grid are drawn once: they take most of the time and never change.
+    empty = canvas.copy_from_bbox(figure.bbox)
+    pictures: list[Image.Image] = []
+    palette: Image.Image | None = None
+    for frame in range(0, total, step):
+        canvas.restore_region(empty)
+        number.set_text(f"frame {frame + 1} of {total}")
+        figure.draw_artist(number)
+        for axes, view in zip(panels[0], _VIEWS, strict=True):
+            for artist in scene.paint(axes, view, frame):
+                axes.draw_artist(artist)
+                artist.remove()
+        picture = Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB")
+        # One palette for all, or the background flickers; the legend has every colour.
+        palette = palette or picture.quantize(64)
+        pictures.append(picture.quantize(palette=palette, dither=Image.Dither.NONE))
+    pictures[0].save(path, format="GIF", save_all=True, append_images=pictures[1:], loop=0,
+                     duration=_durations(len(pictures), step))
+
+
+def _durations(pictures: int, step: int) -> list[int]:
+    """Milliseconds a picture, in the steps of 10 that a GIF knows, right in the sum."""
+    ends = np.round(np.arange(pictures + 1) * step * _FRAME_MS / 10).astype(int) * 10
+    return [int(value) for value in np.diff(ends)]
+
+
+def _panels(
+    scene: _Scene, scale: float, rows: Sequence[Sequence[_View]], title: str, between: float
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of rows of views, each panel of the shape of what it shows.
+
+    Args:
+        scene: What is shown.
+        scale: Inches a metre.
+        rows: The views of each row.
+        title: Above everything.
+        between: Inches between panels of a row.
+    """
+    left, right, below, above, head = 0.75, 0.2, 0.45, 0.25, 0.6
+    width, height = scene.width * scale, scene.height * scale
+    columns = len(rows[0])
+    inches = (max(left + columns * (width + between) - between + right, 4.5,
+                  0.3 + 0.09 * len(title)),
+              head + len(rows) * (above + height + below))
+    figure = Figure(figsize=inches, dpi=100)
+    panels = []
+    for number, row in enumerate(rows):
+        bottom = inches[1] - head - (number + 1) * (above + height) - number * below
+        panels.append([
+            figure.add_axes(((left + column * (width + between)) / inches[0], bottom / inches[1],
+                             width / inches[0], height / inches[1]))
+            for column in range(columns)])
+        for axes, view in zip(panels[-1], row, strict=True):
+            scene.prepare(axes, view)
+    figure.text(0.1 / inches[0], 1 - 0.1 / inches[1], title, fontsize=10, weight="bold", va="top")
+    handles = [Line2D([], [], color=_LEFT, label="left side"),
+               Line2D([], [], color=_RIGHT, label="right side")]
+    if len(scene.bodies) > 1:
+        handles += [Line2D([], [], color=_MIDDLE, linestyle=style, label=f"body {order + 1}")
+                    for order, (style, _) in enumerate(_BODIES[:len(scene.bodies)])]
+    figure.legend(handles=handles, loc="upper left", ncols=len(handles), fontsize=8, frameon=False,
+                  borderaxespad=0, borderpad=0,
+                  bbox_to_anchor=(0.1 / inches[0], 1 - 0.33 / inches[1]))
+    return figure, panels
+
+
+def _check(clip: Clip, layout: JointLayout) -> None:
+    if clip.keypoint.ndim != 4 or clip.keypoint.shape[2:] != (layout.num_joints, 3):
+        raise BadInput(f"clip {clip.sample_id!r} has shape {clip.keypoint.shape}, layout "
+                       f"{layout.name!r} needs [M, T, {layout.num_joints}, 3]")
+    if not present(clip.keypoint).any():
+        raise BadInput(f"clip {clip.sample_id!r} has no body in any frame; choose another")
+
+
+def _title(clip: Clip, class_name: str) -> str:
+    numbers = [f"{name} {getattr(clip, name)}" for name in ("subject", "camera", "setup")
+               if getattr(clip, name) >= 0]
+    return ", ".join([f"{clip.sample_id}: {class_name}", *numbers])

@@ -1,0 +1,103 @@
+"""Which results a table's fits give, and which of them are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zskel.data.common.errors import BadCache, BadConfig
+from zskel.data.common.files import digest_json
+from zskel.pipeline.base.workdir import WorkDir
+from zskel.pipeline.plan.definition import FitCall
+from zskel.pipeline.steps.feature_files import FeatureFiles
+from zskel.pipeline.steps.fits import Fit, fit_configs, is_current_result, variant_of
+from zskel.pipeline.steps.results import result_stem
+
+THERE, TO_FIT, WAITING = "there", "to fit", "after features"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result of a table: a method, a gate and a seed on one experiment.
+
+    Attributes:
+        call: The fit that gives it.
+        experiment, method, variant, gate, protocol, seen_classifier, seed: What it is.
+        path: Its JSON file, there or not.
+        config_digest: Of what decides it apart from caches and seed.
+        options: Of the method.
+        state: One of this module's constants.
+    """
+
+    call: FitCall
+    experiment: str
+    method: str
+    variant: str
+    gate: str
+    protocol: str
+    seen_classifier: str
+    seed: int
+    path: Path
+    config_digest: str
+    options: dict[str, Any]
+    state: str
+
+
+def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
+    """The results of one fit, for each seed and gate.
+
+    Args:
+        call: The fit.
+        work: Where its caches and results are.
+        current: Whether the caches are what the experiment asks for.
+
+    Raises:
+        BadConfig: A method or an option is unknown or impossible.
+    """
+    files = _files(work) if current else None
+    found = []
+    for config in fit_configs(call.experiment, call.methods, call.gates):
+        what = Fit(config)
+        for seed in range(call.seeds):
+            method = what.method(seed)
+            variant = variant_of(method)
+            digests = None
+            if files is not None and not files.missing(method):
+                digests = files.digests(method)
+            for key, gate in {"": config.gate, **config.gates}.items():
+                stem = result_stem(what.method_name, variant, config.protocol,
+                                   call.experiment.split.name, seed, key)
+                path = work.results / f"{stem}.json"
+                digest = digest_json(what.result_config(key))
+                state = WAITING
+                if digests is not None:
+                    there = is_current_result(path, digest, digests)
+                    state = THERE if there else TO_FIT
+                found.append(Result(
+                    call, call.experiment.name, what.method_name, variant, gate.name,
+                    config.protocol, what.seen_classifier, seed, path, digest,
+                    config.method.options, state))
+    return found
+
+
+def check_apart(results: Iterable[Result], table: str) -> None:
+    """Checks that no two results of a table are one file.
+
+    Raises:
+        BadConfig: Two are, and differ in their config.
+    """
+    taken: dict[Path, Result] = {}
+    for result in results:
+        other = taken.setdefault(result.path, result)
+        if other.config_digest != result.config_digest:
+            raise BadConfig(f"table {table}: two fits would write {result.path}; "
+                            "give the runs of one of them a suffix")
+
+
+def _files(work: WorkDir) -> FeatureFiles | None:
+    try:
+        return FeatureFiles(work)
+    except BadCache:
+        return None

@@ -1,0 +1,48 @@
+"""The command ``pipeline predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zskel.pipeline.cli.app import app
+
+
+@app.command()
+def predict(
+    source: Annotated[str, typer.Argument(metavar="WORK_DIR|EXPERIMENT", help=(
+        "Where something was fitted."))],
+    files: Annotated[list[Path], typer.Argument(metavar="SKELETON...", help=(
+        "Recordings of any kind that extract reads: files, folders, archives."))],
+    label: Annotated[list[str] | None, typer.Option(metavar="TEXT", help=(
+        "What the clips may show, in your own words; may be repeated "
+        "[default: the unseen classes]."))] = None,
+    gzsl: Annotated[bool, typer.Option("--gzsl/--zsl", help=(
+        "Whether the seen classes are answers too."))] = False,
+    top: Annotated[int, typer.Option(min=1, help="How many answers a clip.")] = 5,
+    method: Annotated[str | None, typer.Option(help=(
+        "Of several that were fitted [default: the experiment's own]."))] = None,
+    gate: Annotated[str, typer.Option(help=(
+        "A further gate of that fit [default: the experiment's own]."))] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of the fit.")] = 0,
+    reader: Annotated[str | None, typer.Option(
+        help="Read the files with this reader [default: the experiment's].")] = None,
+    text_source: Annotated[list[str] | None, typer.Option(metavar="[PART=]NAME|FILE", help=(
+        "Text of labels that are no class names: a text source, or a JSON file of texts by label "
+        "[default: as for the classes]."))] = None,
+    weights: Annotated[Path | None, typer.Option(help=(
+        "The backbone's weights, where they were given to extract."))] = None,
+    gif: Annotated[Path | None, typer.Option(metavar="FILE|FOLDER", help=(
+        "Draw the clip under its answers: a .gif; for several clips a folder."))] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Gets the JSON too.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help=(
+        "One JSON document on standard output."))] = False,
+) -> None:
+    """Classify recordings among labels of your own."""
+    from zskel.pipeline.predict.predict import run
+
+    run(source, files, label or (), as_json=as_json, out=out, gzsl=gzsl, top=top, method=method,
+        gate=gate, seed=seed, reader=reader, text_source=text_source or (), weights=weights,
+        gif=gif)

@@ -1,0 +1,195 @@
+"""Labels that somebody has typed: which class each is, or its text features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import ValidationError
+
+from zskel.data.caches import SkeletonFeatures, TextFeatures
+from zskel.data.common.errors import BadInput, MissingModel
+from zskel.data.text_rows import about_cut, check_distinct, is_blank
+from zskel.pipeline.base.config import NamedConfig, TextConfig
+
+if TYPE_CHECKING:
+    from zskel.zsl.novel_labels import Labels
+
+Texts = TextFeatures | Mapping[str, TextFeatures]
+
+
+@dataclass(frozen=True)
+class Typed:
+    """Labels that take the place of the unseen classes.
+
+    Attributes:
+        classes: Ids of those that the caches know and that are not seen.
+        new: The others; those that are seen classes come last.
+        seen: Those that are answers of C_s already.
+        notices: What a reader of the answers should know.
+    """
+
+    classes: list[int]
+    new: list[str]
+    seen: list[int]
+    notices: list[str] = field(default_factory=list)
+
+
+def resolve(labels: Sequence[str], cache: SkeletonFeatures, gzsl: bool) -> Typed:
+    """Tells typed labels that are class names from those that are not.
+
+    Case and surplus spaces do not matter. In GZSL a seen class's name is that
+    class; in ZSL, where there are no seen classes, it is a label like any other
+    that has its text alone.
+
+    Args:
+        labels: As typed; none: the unseen classes.
+        cache: The test-phase cache.
+        gzsl: Whether seen classes are among the answers.
+
+    Raises:
+        BadInput: A label is empty or is there twice, or there are too few.
+    """
+    if not labels:
+        return Typed(list(cache.unseen_classes), [], [])
+    by_name = {_plain(name): index for index, name in enumerate(cache.class_names)}
+    typed = Typed([], [], [])
+    met: set[str] = set()
+    lent: list[str] = []
+    for label in labels:
+        plain = _plain(label)
+        if is_blank(label):
+            raise BadInput(f"label {label!r} is empty")
+        if plain in met:
+            raise BadInput(f"label {label!r} is given twice")
+        met.add(plain)
+        index = by_name.get(plain)
+        if index is None:
+            typed.new.append(" ".join(label.split()))
+        elif index not in cache.seen_classes:
+            typed.classes.append(index)
+        elif gzsl:
+            typed.seen.append(index)
+        else:
+            lent.append(cache.class_names[index])
+            typed.notices.append(f"{cache.class_names[index]!r} is a seen class; in ZSL its text "
+                                 "alone counts, --gzsl uses what was learned of it")
+    typed.new.extend(lent)
+    count = len(typed.classes) + len(typed.new)
+    if gzsl and count == 0:
+        raise BadInput("all labels are seen classes; GZSL needs one that is not")
+    if not gzsl and count < 2:
+        raise BadInput(f"ZSL among one label ({labels[0]!r}) has only one answer; give more, or "
+                       "--gzsl, where the seen classes are answers too")
+    return typed
+
+
+def with_texts(typed: Typed, texts: Texts, sources: Sequence[str] = ()) -> Labels:
+    """The labels with text features of those that have none yet.
+
+    Class names have the caches' rows; the others are embedded by the caches'
+    own encoder.
+
+    Args:
+        typed: From :func:`resolve`.
+        texts: The caches that the method takes.
+        sources: Another text source for new labels than the cache's: its name,
+            or a file for the source "file"; for a method that takes parts
+            ``part=source`` for each part.
+
+    Raises:
+        BadInput: The encoder is not known or is another one today, the source
+            has no text for a label, or two labels get the same row.
+        MissingModel: The encoder cannot be had.
+    """
+    from zskel.zsl.novel_labels import Labels
+
+    if not typed.new:
+        return Labels(typed.classes)
+    if not isinstance(texts, Mapping):
+        if len(sources) > 1:
+            raise BadInput("--text-source is given twice; this method takes one text a label")
+        rows = _rows(typed, texts, next(iter(sources), None), whole=True)
+        _require_distinct(typed, texts, rows)
+        return Labels(typed.classes, rows)
+    given = dict(source.partition("=")[::2] for source in sources)
+    wrong = [part for part, source in given.items() if part not in texts or not source]
+    if wrong:
+        raise BadInput(f"--text-source {wrong[0]!r}: this method takes {' and '.join(texts)} of "
+                       f"each label; expected {'=..., '.join(texts)}=...")
+    return Labels(typed.classes, {part: _rows(typed, features, given.get(part))
+                                  for part, features in texts.items()})
+
+
+def _rows(
+    typed: Typed, cache: TextFeatures, source: str | None, whole: bool = False
+) -> np.ndarray:
+    """Text features of the new labels, ``[M, Dt]``; cut texts go to the notices."""
+    rows = dict(zip(cache.class_names, cache.f_y, strict=True))
+    strangers = [label for label in typed.new if label not in rows]
+    if strangers:
+        made = _embed(strangers, cache, source)
+        if whole:
+            check_distinct(made, "labels")
+        rows.update(zip(strangers, made.f_y, strict=True))
+        typed.notices.extend(filter(None, [about_cut(made)]))
+    return np.stack([rows[label] for label in typed.new])
+
+
+def _require_distinct(typed: Typed, cache: TextFeatures, rows: np.ndarray) -> None:
+    names = (*(cache.class_names[index] for index in typed.classes), *typed.new)
+    check_distinct(replace(
+        cache, f_y=np.concatenate([cache.f_y[typed.classes], rows]), class_names=names,
+        text=np.asarray(names), tokens=None, token_limit=()), "labels")
+
+
+def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> TextFeatures:
+    """Features of labels as ``zskel.pipeline.steps.text_cache`` makes those of classes."""
+    from zskel.extractors.text import ENCODERS, JOIN, class_texts, concatenate, embed_classes
+
+    try:
+        config = TextConfig.model_validate(cache.config)
+    except ValidationError:
+        raise BadInput(f"label {labels[0]!r} is no class of {len(cache.class_names)}, and the text "
+                       f"features ({cache.encoder}) do not say how new ones are made: they were "
+                       "imported") from None
+    if source is not None:
+        if config.concat_with:
+            raise BadInput("--text-source: the text features are several side by side, which have "
+                           "sources of their own")
+        config = config.model_copy(update={"source": _source(source)})
+    pairs = [(config.encoder, config.source),
+             *((part.encoder or config.encoder, part.source) for part in config.concat_with)]
+    made, features = {}, []
+    for encoder, own in pairs:
+        try:
+            texts = class_texts(own.name, labels, **own.options)
+        except (BadInput, MissingModel) as error:
+            if source is not None:
+                raise
+            raise type(error)(f"{error}; or with --text-source, which takes a JSON file of texts "
+                              "by label, or 'label' for the labels themselves") from None
+        key = encoder.model_dump_json()
+        if key not in made:
+            made[key] = ENCODERS.build(encoder.name, **encoder.options)
+        features.append(embed_classes(made[key], labels, texts, own.name))
+    whole = features[0] if len(features) == 1 else concatenate(features)
+    revision = JOIN.join(part.encoder_revision for part in features)
+    if revision != cache.encoder_revision:
+        raise BadInput(f"text encoder {cache.encoder}: its revision here is {revision[:40]!r}, the "
+                       f"cache was made with {cache.encoder_revision[:40]!r}; extract again, or "
+                       "install that one")
+    return whole
+
+
+def _source(name: str) -> NamedConfig:
+    if Path(name).suffix:
+        return NamedConfig(name="file", options={"path": name})
+    return NamedConfig(name=name)
+
+
+def _plain(label: str) -> str:
+    return " ".join(label.casefold().split())

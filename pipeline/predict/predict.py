@@ -1,0 +1,223 @@
+"""``pipeline predict``: skeleton files to labels that somebody has typed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zskel.data.caches import TEST
+from zskel.data.classes import register_dataset
+from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.files import write_json
+from zskel.pipeline.base.config import DatasetConfig, experiment_name, find_config
+from zskel.pipeline.base.progress import say
+from zskel.pipeline.base.workdir import WorkDir
+from zskel.pipeline.predict.clips import Clips, read_clips
+from zskel.pipeline.predict.features import features_of, weights_file
+from zskel.pipeline.predict.novel_labels import resolve, with_texts
+from zskel.pipeline.predict.show import draw_clips, show
+from zskel.pipeline.steps.feature_files import FeatureFiles
+from zskel.pipeline.steps.fitted_models import check_current, find_kept
+
+if TYPE_CHECKING:
+    from zskel.zsl.fitted import Fitted
+    from zskel.zsl.novel_labels import Answers, Labels
+
+FORMAT, FORMAT_VERSION = "zero-shot-skeleton/prediction", 1
+NEAREST = 3
+
+
+def predict(
+    source: str | Path,
+    files: Sequence[str | Path],
+    labels: Sequence[str] = (),
+    *,
+    gzsl: bool = False,
+    top: int = 5,
+    method: str | None = None,
+    gate: str = "",
+    seed: int = 0,
+    reader: str | None = None,
+    text_source: Sequence[str] = (),
+    weights: str | Path | None = None,
+    gif: str | Path | None = None,
+) -> dict[str, Any]:
+    """Classifies recordings among labels, which need not be classes of any data set.
+
+    Args:
+        source: A work directory, or an experiment whose ``work_dirs/NAME`` it is.
+        files: Skeleton files, folders and archives.
+        labels: What the clips may show; none: the experiment's unseen classes.
+        gzsl: Whether the seen classes are possible answers too.
+        top: How many answers of each clip are told.
+        method: Of those that ``pipeline fit`` has fitted, see
+            ``zskel.pipeline.steps.fitted_models.find_kept``; None: the experiment's own.
+        gate: Key of a further gate of that fit; "": the experiment's.
+        seed: Of the fit.
+        reader: Reads the files instead of the experiment's own.
+        text_source: Gives the text of labels that are no class names, instead of
+            the text cache's source: a name, or a JSON file of texts by label; for
+            methods that take parts ``part=source`` of each.
+        weights: The file that features were extracted with, where it was given
+            to ``pipeline extract``.
+        gif: Draws the clips with their answers: a file for one clip, else a folder.
+
+    Returns:
+        JSON values; see ``docs/predict.md``.
+
+    Raises:
+        PipelineError: There is no fitted model, no clip can be read, or a label
+            has no text.
+    """
+    if top < 1:
+        raise BadInput(f"top is {top}, expected at least 1")
+    if isinstance(labels, str) or isinstance(files, (str, Path)) or isinstance(text_source, str):
+        raise BadInput("files, labels and text_source are lists")
+    work = _work(source)
+    path, card = find_kept(work, method, seed)
+    if gate not in card["gates"]:
+        raise BadInput(f"{path}: has no gate {gate!r}; it has "
+                       + ", ".join(key or "the experiment's" for key in card["gates"]))
+    dataset = DatasetConfig.model_validate(card["origin"]["dataset"])
+    if dataset.reader is None:
+        raise BadInput(f"{work.root}: its features were imported, and nothing is known that makes "
+                       "such features of recordings")
+    caches = FeatureFiles(work)
+    if dataset.class_names is not None:
+        register_dataset(dataset.name, list(caches.test.class_names))
+    fitted = _load(path, card, caches)
+    typed = resolve(labels, caches.test, gzsl)
+    asked = with_texts(typed, caches.texts(fitted.method), text_source)
+    found = weights_file(work, caches.test, weights)
+    with tempfile.TemporaryDirectory(prefix="predict-") as folder:
+        clips = read_clips(
+            files, dataset, reader, caches.test.class_names,
+            caches.test.preprocessing["cleaning"], Path(folder))
+        f_x, logits = features_of(clips.store, caches.test, found)
+        answers, how, notices = _answers(fitted, card, gate, asked, f_x, logits, gzsl)
+        # The ids of new labels follow those of the classes.
+        names = [*caches.test.class_names, *typed.new]
+        document = {
+            "format": FORMAT, "format_version": FORMAT_VERSION,
+            "work_dir": str(work.root), "model": path.name,
+            "experiment": card["origin"]["experiment"],
+            **{name: card["origin"]["identity"][name]
+               for name in ("method", "variant", "protocol", "split", "seed")},
+            "setting": "gzsl" if gzsl else "zsl",
+            "labels": [names[c] for c in answers.unseen_classes],
+            "seen_classes": [names[c] for c in answers.seen_classes],
+            "gate": how and {**{k: card["gates"][gate][k] for k in ("name", "options")},
+                             "fitted": how},
+            "notices": [*typed.notices, *notices],
+            "skipped": list(clips.skipped),
+            "clips": [_clip(clips, row, answers, names, gzsl, top)
+                      for row in range(len(clips.store))],
+        }
+        if gif is not None:
+            draw_clips(clips.store, document["clips"], Path(gif))
+    return document
+
+
+def run(
+    source: str | Path, files: Sequence[str | Path], labels: Sequence[str], *,
+    as_json: bool = False, out: str | Path | None = None, **options: Any,
+) -> dict[str, Any]:
+    """``predict`` for the command line: prints a table or JSON."""
+    document = predict(source, files, labels, **options)
+    for notice in document["notices"]:
+        say(f"note: {notice}")
+    for skip in document["skipped"]:
+        say(f"skipped {skip['name']}: {skip['reason']}")
+    if out is not None:
+        write_json(out, document)
+        say(f"wrote {out}")
+    if as_json:
+        print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        show(document)
+    return document
+
+
+def _work(source: str | Path) -> WorkDir:
+    """A work directory, or that of an experiment by name or config file."""
+    if Path(source).is_dir():
+        return WorkDir(Path(source))
+    try:
+        find_config(str(source))
+        name = experiment_name(str(source))
+    except BadConfig as error:
+        raise BadConfig(f"{source}: no such work directory, and {error}") from None
+    work = WorkDir.of(name, None)
+    if not work.root.is_dir():
+        raise BadInput(f"{work.root}: no such work directory; `pipeline extract {source}` and "
+                       f"`pipeline fit {source}` make it")
+    return work
+
+
+def _load(path: Path, card: dict[str, Any], caches: FeatureFiles) -> Fitted:
+    from zskel.zsl.fitted import load_fitted
+    from zskel.zsl.methods import METHODS
+
+    check_current(path, card, caches, METHODS.get(card["method"]))
+    texts = caches.texts(METHODS.get(card["method"]))
+    return load_fitted(path, caches.test, caches.calibration, texts)
+
+
+def _answers(
+    fitted: Fitted, card: dict[str, Any], gate_key: str, labels: Labels,
+    f_x: np.ndarray, logits: np.ndarray, gzsl: bool,
+) -> tuple[Answers, str | None, list[str]]:
+    """Answers, how the gate came about (None: there is none), and notices."""
+    from zskel.zsl.gates import GATES
+    from zskel.zsl.novel_labels import about, ask, gate_for
+
+    kept, notices = card["gates"][gate_key], []
+    fresh = GATES.build(kept["name"], **{**kept["options"], "seed": fitted.seed})
+    gate, how = None, None
+    try:
+        gate, how = gate_for(fitted, gate_key, fresh, labels)
+    except BadInput as error:
+        if gzsl:
+            raise BadInput(f"the gate {kept['name']} cannot be fitted for {len(labels)} labels: "
+                           f"{error}; --zsl needs no gate") from None
+        notices.append(f"no probability of a seen class: {error}")
+    if how is not None and how != "as fitted":
+        notices.append(f"the gate was {how}, because there are {len(labels)} labels")
+    models = about(fitted.phases[TEST], labels)
+    return ask(models, gate, f_x, logits), how, notices
+
+
+def _clip(
+    clips: Clips, row: int, answers: Answers, names: Sequence[str], gzsl: bool, top: int
+) -> dict[str, Any]:
+    store, seen = clips.store, answers.seen_classes
+    classes, probability = answers.unseen_classes, answers.unseen_proba[row]
+    if gzsl:
+        assert answers.joint_proba is not None
+        classes, probability = np.concatenate([seen, classes]), answers.joint_proba[row]
+    best = _best(probability, top)
+    label, p_seen = int(store.label[row]), answers.p_seen
+    known = clips.labelled and label >= 0
+    return {
+        "sample_id": str(store.sample_id[row]),
+        "file": clips.files[str(store.sample_id[row])],
+        "class_of_file": names[label] if known else None,
+        "prediction": names[classes[best[0]]],
+        "top": [{"label": names[classes[c]], "probability": float(probability[c]),
+                 "seen": bool(np.isin(classes[c], seen))} for c in best],
+        "p_seen": None if p_seen is None else float(p_seen[row]),
+        "nearest_seen": [
+            {"label": names[seen[c]], "probability": float(answers.seen_proba[row, c])}
+            for c in _best(answers.seen_proba[row], NEAREST)
+        ],
+    }
+
+
+def _best(probability: np.ndarray, count: int) -> list[int]:
+    """The largest first, the first of equal ones before the others, as argmax has it."""
+    return [int(c) for c in np.argsort(-probability, kind="stable")[:count]]

@@ -1,0 +1,291 @@
+"""``pipeline queue``: all backbones that a set of experiments needs, each trained once."""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from zskel.data.caches import read_skeleton_features
+from zskel.data.common.errors import BadCache, BadInput, PipelineError, interrupt_behind
+from zskel.data.common.files import write_json
+from zskel.data.common.os_errors import described, refusal
+from zskel.data.common.registry import nearest
+from zskel.data.store import SequenceStore
+from zskel.extractors.distributed import require_alone
+from zskel.pipeline.base.config import Experiment
+from zskel.pipeline.base.locks import work_dir_locked
+from zskel.pipeline.base.progress import console, say
+from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
+from zskel.pipeline.extract.extract import (
+    extract,
+    make_plan,
+    open_store,
+    point_to_store,
+    resolve_split,
+)
+from zskel.pipeline.steps.model_store import Bank
+from zskel.pipeline.steps.needed_backbones import (
+    CACHED,
+    FAILED,
+    TRAINED,
+    Job,
+    Need,
+    find_plans,
+    needs,
+    phase_of,
+)
+from zskel.pipeline.steps.skeleton_cache import F_X, F_X_MASKED, train
+
+FORMAT, FORMAT_VERSION = "zsl-queue", 1
+
+#: The experiments of the paper's tables: 13, with 26 backbones.
+PAPER = (
+    "ntu60-55-5", "ntu60-48-12", "ntu120-110-10", "ntu120-96-24",
+    "ntu60-random-1", "ntu60-random-2", "ntu60-random-3",
+    "ntu120-random-1", "ntu120-random-2", "ntu120-random-3",
+    "pku-mmd-random-1", "pku-mmd-random-2", "pku-mmd-random-3",
+)
+
+Raw = Mapping[str, Sequence[str | Path]]
+
+
+def queue(
+    experiments: Sequence[Experiment],
+    raw: Raw | None = None,
+    only_list: bool = False,
+    bank: str | Path | None = None,
+    work_dirs: str | Path = DEFAULT_ROOT,
+    workers: int | None = None,
+    json_file: str | Path | None = None,
+) -> dict[str, Any]:
+    """Plans all backbones, trains each once, then writes every experiment's caches.
+
+    First the stores, then the backbones in order, then texts and features. An
+    experiment that fails is left behind and the others go on. Whatever is there
+    already is kept, so the same call goes on where a stopped one was.
+
+    Args:
+        experiments: From ``load_experiment``, in the order wanted.
+        raw: Data set -> its recordings; not needed where the store is there.
+        only_list: Say what is needed and what is there, and do nothing.
+        bank: Where stores and backbones are shared; default ``bank`` in ``work_dirs``.
+        work_dirs: Folder of the experiments' work directories.
+        workers: Processes that parse; default: one for each core.
+        json_file: Gets what is returned, after each step.
+
+    Returns:
+        JSON values: "backbones", one row for each phase of each experiment with
+        its "state", and "experiments" with their "error" or None.
+
+    Raises:
+        BadInput: Two experiments have one name, or nobody needs a data set of ``raw``.
+    """
+    require_alone("queue")
+    raw = dict(raw or {})
+    _check(experiments, raw)
+    shared = Bank(Path(bank) if bank is not None else Path(work_dirs) / "bank")
+    jobs = [Job(experiment, WorkDir(Path(work_dirs) / experiment.name))
+            for experiment in experiments]
+    found: list[Need] = []
+    done: dict[str, float | None] = {}
+
+    def document() -> dict[str, Any]:
+        content = {
+            "format": FORMAT, "format_version": FORMAT_VERSION, "bank": str(shared.root),
+            "backbones": [need.row() for need in found],
+            "experiments": [{
+                "experiment": job.experiment.name, "work_dir": str(job.work.root),
+                "error": job.error, "seen_test_accuracy": done.get(job.experiment.name),
+            } for job in jobs],
+        }
+        if json_file is not None:
+            write_json(json_file, content)
+        return content
+
+    if only_list:
+        find_plans(jobs, shared, raw)
+        found += needs(jobs, shared)
+        return document()
+    _open_stores(jobs, shared, raw, workers)
+    found += needs(jobs, shared)
+    document()
+    _train_all(jobs, found, shared, document)
+    for number, job in enumerate(jobs, start=1):
+        if job.error is None:
+            say(f"[{number}/{len(jobs)}] texts and features of {job.experiment.name}")
+            with Attempt([job]):
+                extracted = extract(job.experiment, (), job.work.root, workers, bank=shared.root)
+                assert extracted is not None  # it works alone
+                done[job.experiment.name] = extracted.seen_test_accuracy
+            document()
+    return document()
+
+
+def show(content: Mapping[str, Any], only_list: bool) -> None:
+    """Prints a list as a table on standard output, and how much of it is done."""
+    if only_list:
+        from zskel.pipeline.base.render import show as show_tables
+        from zskel.pipeline.base.render import stdout_console
+
+        rows = [{**row, "digest": (row["digest"] or "")[:16] or None}
+                for row in content["backbones"]]
+        problems = [{"experiment": entry["experiment"], "problem": entry["error"]}
+                    for entry in content["experiments"] if entry["error"] is not None]
+        show_tables({"path": content["bank"], "kind": "queue", "backbones": rows,
+                     "problems": problems}, stdout_console())
+    say(summary(content))
+
+
+def summary(content: Mapping[str, Any]) -> str:
+    """How much of a queue is done, in one line."""
+    own = [row for row in content["backbones"] if row["same_as"] is None]
+    states = Counter(row["state"] for row in own)
+    return (f"{len(own)} backbones for {len(content['experiments'])} experiments: "
+            + (", ".join(f"{count} {state}" for state, count in states.items()) or "none known"))
+
+
+def require_done(content: Mapping[str, Any]) -> None:
+    """Checks that nothing went wrong.
+
+    Raises:
+        PipelineError: Something did; the message names each experiment and why.
+    """
+    failed = [entry for entry in content["experiments"] if entry["error"] is not None]
+    if failed:
+        reasons = "; ".join(f"{entry['experiment']}: {entry['error']}" for entry in failed)
+        raise PipelineError(f"{len(failed)} of {len(content['experiments'])} experiments failed "
+                            f"(the same command tries them again): {reasons}")
+
+
+def _check(experiments: Sequence[Experiment], raw: Raw) -> None:
+    twice = [name for name, count in Counter(e.name for e in experiments).items() if count > 1]
+    if twice:
+        raise BadInput(f"experiment {twice[0]!r} is in the queue twice; give one of them another "
+                       "name (a line name=... in its config)")
+    wanted = {experiment.dataset.name for experiment in experiments}
+    for dataset in raw:
+        if dataset not in wanted:
+            raise BadInput(f"--raw {dataset}=...: no experiment of the queue needs data set "
+                           f"{dataset!r}; {nearest(dataset, wanted)}")
+
+
+class Attempt:
+    """Notes an error as that of the jobs it befalls, and lets the others go on.
+
+    Args:
+        jobs: Anything with an ``experiment`` and an ``error`` to be set.
+    """
+
+    def __init__(self, jobs: Sequence[Any]) -> None:
+        self._jobs = jobs
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if not isinstance(error, Exception) or interrupt_behind(error):
+            return False  # done, or an interrupt
+        refused = error if isinstance(error, OSError) else refusal(error)
+        line = described(refused) if refused else " ".join(str(error).split())
+        if not refused and not isinstance(error, PipelineError):
+            # Out of memory, or a mistake of ours: tonight's other trainings go on all the same.
+            console.print("".join(traceback.format_exception(error)), markup=False)
+            line = f"{type(error).__name__}: {line}"
+        for job in self._jobs:
+            job.error = line
+        say(f"failed: {', '.join(job.experiment.name for job in self._jobs)}: {line}")
+        return True
+
+
+def _open_stores(jobs: Sequence[Job], bank: Bank, raw: Raw, workers: int | None) -> None:
+    stores: dict[Path, SequenceStore] = {}
+    failed: dict[Path, str] = {}
+    for job in jobs:
+        dataset = job.experiment.dataset
+        paths = raw.get(dataset.name, ())
+        shares = bool(paths) and not job.work.own_store.is_file()
+        key = bank.store(dataset, paths) if shares else job.work.own_store
+        if key in failed:
+            job.error = failed[key]
+            continue
+        with Attempt([job]):
+            split = resolve_split(job.experiment)
+            if key in stores:
+                with _alone(job):
+                    point_to_store(job.work, bank, stores[key])
+            else:
+                try:
+                    with _alone(job):
+                        stores[key] = open_store(dataset, paths, job.work, workers, bank)
+                except PipelineError as error:
+                    failed[key] = str(error)
+                    raise
+            job.plan = make_plan(job.experiment, stores[key], split)
+
+
+def _train_all(
+    jobs: Sequence[Job], found: Sequence[Need], bank: Bank, tell: Callable[[], Any]
+) -> None:
+    by_name = {job.experiment.name: job for job in jobs}
+    groups: dict[str, list[Need]] = {}
+    for need in found:
+        groups.setdefault(need.key, []).append(need)
+    for number, group in enumerate(groups.values(), start=1):
+        # Whose features are there already needs no weights for them.
+        waiting = [need for need in group
+                   if need.state != CACHED and by_name[need.experiment].error is None]
+        if not waiting:
+            continue
+        first, users = waiting[0], [by_name[need.experiment] for need in waiting]
+        plan, digest = users[0].plan, first.digest
+        assert plan is not None and digest is not None
+        names = ", ".join(need.experiment for need in group)
+        say(f"[{number}/{len(groups)}] {first.phase}-phase {first.backbone} of {names}: "
+            f"{first.classes} classes, {first.state}")
+        started, became = time.perf_counter(), FAILED
+        with Attempt(users):
+            for need in group:
+                owner = by_name[need.experiment]
+                if owner.work.own_backbone(need.phase).is_dir():
+                    with _alone(owner), bank.locked(bank.backbone(digest), f"{first.backbone} of "
+                                                                           f"{need.experiment}"):
+                        bank.adopt(owner.work.own_backbone(need.phase), digest)
+            for user in users:  # the first trains; each work directory names the backbone
+                with _alone(user):
+                    trained = train(
+                        user.experiment, plan, phase_of(plan, first.phase), user.work, bank)
+                    _drop_features(user.work, first.phase, trained.weights_sha256)
+            became = TRAINED
+            if first.state != TRAINED:
+                say(f"  ready after {time.perf_counter() - started:.0f} s")
+        # A runner and its hooks hold each other, and with them all prepared clips.
+        gc.collect()
+        for need in waiting:
+            need.state = became
+        tell()
+
+
+def _alone(job: Job) -> AbstractContextManager[None]:
+    return work_dir_locked(job.work.root, "pipeline queue", make=True)
+
+
+def _drop_features(work: WorkDir, phase: str, weights_sha256: str) -> None:
+    """Removes features that other weights of the same training gave.
+
+    That is possible where weights were lost and came back on another machine.
+    """
+    for kind in (F_X, F_X_MASKED):
+        path = work.skeleton(phase, kind)
+        try:
+            other = read_skeleton_features(path).weights_sha256 != weights_sha256
+        except BadCache:
+            continue  # none, or one that will be written anew
+        if other:
+            say(f"  {path}: of other weights, made again")
+            path.unlink()

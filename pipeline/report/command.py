@@ -1,0 +1,32 @@
+"""The command ``pipeline report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zskel.pipeline.cli.app import app
+from zskel.pipeline.cli.options import beginning, experiment_names
+
+
+@app.command()
+def report(
+    experiments: Annotated[list[str] | None, typer.Argument(
+        metavar="[EXPERIMENT]...", autocompletion=beginning(experiment_names),
+        help="Experiments, by name or config file, whose work_dirs/EXPERIMENT to report "
+        "[default: all with results]."
+    )] = None,
+    work_dir: Annotated[list[Path] | None, typer.Option(
+        help="A work directory, or the JSON file of one result; may be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option(
+        help="Where the report goes [default: report/ in the work directory].")] = None,
+) -> None:
+    """Tables, figures and one self-contained page from the results."""
+    from zskel.pipeline.base.config import experiment_name
+    from zskel.pipeline.base.workdir import WorkDir
+    from zskel.pipeline.report.report import report as run
+
+    folders = [WorkDir.of(experiment_name(each), None).root for each in experiments or ()]
+    run([*folders, *(work_dir or ())], out)

@@ -1,0 +1,44 @@
+"""The command ``pipeline run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zskel.pipeline.cli.app import app
+from zskel.pipeline.cli.options import (
+    BankOption,
+    Options,
+    ParsersOption,
+    TableName,
+    TableRaw,
+    TableSeeds,
+    WorkDirsOption,
+)
+
+
+@app.command("run")
+def run_table(
+    table: TableName,
+    raw: TableRaw = None,
+    work_dirs: WorkDirsOption = Path("work_dirs"),
+    bank: BankOption = None,
+    seeds: TableSeeds = None,
+    cfg_options: Options = None,
+    workers: ParsersOption = None,
+    as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help=(
+        "Gets what became of each backbone, experiment and fit."))] = None,
+) -> None:
+    """All of a table: backbones, features, fits and report; what is there already is kept."""
+    from zskel.pipeline.base.progress import say
+    from zskel.pipeline.plan.definition import load_table
+    from zskel.pipeline.plan.plan import raw_of
+    from zskel.pipeline.run.run import require_done, summary
+    from zskel.pipeline.run.run import run as run_all
+
+    loaded = load_table(table, cfg_options or (), seeds)
+    content = run_all(loaded, raw_of(loaded, raw or ()), work_dirs, bank, workers, as_json)
+    say(summary(content))
+    require_done(content)

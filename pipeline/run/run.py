@@ -1,0 +1,158 @@
+"""``pipeline run``: everything that a table needs, in order, and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zskel.data.common.errors import PipelineError
+from zskel.data.common.files import write_json
+from zskel.extractors.distributed import require_alone
+from zskel.pipeline.base.config import Experiment
+from zskel.pipeline.base.progress import say
+from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
+from zskel.pipeline.fit.fit import fit
+from zskel.pipeline.plan.definition import Table
+from zskel.pipeline.plan.fits import check_apart, results_of
+from zskel.pipeline.plan.plan import Raw, check_raw
+from zskel.pipeline.plan.table_report import MARKER, is_current, mark, report_folder
+from zskel.pipeline.queue.queue import Attempt, queue
+from zskel.pipeline.report.report import report, written_alone
+
+FORMAT, FORMAT_VERSION = "zsl-run", 1
+
+
+@dataclass
+class _Item:
+    """A part of a table that can fail on its own.
+
+    Attributes:
+        experiment: Whose.
+        what: What it is, for people.
+        error: What went wrong with it, in one line.
+    """
+
+    experiment: Experiment
+    what: str
+    error: str | None = None
+
+
+def run(
+    table: Table,
+    raw: Raw | None = None,
+    work_dirs: str | Path = DEFAULT_ROOT,
+    bank: str | Path | None = None,
+    workers: int | None = None,
+    json_file: str | Path | None = None,
+) -> dict[str, Any]:
+    """Trains, extracts, fits and reports what a table needs and is not there.
+
+    What is there and was made from the same is kept, so the same call goes on where a
+    stopped one was, and makes a lost file again with what depends on it: what comes out
+    the same, digest and all, leaves the rest as it is. What fails is left behind and the
+    rest goes on.
+
+    Args:
+        table: From ``load_table``.
+        raw: Data set -> its recordings; not needed where the store is there.
+        work_dirs: Folder of the work directories.
+        bank: Where stores and backbones are shared; default ``bank`` in ``work_dirs``.
+        workers: Processes that parse; default: one for each core.
+        json_file: Gets what is returned, after each step.
+
+    Returns:
+        JSON values: "backbones" and "experiments" as ``queue`` gives them, "fits" with
+        their "error" or None, and "report", its page or None.
+
+    Raises:
+        BadInput: Nobody needs a data set of ``raw``, or two fits would write one result.
+    """
+    require_alone("run")
+    root, raw = Path(work_dirs), dict(raw or {})
+    check_raw(table, raw)
+    works = {entry.experiment.name: WorkDir(root / entry.experiment.name)
+             for entry in table.entries}
+    check_apart((result for entry in table.entries for call in entry.fits
+                 for result in results_of(call, works[entry.experiment.name], False)), table.name)
+    content: dict[str, Any] = {
+        "format": FORMAT, "format_version": FORMAT_VERSION, "table": table.name,
+        "backbones": [], "experiments": [], "fits": [], "report": None, "report_error": None,
+    }
+
+    def tell() -> None:
+        if json_file is not None:
+            write_json(json_file, content)
+
+    made = [entry.experiment for entry in table.entries if entry.experiment.imported is None]
+    if made:
+        queued = queue(made, raw, False, bank, root, workers)
+        content.update(backbones=queued["backbones"], experiments=queued["experiments"])
+    tell()
+    failed = {row["experiment"] for row in content["experiments"] if row["error"] is not None}
+    calls = [(entry, call) for entry in table.entries for call in entry.fits]
+    for number, (entry, call) in enumerate(calls, start=1):
+        name = entry.experiment.name
+        what = f"{name}: {_described(call.methods, call.experiment.fit.method.options)}"
+        item = _Item(call.experiment, what)
+        if name in failed:
+            item.error = "its features could not be made"
+        else:
+            say(f"[{number}/{len(calls)}] {what}")
+            with Attempt([item]):
+                fit(call.experiment, works[name].root, range(call.seeds), call.methods,
+                    call.gates, table.config.keep_models)
+        content["fits"].append({"fit": what, "error": item.error})
+        tell()
+    item = _Item(table.entries[0].experiment, "report")
+    with Attempt([item]):
+        content["report"] = _report(table, [work.root for work in works.values()], root)
+    content["report_error"] = item.error
+    tell()
+    return content
+
+
+def summary(content: Mapping[str, Any]) -> str:
+    """What became of a table, in one line."""
+    fits = content["fits"]
+    done = sum(row["error"] is None for row in fits)
+    where = f"; report: {content['report']}" if content["report"] else ""
+    return f"{content['table']}: {done} of {len(fits)} fits are done{where}"
+
+
+def require_done(content: Mapping[str, Any]) -> None:
+    """Checks that nothing went wrong.
+
+    Raises:
+        PipelineError: Something did; the message names each item and why.
+    """
+    problems = [*((row["experiment"], row["error"]) for row in content["experiments"]),
+                *((row["fit"], row["error"]) for row in content["fits"]),
+                ("report", content["report_error"])]
+    failed = [f"{what}: {error}" for what, error in problems if error is not None]
+    if failed:
+        raise PipelineError(f"{len(failed)} of {len(problems)} items failed (the same command "
+                            f"tries them again): {'; '.join(failed)}")
+
+
+def _described(methods: Sequence[str], options: Mapping[str, Any]) -> str:
+    return ", ".join(methods) or f"the experiment's method, {options.get('variant', 'as it is')}"
+
+
+def _report(table: Table, work_dirs: Sequence[Path], root: Path) -> str | None:
+    """Writes the report, or keeps it where the results have not changed."""
+    folder = report_folder(root, table.name)
+    sources = [path for path in work_dirs if any((path / "results").glob("*.json"))]
+    if not sources:
+        say("no report: there are no results")
+        return None
+    page = folder / "report.html"
+    with written_alone(sources, folder):
+        if is_current(folder, sources):
+            say(f"kept {page}")
+            return str(page)
+        (folder / MARKER).unlink(missing_ok=True)
+        paths = report(sources, folder)
+        mark(folder, sources, [paths.html, paths.markdown, *paths.tables, *paths.latex])
+    return str(paths.html)

@@ -1,0 +1,60 @@
+"""The command ``pipeline search``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zskel.pipeline.cli.app import app
+from zskel.pipeline.cli.options import ExperimentName, Options, WorkDirOption, beginning, configs
+
+
+def space_names() -> Iterable[str]:
+    return configs("_base_/search")
+
+
+def one_method() -> Iterable[str]:
+    return configs("_base_/methods")
+
+
+@app.command()
+def search(
+    experiment: ExperimentName,
+    space: Annotated[str, typer.Option(
+        metavar="NAME|FILE", autocompletion=beginning(space_names), help=(
+            "What is searched, and how: a config of configs/_base_/search, or path to one."),
+    )] = "paper",
+    trials: Annotated[int | None, typer.Option(
+        min=1, help="How many trials the last step has [default: the space's].")] = None,
+    storage: Annotated[str | None, typer.Option(metavar="URL", help=(
+        "Where trials are kept, and shared by all who give the same: sqlite:///FILE, "
+        "postgresql://..., mysql://... or journal:FILE [default: a database in the search's "
+        "folder]."))] = None,
+    workers: Annotated[int, typer.Option(
+        min=1, help="Processes of this machine that work on it.")] = 1,
+    method: Annotated[str | None, typer.Option(autocompletion=beginning(one_method), help=(
+        "A config of configs/_base_/methods instead of the experiment's method."))] = None,
+    batch: Annotated[int, typer.Option(min=1, help=(
+        "Trials of equal shape that a worker trains as one stack."))] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is sampled.")] = 0,
+    work_dir: WorkDirOption = None,
+    cfg_options: Options = None,
+    as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help=(
+        "Gets all trials and the best setting."))] = None,
+) -> None:
+    """Search a method's hyper-parameters on the calibration phase; the test phase stays closed.
+
+    The same command goes on where a stopped one was, and on other machines shares the work
+    if --storage is the same.
+    """
+    from zskel.pipeline.base.config import load_experiment
+    from zskel.pipeline.search.search import plan_search
+    from zskel.pipeline.search.search import search as run
+
+    job = plan_search(
+        load_experiment(experiment, cfg_options or ()), space, trials=trials, storage=storage,
+        method=method, batch=batch, seed=seed, work_dir=work_dir)
+    run(job, workers, as_json)

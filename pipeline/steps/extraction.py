@@ -1,0 +1,239 @@
+"""Skeleton features by a backbone: extracted by all processes, or found in the bank."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zskel.data.caches import (
+    IDENTITY,
+    SkeletonFeatures,
+    read_skeleton_features,
+    write_skeleton_features,
+)
+from zskel.data.common.errors import BadCache
+from zskel.data.common.files import digest_json
+from zskel.data.common.memory import memory_in_one_line
+from zskel.data.phases import Phase
+from zskel.data.plausibility import store_notices
+from zskel.data.splits import ClassSplit
+from zskel.data.store import SequenceStore
+from zskel.extractors.distributed import agreed, is_main
+from zskel.extractors.layout import follow
+from zskel.extractors.shard_files import shards_beside
+from zskel.pipeline.base.config import BackboneConfig, Experiment
+from zskel.pipeline.base.progress import bar, say
+from zskel.pipeline.steps.model_store import Bank
+
+if TYPE_CHECKING:
+    from zskel.extractors.spec import BackboneSpec
+    from zskel.extractors.training import TrainedBackbone
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What extraction works on, known once the store is there.
+
+    Attributes:
+        store, split, phases: The clips, and what is made of them.
+        calibration_group: What the calibration phase holds out whole.
+        calibration_subjects: Those, by number or name; empty where they are clips.
+        drawn: What one should know of clips that were drawn, as a notice each.
+    """
+
+    store: SequenceStore
+    split: ClassSplit
+    phases: tuple[Phase, Phase]
+    calibration_group: str
+    calibration_subjects: tuple[int | str, ...]
+    drawn: tuple[dict[str, str], ...] = ()
+
+    @cached_property
+    def notices(self) -> tuple[dict[str, str], ...]:
+        """What looks wrong with the store's coordinates, and what drawn clips are worth."""
+        return (*self.drawn, *store_notices(self.store))
+
+
+def backbone_config(experiment: Experiment, store: SequenceStore) -> BackboneConfig:
+    """The experiment's backbone, made for the joints of the clips.
+
+    Raises:
+        BadConfig: It asks for joints that they do not have.
+    """
+    return BackboneConfig.model_validate(
+        follow(experiment.needed_backbone.model_dump(), store.layout))
+
+
+def backbone_spec(experiment: Experiment, store: SequenceStore) -> BackboneSpec:
+    """``backbone_config`` as stage one takes it."""
+    from zskel.extractors.spec import BackboneSpec
+
+    return BackboneSpec(**backbone_config(experiment, store).model_dump())
+
+
+def of_trained(
+    experiment: Experiment, plan: Plan, phase: Phase, provenance: dict[str, Any], path: Path,
+    trained: TrainedBackbone, bank: Bank | None,
+) -> tuple[SkeletonFeatures, str] | None:
+    """Features by a trained backbone, or those that the bank has of it.
+
+    Args:
+        experiment, plan, phase: Whose features they are.
+        provenance: Everything that decides them.
+        path: The cache that they will be.
+        trained: The backbone.
+        bank: Where it is shared, if it is.
+
+    Returns:
+        The features with a note for the user; None in all processes but the first.
+
+    Raises:
+        PipelineError: A clip gives no finite features or does not fit into memory.
+    """
+    note = f"training accuracy {_last_accuracy(trained.history)}"
+    entry = trained.weights.parent
+    shared = entry / _shared_name(provenance)
+    found = None
+    with ExitStack() as held:
+        if bank is not None and is_main():
+            held.enter_context(bank.locked(
+                entry, f"the {phase.name}-phase features of {experiment.name}"))
+            found = _shared(shared, plan, phase, trained.weights_sha256)
+        if agreed(found is not None):
+            return None if found is None else (dataclasses.replace(
+                found, config=provenance, sample_protocol=experiment.dataset.sample_protocol,
+                notices=plan.notices,
+            ), f"{note}, features shared")
+        features = _extracted(experiment, plan, phase, provenance, path, trained.weights,
+                              trained.weights_sha256, len(trained.classes))
+        if features is None:
+            return None
+        if bank is not None:
+            write_skeleton_features(shared, features)
+    return features, note
+
+
+def _shared_name(provenance: Mapping[str, Any]) -> str:
+    """Of the features that go with a backbone, by what its digest leaves open."""
+    digest = provenance["phase_digest"]
+    choices = [provenance.get("masking"), provenance["backbone"].get("extract_autocast")]
+    if any(choices):
+        digest = digest_json([digest, *choices])
+    return f"features-{digest[:16]}.h5"
+
+
+def _shared(
+    path: Path, plan: Plan, phase: Phase, weights_sha256: str
+) -> SkeletonFeatures | None:
+    """Features that another experiment had of the same clips from the same weights."""
+    try:
+        found = read_skeleton_features(path)
+    except BadCache:
+        return None
+    same = (
+        found.weights_sha256 == weights_sha256
+        and (found.phase, found.seen_classes) == (phase.name, phase.seen_classes)
+        and found.unseen_classes == phase.unseen_classes
+        and found.sample_id.tolist() == plan.store.sample_id[phase.rows].tolist()
+        and found.subset.tolist() == phase.subset.tolist()
+    )
+    return found if same else None
+
+
+def of_given_weights(
+    experiment: Experiment, plan: Plan, phase: Phase, provenance: dict[str, Any], path: Path,
+    given: Path,
+) -> tuple[SkeletonFeatures, str] | None:
+    """Features by weights from elsewhere; as ``of_trained`` otherwise."""
+    from zskel.extractors.mm import register
+
+    register()
+    from zskel.extractors.probe import seen_logits
+    from zskel.extractors.weights import head_classes, read_state
+
+    features = _extracted(experiment, plan, phase, provenance, path, given,
+                          provenance["given_weights"]["sha256"],
+                          head_classes(read_state(given), given))
+    if features is None:
+        return None
+    train_rows = np.flatnonzero(np.isin(phase.rows, phase.train))
+    logits, source = seen_logits(features.f_x, features.logits, features.label, train_rows,
+                                 phase.seen_classes, len(plan.store.class_names))
+    features = dataclasses.replace(
+        features, logits=logits, preprocessing={**features.preprocessing, "logits": source})
+    return features, f"given weights {given.name}, logits from the {source}"
+
+
+def _extracted(
+    experiment: Experiment, plan: Plan, phase: Phase, provenance: dict[str, Any], path: Path,
+    weights: Path, weights_sha256: str, outputs: int,
+) -> SkeletonFeatures | None:
+    from zskel.extractors.features import load_model
+    from zskel.extractors.mm import versions
+    from zskel.extractors.shards import extract_together, working_digest
+
+    rows, store = phase.rows, plan.store
+    spec = _spec(experiment, store, provenance)
+    masked = "masked " if "masking" in provenance else ""
+    work = f"extracting {masked}{phase.name}-phase features"
+    with bar(work) as tell, memory_in_one_line(work, "free some and start again"):
+        model = load_model(spec, weights, outputs)
+        digest = working_digest([provenance, weights_sha256, versions()])
+        found = extract_together(model, spec, store, rows, shards_beside(path, digest),
+                                 on_progress=tell, on_notice=say)
+    if found is None:
+        return None
+    made_by = {**versions(), **_joined(found.machines)}
+    if found.cut:
+        made_by["out_of_memory"] = f"{found.cut} of {found.passes} passes were run in parts"
+        say(f"{made_by['out_of_memory']}: they did not fit into memory")
+    return SkeletonFeatures(
+        f_x=found.f_x, logits=found.logits, label=store.label[rows],
+        sample_id=store.sample_id[rows], subset=phase.subset,
+        **{name: getattr(store, name)[rows] for name in IDENTITY},
+        dataset=store.dataset, sample_protocol=experiment.dataset.sample_protocol,
+        phase=phase.name, class_names=store.class_names,
+        seen_classes=phase.seen_classes, unseen_classes=phase.unseen_classes,
+        backbone=spec.name, weights_sha256=weights_sha256,
+        preprocessing={"cleaning": store.cleaning, "prepare": spec.prepare,
+                       "test_pipeline": spec.test_pipeline, "logits": "head",
+                       **({"autocast": spec.extract_autocast}
+                          if spec.extract_autocast != "float32" else {})},
+        config=provenance, software=made_by,
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        notices=plan.notices,
+    )
+
+
+def _joined(machines: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What several machines are, each value once.
+
+    >>> _joined([{"gpu": "A", "threads": "1"}, {"gpu": "B", "threads": "1"}])
+    {'gpu': 'A; B', 'threads': '1'}
+    """
+    names = dict.fromkeys(name for each in machines for name in each)
+    return {name: "; ".join(dict.fromkeys(each[name] for each in machines if name in each))
+            for name in names}
+
+
+def _spec(
+    experiment: Experiment, store: SequenceStore, provenance: Mapping[str, Any]
+) -> BackboneSpec:
+    """How features are extracted."""
+    spec = backbone_spec(experiment, store)
+    if "masking" not in provenance:
+        return spec
+    return dataclasses.replace(
+        spec, test_pipeline=[dict(provenance["masking"]), *spec.test_pipeline])
+
+
+def _last_accuracy(history: Sequence[dict[str, float]]) -> str:
+    accuracy = history[-1].get("top1_acc") if history else None
+    return "unknown" if accuracy is None else f"{accuracy:.1%}"

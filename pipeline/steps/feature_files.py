@@ -1,0 +1,131 @@
+"""The caches that stage two reads from a work directory, each read once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zskel.data.caches import (
+    CALIBRATION,
+    TEST,
+    SkeletonFeatures,
+    TextFeatures,
+    read_skeleton_features,
+    read_text_features,
+)
+from zskel.data.common.errors import BadCache
+from zskel.data.common.files import digest_file
+from zskel.data.text_rows import cut_classes
+from zskel.pipeline.base.workdir import WorkDir
+from zskel.pipeline.steps.results import CacheDigests, Text
+
+
+class FeatureFiles:
+    """Skeleton and text caches of a work directory.
+
+    Args:
+        work: The work directory.
+
+    Attributes:
+        test, calibration: The skeleton features of the two phases.
+
+    Raises:
+        BadCache: A skeleton cache is missing or breaks its contract.
+    """
+
+    def __init__(self, work: WorkDir) -> None:
+        self._work = work
+        self._digests: dict[Path, str] = {}
+        self._texts: dict[Path, TextFeatures] = {}
+        self.test = read_skeleton_features(work.skeleton(TEST))
+        self.calibration = read_skeleton_features(work.skeleton(CALIBRATION))
+
+    def texts(self, method: Any) -> TextFeatures | dict[str, TextFeatures]:
+        """What a method takes: f_y, or its text parts by name.
+
+        Raises:
+            BadCache: A cache is missing or breaks its contract.
+        """
+        if not method.text_parts:
+            return self._text(self._work.text)
+        return {part: self._text(path) for part, path in self._parts(method).items()}
+
+    def extra(self, method: Any) -> dict[str, tuple[SkeletonFeatures, SkeletonFeatures]]:
+        """Further skeleton features that a method can use, where they were extracted."""
+        return {
+            name: (read_skeleton_features(paths[0]), read_skeleton_features(paths[1]))
+            for name, paths in self._extra_paths(method).items()
+        }
+
+    def text_record(self, method: Any) -> Text:
+        """What a result record says of the texts."""
+        texts = self.texts(method)
+        features = list(texts.values()) if isinstance(texts, dict) else [texts]
+        return Text(**{
+            field: " + ".join(dict.fromkeys(getattr(each, field) for each in features))
+            for field in ("encoder", "encoder_revision", "text_source")
+        }, cut_classes=list(dict.fromkeys(name for each in features for name in cut_classes(each))))
+
+    def digests(self, method: Any) -> CacheDigests:
+        """SHA-256 of every cache that fitting this method reads."""
+        parts = list(self._parts(method).values()) or [self._work.text]
+        others = [*parts[1:], *(path for paths in self._extra_paths(method).values()
+                                for path in paths)]
+        return CacheDigests(
+            skeleton_test=self._digest(self._work.skeleton(TEST)),
+            skeleton_calibration=self._digest(self._work.skeleton(CALIBRATION)),
+            text=self._digest(parts[0]),
+            others={path.stem: self._digest(path) for path in others},
+        )
+
+    def missing(self, method: Any) -> str:
+        """Why a method cannot be fitted on these caches; empty if it can."""
+        return missing_texts(self._work, method)
+
+    @cached_property
+    def text_width(self) -> int:
+        """Columns of f_y."""
+        return int(self._text(self._work.text).f_y.shape[1])
+
+    def _parts(self, method: Any) -> dict[str, Path]:
+        return {part: self._work.text_part(part) for part in method.text_parts}
+
+    def _extra_paths(self, method: Any) -> dict[str, tuple[Path, Path]]:
+        found = {name: (self._work.skeleton(TEST, name), self._work.skeleton(CALIBRATION, name))
+                 for name in method.extra_features}
+        return {name: paths for name, paths in found.items()
+                if all(path.is_file() for path in paths)}
+
+    def _text(self, path: Path) -> TextFeatures:
+        if path not in self._texts:
+            self._texts[path] = read_text_features(path)
+        return self._texts[path]
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._digests:
+            self._digests[path] = cache_digest(path)
+        return self._digests[path]
+
+
+def missing_texts(work: WorkDir, method: Any) -> str:
+    """Why a method's text features are not all there; empty if they are."""
+    lacking = [part for part in method.text_parts if not work.text_part(part).is_file()]
+    if not lacking:
+        return ""
+    return (f"{method.name} takes the text features {' and '.join(lacking)}, which are not in "
+            f"{work.text.parent}; add _base_/text/verb_noun_parts.py to the experiment's config "
+            "and run `pipeline extract` again, or `pipeline import` with --class-text "
+            "verb_noun_parts")
+
+
+def cache_digest(path: Path) -> str:
+    """SHA-256 of a cache's file.
+
+    Raises:
+        BadCache: It is not there.
+    """
+    try:
+        return digest_file(path)
+    except FileNotFoundError:
+        raise BadCache(f"{path}: no such cache; `pipeline extract` makes it") from None

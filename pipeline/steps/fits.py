@@ -1,0 +1,163 @@
+"""What a fit section comes to: methods, gates, and the names of what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import digest_json
+from zskel.pipeline.base.config import Experiment, FitConfig, NamedConfig, load_method, method_names
+from zskel.pipeline.steps.feature_files import FeatureFiles
+from zskel.pipeline.steps.results import CacheDigests, read_arrays, read_result
+
+#: Every method, or every gate that works with the method.
+ALL = "all"
+
+
+class Fit:
+    """A fit section made callable.
+
+    Attributes:
+        config: The section.
+        method_name: Of its method.
+        gates: Makers of unfitted gates from a seed, by key; "" is the own gate.
+    """
+
+    def __init__(self, config: FitConfig) -> None:
+        self.config, self.method_name = config, config.method.name
+        self.gates = {key: _maker(_gates(), gate)
+                      for key, gate in {"": config.gate, **config.gates}.items()}
+
+    def method(self, seed: int) -> Any:
+        """An unfitted method."""
+        from zskel.zsl.methods import METHODS
+
+        return _maker(METHODS, self.config.method)(seed)
+
+    def evaluate(
+        self, files: FeatureFiles, gates: Sequence[str], seed: int, tell: Any, on_fitted: Any
+    ) -> Any:
+        """Evaluations by gate key, of one fit."""
+        from zskel.zsl.protocols import released_many, strict_many
+
+        run = {"strict": strict_many, "released": released_many}[self.config.protocol]
+        c_s = self.config.seen_classifier
+        method = self.method(seed)
+        return run(
+            files.test, files.calibration, files.texts(method), method=self.method,
+            gates={key: self.gates[key] for key in gates}, seed=seed, extra=files.extra(method),
+            on_progress=tell, on_fitted=on_fitted,
+            **({"seen_from": c_s} if c_s is not None else {}),
+        )
+
+    def result_config(self, key: str) -> dict[str, Any]:
+        """What decides one gate's result: no seed, no other gate."""
+        content = self.config.model_dump(mode="json", exclude={"seeds", "gates"})
+        if key:
+            content["gate"] = self.config.gates[key].model_dump(mode="json")
+        return content
+
+    def gate_config(self, key: str) -> dict[str, Any]:
+        """Name and options of a gate."""
+        gate = self.config.gates[key] if key else self.config.gate
+        return gate.model_dump(mode="json")
+
+    def model_digest(self) -> str:
+        """Names what is fitted apart from gates: no seed either."""
+        return digest_json(self.config.model_dump(mode="json", exclude={"seeds", "gate", "gates"}))
+
+    @property
+    def seen_classifier(self) -> str:
+        """What C_s is, as results name it."""
+        return self.config.seen_classifier or {"strict": "f_x"}.get(self.config.protocol, "logits")
+
+
+def check_fit(config: FitConfig) -> None:
+    """Checks method and gate options without fitting anything.
+
+    Raises:
+        BadConfig: A name or an option is unknown or impossible.
+    """
+    made = Fit(config)
+    made.method(0)
+    for gate in made.gates.values():
+        gate(0)
+
+
+def fit_configs(
+    experiment: Experiment, methods: Sequence[str], gates: Sequence[str]
+) -> list[FitConfig]:
+    """The fit section for each method, with the gates asked for added.
+
+    Args:
+        experiment: Whose.
+        methods, gates: As ``zskel.pipeline.fit.fit.fit`` takes them.
+
+    Raises:
+        BadConfig: A name is unknown.
+    """
+    own = experiment.fit
+    names = _gates().names() if ALL in gates else gates
+    extra = {name: NamedConfig(name=name) for name in names if name != own.gate.name}
+    with_gates = own.model_copy(update={"gates": {**own.gates, **extra}})
+    if not methods:
+        return [with_gates]
+    configs = []
+    for name in _expand(methods):
+        method = own.method if name == own.method.name else load_method(
+            name, experiment.dataset.name)
+        kept = with_gates.gates if ALL not in gates else {
+            key: gate for key, gate in with_gates.gates.items() if _works(gate, method)}
+        configs.append(with_gates.model_copy(update={"method": method, "gates": kept}))
+    return configs
+
+
+def variant_of(method: Any) -> str:
+    """What of a method is not the default: its ablation, its recipe, its switches."""
+    own = getattr(method, "variant", None)
+    recipe = getattr(method.params, "recipe", "paper")
+    return str(own or ("default" if recipe == "paper" else recipe))
+
+
+def is_current_result(path: Path, config_digest: str, digests: CacheDigests) -> bool:
+    """Whether a result is there, whole, and was made by this config from these caches."""
+    try:
+        record = read_result(path)
+        whole = read_arrays(path, record) is not None
+    except BadInput:
+        return False
+    return whole and record.config_digest == config_digest and record.cache_digests == digests
+
+
+def _expand(methods: Sequence[str]) -> list[str]:
+    """Names with "all" replaced by every method that has a config of its name."""
+    from zskel.zsl.methods import METHODS
+
+    every = [name for name in METHODS.names() if name in method_names()]
+    return list(dict.fromkeys(
+        name for given in methods for name in (every if given == ALL else [given])))
+
+
+def _works(gate: NamedConfig, method: NamedConfig) -> bool:
+    """Whether a gate can work with what a method offers."""
+    from zskel.zsl.methods import METHODS
+    from zskel.zsl.methods.base import ZeroShotMethod
+
+    needs, offered = _gates().get(gate.name).needs, METHODS.get(method.name)
+    return all(
+        getattr(offered, attribute) is not getattr(ZeroShotMethod, attribute)
+        for need, attribute in (("joint_proba", "predict_joint_proba"), ("evidence", "evidence"))
+        if need in needs
+    )
+
+
+def _maker(registry: Any, config: NamedConfig) -> Any:
+    return lambda seed: registry.build(config.name, **{**config.options, "seed": seed})
+
+
+def _gates() -> Any:
+    from zskel.zsl.gates import GATES
+
+    return GATES

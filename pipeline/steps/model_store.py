@@ -1,0 +1,167 @@
+"""What experiments share: sequence stores and backbones, named by what made them.
+
+Layout::
+
+    BANK/stores/<data set>-<digest>/skeletons.h5, source.json
+    BANK/backbones/<digest>/weights.pth, backbone.json, features-<digest>.h5
+
+A store is named by how the recordings are read and from where, a backbone by
+everything that decides its weights. Beside an entry, ``<entry>.lock`` is held
+by the one command that works on it, which ``<entry>.holder.json`` describes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zskel.data.classes import class_names
+from zskel.data.common.errors import BadInput
+from zskel.data.common.files import atomic_path, digest_json, remove_left_behind, write_json
+from zskel.pipeline.base.config import DatasetConfig
+from zskel.pipeline.base.locks import held
+from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir, read_pointer
+
+#: Of a digest's 64 digits, those that name a folder.
+_DIGITS = 16
+_STORE = "skeletons.h5"
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A folder of stores and backbones that several experiments use.
+
+    Attributes:
+        root: The folder.
+    """
+
+    root: Path
+
+    def backbone(self, digest: str) -> Path:
+        """The folder of the backbone of that digest, there or not."""
+        return self.root / "backbones" / digest[:_DIGITS]
+
+    def adopt(self, folder: Path, digest: str) -> None:
+        """Takes over a finished backbone that a work directory has of its own."""
+        entry = self.backbone(digest)
+        if (entry / "weights.pth").exists() or trained_digest(folder) != digest:
+            return
+        for name in ("weights.pth", "backbone.json"):
+            with atomic_path(entry / name) as temporary:
+                shutil.copyfile(folder / name, temporary)
+
+    def store(self, dataset: DatasetConfig, raw: Sequence[str | Path]) -> Path:
+        """Where the store of these recordings belongs.
+
+        The recordings are known by their paths: those that move are read again,
+        and give the same store.
+        """
+        source = _source(dataset, raw)
+        name = re.sub(r"[^\w.-]+", "-", dataset.name)
+        return self.root / "stores" / f"{name}-{digest_json(source)[:_DIGITS]}" / _STORE
+
+    def note_source(self, dataset: DatasetConfig, raw: Sequence[str | Path]) -> None:
+        """Writes down what a store is made from, so that it is found without ``raw``."""
+        path = self.store(dataset, raw).with_name("source.json")
+        if not path.is_file():
+            write_json(path, _source(dataset, raw))
+
+    def find_store(self, dataset: DatasetConfig, work: WorkDir | None = None) -> Path | None:
+        """The finished store of a data set, read as the config says.
+
+        Args:
+            dataset: Says how the recordings are read.
+            work: A work directory whose choice counts where there are several.
+
+        Raises:
+            BadInput: There are several and nothing to choose by.
+        """
+        reading = _source(dataset, ())["reading"]
+        found = {}
+        for file in sorted(self.root.glob("stores/*/source.json")):
+            source, store = json.loads(file.read_text(encoding="utf-8")), file.with_name(_STORE)
+            if store.is_file() and source["reading"] == reading:
+                found[store] = source["raw"]
+        if len(found) > 1 and work is not None and work.store.is_file():
+            found = {store: raw for store, raw in found.items()
+                     if store.samefile(work.store)} or found
+        if len(found) > 1:
+            places = "; ".join(", ".join(raw) for raw in found.values())
+            raise BadInput(f"{self.root}: holds {len(found)} stores of {dataset.name} ({places}); "
+                           "say with --raw which recordings are meant")
+        return next(iter(found), None)
+
+    def seen_from(self, pointer: Path) -> str:
+        """The bank's path from a pointer's folder, for ``bank_of``."""
+        return Path(os.path.relpath(self.root, pointer.parent)).as_posix()
+
+    @contextmanager
+    def locked(self, entry: Path, work: str) -> Iterator[None]:
+        """Keeps an entry to one command; others wait and say for whom.
+
+        A command that dies, however hard, holds nothing any more, and what it left
+        half-written is removed. See ``zskel.pipeline.base.locks``.
+
+        Args:
+            entry: A folder of the bank.
+            work: What is done there, for those who wait.
+        """
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with held(entry, work, lambda: remove_left_behind(entry)):
+            yield
+
+
+def bank_of(
+    work: WorkDir, bank: str | Path | None = None, own_work_dir: bool = False
+) -> Bank | None:
+    """The bank of a work directory.
+
+    Args:
+        work: The work directory.
+        bank: Where the bank is, if someone said so.
+        own_work_dir: Whether someone said where the work directory is. Such a
+            one keeps everything itself unless it was made with a bank.
+
+    Returns:
+        By default the folder ``bank`` beside the work directory in ``work_dirs``.
+    """
+    if bank is not None:
+        return Bank(Path(bank))
+    for pointer in (work.store_pointer, work.backbone_pointer("test")):
+        content = read_pointer(pointer)
+        if content and isinstance(content.get("bank"), str):
+            return Bank(Path(os.path.normpath(pointer.parent / content["bank"])))
+    return None if own_work_dir else Bank(DEFAULT_ROOT / "bank")
+
+
+def trained_digest(folder: Path) -> str | None:
+    """Which backbone a folder holds whole; None if it holds none."""
+    try:
+        content = json.loads((folder / "backbone.json").read_text(encoding="utf-8"))
+        return str(content["digest"]) if (folder / "weights.pth").is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def trained_with(folder: Path) -> dict[str, str]:
+    """Versions and machine of a backbone, as far as it says."""
+    try:
+        content = json.loads((folder / "backbone.json").read_text(encoding="utf-8"))
+        return dict(content["software"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _source(dataset: DatasetConfig, raw: Sequence[str | Path]) -> dict[str, Any]:
+    reading = {
+        "dataset": dataset.name, "class_names": list(class_names(dataset.name)),
+        **dataset.model_dump(mode="json", include={"reader", "reader_options", "cleaning"}),
+    }
+    return {"reading": reading, "raw": sorted(str(Path(path).resolve()) for path in raw)}

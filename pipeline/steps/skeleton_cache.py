@@ -1,0 +1,216 @@
+"""The skeleton caches of an experiment: trained for, extracted, or kept where current."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zskel.data.caches import read_skeleton_features, write_skeleton_features
+from zskel.data.common.errors import BadCache
+from zskel.data.common.files import digest_file, digest_json
+from zskel.data.phases import Phase
+from zskel.data.protocols import CLIP, RANDOM_CLIPS
+from zskel.extractors.distributed import agreed, barrier, is_main
+from zskel.extractors.shard_files import drop_shards
+from zskel.pipeline.base.changes import differences
+from zskel.pipeline.base.config import Experiment
+from zskel.pipeline.base.determinism import remark_on_kept
+from zskel.pipeline.base.progress import bar, say
+from zskel.pipeline.base.workdir import WorkDir, write_pointer
+from zskel.pipeline.steps.extraction import (
+    Plan,
+    backbone_config,
+    backbone_spec,
+    of_given_weights,
+    of_trained,
+)
+from zskel.pipeline.steps.model_store import Bank, trained_digest, trained_with
+
+if TYPE_CHECKING:
+    from zskel.extractors.training import TrainedBackbone
+
+__all__ = [
+    "F_X", "F_X_MASKED", "MASKING", "Plan", "backbone_digest", "cache_changes",
+    "has_current_cache", "is_current", "skeleton_cache", "train",
+]
+
+F_X, F_X_MASKED = "f_x", "f_x_masked"
+
+#: What SMIE's code cuts out of a clip.
+MASKING = {"type": "MaskMotionFrames", "motion_share": 0.3, "random_share": 0.3, "seed": 0}
+
+
+def skeleton_cache(
+    experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir,
+    bank: Bank | None = None, given: Path | None = None,
+) -> Path:
+    """Writes or keeps the skeleton cache of a phase; trains its backbone if need be.
+
+    Where the experiment asks for masked features their cache is written beside it.
+    Of processes that work together the first writes; all train and extract.
+
+    Args:
+        experiment: Whose cache it is.
+        plan: Store and phases of the experiment.
+        phase: One of them.
+        work: Where the cache belongs.
+        bank: Where backbones are shared; None: in the work directory.
+        given: Weights to use instead of training.
+
+    Returns:
+        The cache of f_x.
+
+    Raises:
+        PipelineError: Something is wrong with the config or the clips.
+    """
+    wanted = _wanted(experiment, plan, phase, given)
+    # One decides for all: who trains waits for the others.
+    missing = agreed([kind for kind, provenance in wanted.items()
+                      if not is_current(work.skeleton(phase.name, kind), provenance)])
+    for kind in wanted:
+        if kind not in missing:
+            path = work.skeleton(phase.name, kind)
+            say(f"kept {path}")
+
+            def software(path: Path = path) -> Mapping[str, str]:
+                return read_skeleton_features(path).software
+
+            remark_on_kept(path, software)
+    if missing and given is None:
+        trained = train(experiment, plan, phase, work, bank)
+    for kind in missing:
+        path, provenance = work.skeleton(phase.name, kind), wanted[kind]
+        if given is not None:
+            made = of_given_weights(experiment, plan, phase, provenance, path, given)
+        else:
+            made = of_trained(experiment, plan, phase, provenance, path, trained, bank)
+        if made is not None:
+            features, note = made
+            write_skeleton_features(path, features)
+            say(f"wrote {path}: {features.f_x.shape[0]} x {features.f_x.shape[1]}, {note}")
+    if is_main():
+        for kind in wanted:
+            drop_shards(work.skeleton(phase.name, kind))
+    return work.skeleton(phase.name)
+
+
+def train(
+    experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir, bank: Bank | None = None
+) -> TrainedBackbone:
+    """Trains the backbone of a phase, goes on, or takes the one that is there.
+
+    With a bank, it is trained there, by one command at a time, and the work
+    directory names it.
+
+    Raises:
+        PipelineError: The config is wrong or the training diverges.
+    """
+    from zskel.extractors.mm import register
+
+    register()
+    from zskel.extractors.training import train_backbone, where
+
+    spec = backbone_spec(experiment, plan.store)
+    digest = spec.digest(plan.store, phase.train, phase.seen_classes)
+    folder = work.own_backbone(phase.name) if bank is None else bank.backbone(digest)
+    with ExitStack() as held:
+        if bank is not None and is_main():
+            what = f"the {phase.name}-phase {spec.name} of {experiment.name}"
+            held.enter_context(bank.locked(folder, what))
+            bank.adopt(work.own_backbone(phase.name), digest)
+        # Processes that train together look for finished weights only once one has the lock.
+        barrier()
+        if trained_digest(folder) != digest:
+            say(f"training the {phase.name}-phase {spec.name}: {where(spec)}")
+        else:
+            remark_on_kept(folder, lambda: trained_with(folder))
+        tell = held.enter_context(bar(f"training {phase.name}-phase {spec.name}"))
+        trained = train_backbone(
+            spec, plan.store, phase.train, phase.seen_classes, folder,
+            lambda epoch, total, losses: tell(epoch, total, f"loss {losses['loss']:.3f}"),
+        )
+    if bank is not None and is_main():
+        write_pointer(work.backbone_pointer(phase.name), folder, {
+            "digest": digest, "name": spec.name, "weights_sha256": trained.weights_sha256,
+            "bank": bank.seen_from(work.backbone_pointer(phase.name)),
+        })
+    return trained
+
+
+def backbone_digest(experiment: Experiment, plan: Plan, phase: Phase) -> str:
+    """Names the weights that ``train`` gives."""
+    return backbone_spec(experiment, plan.store).digest(plan.store, phase.train, phase.seen_classes)
+
+
+def has_current_cache(experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir) -> bool:
+    """Whether a phase's skeleton caches are there and were made from the same."""
+    return all(is_current(work.skeleton(phase.name, kind), provenance)
+               for kind, provenance in _wanted(experiment, plan, phase).items())
+
+
+def cache_changes(
+    experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir
+) -> dict[Path, list[str]]:
+    """The skeleton caches of a phase, and what decides each and has changed; [] where nothing has.
+
+    Weights that were given to ``extract`` are no part of the config and of no account here.
+    """
+    changes: dict[Path, list[str]] = {}
+    for kind, provenance in _wanted(experiment, plan, phase).items():
+        path = work.skeleton(phase.name, kind)
+        try:
+            config = read_skeleton_features(path).config
+        except BadCache as error:
+            changes[path] = [str(error)]
+            continue
+        then = dict(config) if isinstance(config, Mapping) else {}
+        then.pop("given_weights", None)
+        changes[path] = differences(then, json.loads(json.dumps(provenance)))
+    return changes
+
+
+def is_current(path: Path, provenance: dict[str, Any]) -> bool:
+    """Whether a skeleton cache was made from this."""
+    try:
+        return digest_json(read_skeleton_features(path).config) == digest_json(provenance)
+    except BadCache:
+        return False
+
+
+def _wanted(
+    experiment: Experiment, plan: Plan, phase: Phase, given: Path | None = None
+) -> dict[str, dict[str, Any]]:
+    """The kinds of features that the experiment asks for, and everything that decides them."""
+    provenance = _provenance(experiment, plan, phase)
+    if given is not None:
+        provenance["given_weights"] = {"file": given.name, "sha256": digest_file(given)}
+    wanted = {F_X: provenance}
+    if experiment.masked_features:
+        wanted[F_X_MASKED] = {**provenance, "masking": MASKING}
+    return wanted
+
+
+def _provenance(experiment: Experiment, plan: Plan, phase: Phase) -> dict[str, Any]:
+    drawn: dict[str, Any] = {}
+    if experiment.dataset.sample_protocol == RANDOM_CLIPS:
+        drawn["test_clips"] = {"share": experiment.dataset.test_share,
+                               "seed": experiment.dataset.test_seed}
+    if plan.calibration_group == CLIP:
+        drawn["calibration_clips"] = {"share": experiment.calibration.share,
+                                      "seed": experiment.calibration.seed}
+    return {
+        "experiment": experiment.name,
+        "split": plan.split.name,
+        "split_source": plan.split.source,
+        "validation_choice": plan.split.validation_choice,
+        "calibration_subjects": list(plan.calibration_subjects),
+        **drawn,
+        "backbone": backbone_config(experiment, plan.store).model_dump(mode="json"),
+        "store_digest": plan.store.digest,
+        "phase_digest": digest_json([
+            plan.store.sample_id[phase.rows].tolist(), phase.subset.tolist(),
+        ]),
+    }

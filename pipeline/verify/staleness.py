@@ -1,0 +1,128 @@
+"""Whether the parts of a work directory are what an experiment's config asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zskel.data.classes import class_names
+from zskel.data.common.errors import PipelineError
+from zskel.pipeline.base.changes import differences, few
+from zskel.pipeline.base.config import Experiment, experiment_names, load_experiment
+from zskel.pipeline.verify.checks import NOTICE, STALE, Check, checked
+from zskel.pipeline.verify.work_dir import Parts
+
+
+def known_experiment(parts: Parts) -> tuple[Experiment | None, list[Check]]:
+    """The experiment that the features name, if it is one of ``configs/``.
+
+    A config file is a program, so none is run that lies somewhere else, whatever
+    the features say.
+    """
+    name = parts.experiment
+    if name in experiment_names():
+        return load_experiment(name), []
+    if not parts.skeleton and not parts.results:
+        return None, []
+    return None, [Check(
+        parts.work.root, "parts are what the config asks for", NOTICE,
+        f"not compared: {name!r} is not in configs/; name its file with --experiment")]
+
+
+def check_current(parts: Parts, experiment: Experiment) -> list[Check]:
+    """Compares the config with what features, results and models say they were made with."""
+    found: list[Check] = []
+    if experiment.imported is None:
+        found += _stage_one(parts, experiment)
+    return [*found, *_stage_two(parts, experiment)]
+
+
+def _stage_one(parts: Parts, experiment: Experiment) -> Iterator[Check]:
+    from zskel.pipeline.extract.extract import make_plan, resolve_split
+    from zskel.pipeline.steps.skeleton_cache import cache_changes
+    from zskel.pipeline.steps.text_cache import text_changes
+
+    work, store, again = parts.work, parts.store, parts.command("extract")
+    if store is not None:
+        dataset, names = experiment.dataset, list(class_names(experiment.dataset.name))
+        changes = [*differences(store.dataset, dataset.name, "dataset"),
+                   *differences(list(store.class_names), names, "class_names"),
+                   *differences(store.cleaning, dataset.cleaning, "cleaning")]
+        yield checked(store.path, "the store is read as the config says", not changes, STALE,
+                      few(changes), f"{again} --raw PATH")
+        try:
+            plan = make_plan(experiment, store, resolve_split(experiment))
+        except PipelineError as error:
+            yield Check(store.path, "the config fits the store", STALE, str(error), again)
+            return
+        for phase in plan.phases:
+            for path, changes in cache_changes(experiment, plan, phase, work).items():
+                if path in parts.skeleton or not path.is_file():
+                    yield _current(path, changes, path.is_file(), again)
+    elif parts.skeleton:
+        yield Check(work.store, "features are what the config asks for", NOTICE,
+                    "not compared: the sequence store is not there")
+    for path, changes in text_changes(experiment, work).items():
+        if path in parts.text or not path.is_file():
+            yield _current(path, changes, path.is_file(), again)
+
+
+def _current(path: Path, changes: list[str], there: bool, again: str) -> Check:
+    return checked(path, f"{path.name} is what the config asks for", not changes, STALE,
+                   few(changes) if there else "it is not there", again)
+
+
+def _stage_two(parts: Parts, experiment: Experiment) -> Iterator[Check]:
+    """Results and models of the experiment's own settings."""
+    others = []
+    fits: dict[str, Any] = {}
+    for path, record in parts.results.items():
+        identity = {name: getattr(record, name) for name in (
+            "method", "variant", "protocol", "split", "seed", "gate_key")}
+        fit = _own_fit(experiment, identity, fits)
+        if fit is None:
+            others.append(path)
+            continue
+        changes = differences(record.config, fit.result_config(record.gate_key))
+        yield _fitted(path, changes, parts)
+    for path, card in parts.models.items():
+        origin = card["origin"]
+        fit = _own_fit(experiment, {**origin["identity"], "gate_key": ""}, fits)
+        if fit is None:
+            others.append(path)
+            continue
+        changes = [] if origin["config_digest"] == fit.model_digest() else differences(
+            card["params"], fit.method(card["seed"]).params.model_dump(mode="json")
+        ) or ["the digest of what it was fitted with is another one"]
+        yield _fitted(path, changes, parts)
+    if others:
+        yield Check(parts.work.results, "results are what the config asks for", NOTICE,
+                    f"{len(others)} of methods, variants or splits that the config does not "
+                    f"name are not compared, such as {others[0].name}")
+
+
+def _fitted(path: Path, changes: list[str], parts: Parts) -> Check:
+    return checked(path, f"{path.name} is what the config asks for", not changes, STALE,
+                   few(changes), parts.command("fit"))
+
+
+def _own_fit(experiment: Experiment, identity: dict[str, Any], made: dict[str, Any]) -> Any:
+    """The fit that the config makes under this name; None if it makes none."""
+    from zskel.pipeline.steps.fits import Fit, fit_configs, variant_of
+    from zskel.zsl.gates import GATES
+
+    name, key = identity["method"], identity["gate_key"]
+    if name not in made:
+        gates = [gate for gate in GATES.names() if gate != experiment.fit.gate.name]
+        try:
+            made[name] = Fit(fit_configs(experiment, (name,), gates)[0])
+        except PipelineError:
+            made[name] = None  # a method that has no config here
+    fit = made[name]
+    if fit is None or key not in fit.gates or (
+            identity["protocol"], identity["split"], identity["variant"]) != (
+            fit.config.protocol, experiment.split.name,
+            variant_of(fit.method(identity["seed"]))):
+        return None
+    return fit

@@ -72,7 +72,7 @@ class ClassSplit:
 
         >>> class_split("nw-ucla", "purls-5-5").require_calibration()  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        zskel.data.common.errors.BadConfig: nw-ucla/purls-5-5: no calibration phase: holding out 5 of 5 ...
+        zskel.data.common.errors.BadConfig: nw-ucla/purls-5-5: no calibration phase: ...
         """
         if not self.validation_unseen:
             seen, count = len(self.seen), len(self.unseen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -42,7 +42,7 @@ app = typer.Typer(
 @app.callback()
 def every_command(
     context: typer.Context,
-    json_log: Annotated[Optional[Path], typer.Option(metavar="FILE", help=(
+    json_log: Annotated[Path | None, typer.Option(metavar="FILE", help=(
         "Gets every message and progress too, one JSON object a line. Stands before the command."
     ))] = None,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -45,24 +45,24 @@ def configs(folder: str) -> list[str]:
 ExperimentName = Annotated[str, typer.Argument(
     metavar="EXPERIMENT", autocompletion=beginning(experiment_names),
     help="Name of a config in configs/, or path to a config file.")]
-WorkDirOption = Annotated[Optional[Path], typer.Option(
+WorkDirOption = Annotated[Path | None, typer.Option(
     help="Where everything is kept [default: work_dirs/EXPERIMENT].")]
-Options = Annotated[Optional[list[str]], typer.Option(
+Options = Annotated[list[str] | None, typer.Option(
     "--cfg-options", metavar="KEY=VALUE", help="Override a config value; may be repeated.")]
 Deterministic = Annotated[bool, typer.Option("--deterministic", help=(
     "Compute on a GPU with algorithms that give the same bits each time; they can be slower."))]
 TableName = Annotated[str, typer.Argument(
     metavar="TABLE", autocompletion=beginning(table_names),
     help="Name of a config in configs/tables/, or path to a config file.")]
-TableRaw = Annotated[Optional[list[str]], typer.Option(
+TableRaw = Annotated[list[str] | None, typer.Option(
     "--raw", metavar="[DATASET=]PATH", help=(
         "Raw recordings of a data set, which can be left out where the table has one; may be "
         "repeated. Not needed once the sequence store is there."))]
-TableSeeds = Annotated[Optional[int], typer.Option(
+TableSeeds = Annotated[int | None, typer.Option(
     min=1, help="How many seeds, from 0 [default: the table's].")]
-BankOption = Annotated[Optional[Path], typer.Option(
+BankOption = Annotated[Path | None, typer.Option(
     help="Where stores and backbones are shared [default: bank in --work-dirs].")]
-ParsersOption = Annotated[Optional[int], typer.Option(
+ParsersOption = Annotated[int | None, typer.Option(
     min=1, help="Processes that parse [default: one for each core].")]
 WorkDirsOption = Annotated[Path, typer.Option(help="Folder of the experiments' work directories.")]
 

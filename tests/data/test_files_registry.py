@@ -147,7 +147,8 @@ def repeat(word: str, *, times: int = 2) -> str:
 
 
 def test_parts_are_found_and_built_by_name():
-    registry = Registry("thing", {"repeat": repeat, "digest": "zskel.data.common.files:digest_json"})
+    registry = Registry(
+        "thing", {"repeat": repeat, "digest": "zskel.data.common.files:digest_json"})
     assert registry.get("digest") is digest_json
     assert registry.build("repeat", "ab", times=3) == "ababab"
     registry.register("again", repeat)

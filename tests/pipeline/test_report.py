@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from zskel.data.common.errors import BadInput
-from zskel.pipeline.report import embedding, write_report
+from zskel.pipeline.report import embedding
 from zskel.pipeline.report.embedding import choose_rows, embed
 from zskel.pipeline.report.load import load_runs, summarize
+from zskel.pipeline.report.page import write_report
 from zskel.pipeline.report.published import columns
 from zskel.pipeline.report.summary import Stat, confusion
 from zskel.pipeline.report.tables import Column, Link, Table

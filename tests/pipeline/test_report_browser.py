@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from zskel.data.splits import class_split
-from zskel.pipeline.report import embedding, write_report
+from zskel.pipeline.report import embedding
+from zskel.pipeline.report.page import write_report
 from zskel.pipeline.steps.results import write_result
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

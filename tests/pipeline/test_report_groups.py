@@ -16,13 +16,14 @@ import pytest
 
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_file
-from zskel.pipeline.report import embedding, write_report
+from zskel.pipeline.report import embedding
 from zskel.pipeline.report.caches import skeleton_features
 from zskel.pipeline.report.curves import families
 from zskel.pipeline.report.embedding import embed_setting
 from zskel.pipeline.report.gates import operating_point, oracle_point, weighted
 from zskel.pipeline.report.latex import escape, to_latex
 from zskel.pipeline.report.load import load_runs, summarize
+from zskel.pipeline.report.page import write_report
 from zskel.pipeline.report.paired import BETTER, WORSE, differences
 from zskel.pipeline.report.summary import Stat
 from zskel.pipeline.report.tables import Average, Column, Printed, Table

@@ -11,7 +11,8 @@ import pytest
 
 from zskel.data.common.files import digest_file
 from zskel.data.splits import class_split
-from zskel.pipeline.report import embedding, write_report
+from zskel.pipeline.report import embedding
+from zskel.pipeline.report.page import write_report
 from zskel.pipeline.report.published import columns, literature, published_tables
 from zskel.pipeline.steps.results import write_result
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from zskel.pipeline.cli import main as cli
 from zskel.pipeline.base import progress
 from zskel.pipeline.base.progress import SignsOfLife, bar, event, log_to, quiet, say
+from zskel.pipeline.cli import main as cli
 
 
 @pytest.fixture

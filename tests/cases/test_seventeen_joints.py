@@ -50,12 +50,12 @@ SMALL = {
 def twin(folder: Path) -> None:
     random = np.random.default_rng(0)
     annotations = []
-    for number in range(30):
-        subject, label = number // 5, number % 5
+    for number in range(60):
+        replication, subject, label = number // 30 + 1, number // 5 % 6 + 1, number % 5
         pose = random.normal(scale=0.3, size=(1, 1, 17, 3)) + (0, 0, 3)
         moved = random.normal(scale=0.03, size=(1, 14, 17, 3)).cumsum(axis=1)
         annotations.append({
-            "frame_dir": f"S001C001P{subject + 1:03}R001A{label + 1:03}", "label": label,
+            "frame_dir": f"S001C001P{subject:03}R{replication:03}A{label + 1:03}", "label": label,
             "total_frames": 14, "keypoint": (pose + moved).astype(np.float32)})
     (folder / "h36m.pkl").write_bytes(pickle.dumps({"split": {}, "annotations": annotations}))
     (folder / "exp.py").write_text(EXPERIMENT)
@@ -105,7 +105,7 @@ def test_the_experiment_goes_from_recordings_to_predictions(
 
     ended = commands.run("predict", work, folder / "h36m.pkl", "--gzsl", "--json")
     assert ended.code == 0, ended.err
-    assert len(json.loads(ended.out)["clips"]) >= 30
+    assert len(json.loads(ended.out)["clips"]) == 60
     ended = commands.run("verify", work, "--experiment", folder / "exp.py")
     assert ended.code == 0, ended.out
 

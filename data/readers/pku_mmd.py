@@ -26,6 +26,7 @@ import numpy as np
 
 from zskel.data.common.errors import BadConfig, BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.readers.pku_cut import cut_name, read_cut
 from zskel.data.readers.raw_file import printable, read_file
 from zskel.data.skeleton import NTU_RGBD, present
 
@@ -55,6 +56,9 @@ class _Split:
 
 class PKUMMDReader(Reader):
     """Reads the instances of one or both phases.
+
+    Instances that are cut already, ``FfffVvvvCcccLlll.skeleton``, need no label files,
+    and get the same sample ids; ``zskel.data.readers.pku_cut`` says what is read.
 
     ``replication`` is 1 for instances of the split file's training videos and
     2 for those of its test videos; ``camera`` is 1, 2, 3 for L, M, R; ``setup``
@@ -112,8 +116,12 @@ class PKUMMDReader(Reader):
         every = [split for splits in found for split in splits]
         names = ", ".join(printable(source) for source in self.sources)
         if not every:
+            cut = any(listing.cut for listing in listings)
             raise BadInput(f"{names}: no {self.protocol} split file in it, such as Split/"
-                           f"{self.protocol}.txt; {_LAYOUT}, or set split_file")
+                           f"{self.protocol}.txt, to tell which videos train; " + (
+                               "clips that are cut already need nothing else: put it beside them "
+                               "or set reader_options.split_file" if cut
+                               else f"{_LAYOUT}, or set split_file"))
         scan = Scan()
         labels = {name: path for listing in reversed(listings)
                   for name, path in listing.files["label"].items()}
@@ -123,6 +131,8 @@ class PKUMMDReader(Reader):
                 # Where a folder brings its own labels, another phase's do not count.
                 own = listing.files["label"] or labels
                 self._add_video(name, path, own.get(name), splits or every, known, scan)
+            for path in listing.cut:
+                self._add_cut(path, splits or every, known, scan)
         if not known and not scan.skipped:
             raise BadInput(f"{names}: no skeleton file such as Data/Skeleton/0002-L.txt; {_LAYOUT}")
         scan.entries = [known[sample_id] for sample_id in sorted(known)]
@@ -142,17 +152,9 @@ class PKUMMDReader(Reader):
         def skip(reason: str) -> None:
             scan.skipped.append(Skip(printable(path), reason))
 
-        listed = [split for split in splits if name in split.train | split.test]
-        if len({split.phase for split in listed}) > 1:
-            return skip("is in the split files of both phases; give each phase's folder as a "
-                        "--raw of its own")
-        if not listed:
-            return skip(f"is in no line of {', '.join(sorted({s.path.name for s in splits}))}")
-        split = listed[0]
-        if split.phase not in self.phases:
-            return skip(f"is of phase {split.phase}, which the option 'phase' leaves out")
-        if name in split.train & split.test:
-            return skip(f"is a training and a test video in {split.path.name}")
+        split, problem = self._split_of(name, splits)
+        if split is None:
+            return skip(problem)
         if label_path is None:
             return skip("has no label file")
         try:
@@ -173,14 +175,46 @@ class PKUMMDReader(Reader):
                 scan.skipped.append(Skip(sample_id, problem))
             if label is None or span is None:
                 continue
-            entry = Entry(
+            _add(Entry(
                 sample_id, label, str(path), "", span, camera=_CAMERAS[name[-1]],
                 setup=_video_number(name) + PHASE_2_SETUP * (split.phase - 1), replication=subset,
-            )
-            first = known.setdefault(sample_id, entry)
-            if first is not entry:
-                scan.skipped.append(Skip(sample_id, f"{printable(path)}, also in "
-                                         f"{printable(first.path)}, which is used"))
+            ), known, scan)
+
+    def _split_of(self, name: str, splits: Sequence[_Split]) -> tuple[_Split | None, str]:
+        """The split file that lists a video, or why none does that counts."""
+        listed = [split for split in splits if name in split.train | split.test]
+        if len({split.phase for split in listed}) > 1:
+            return None, ("is in the split files of both phases; give each phase's folder as a "
+                          "--raw of its own")
+        if not listed:
+            return None, f"is in no line of {', '.join(sorted({s.path.name for s in splits}))}"
+        split = listed[0]
+        if split.phase not in self.phases:
+            return None, f"is of phase {split.phase}, which the option 'phase' leaves out"
+        if name in split.train & split.test:
+            return None, f"is a training and a test video in {split.path.name}"
+        return split, ""
+
+    def _add_cut(
+        self, path: Path, splits: Sequence[_Split], known: dict[str, Entry], scan: Scan
+    ) -> None:
+        named = cut_name(path.name)
+        assert named is not None
+        if not 1 <= named.action <= NUM_CLASSES or not 1 <= named.view <= len(_CAMERAS):
+            scan.skipped.append(Skip(printable(path), f"class {named.action}, view {named.view}: "
+                                     f"expected 1..{NUM_CLASSES} and 1..{len(_CAMERAS)}"))
+            return
+        video = f"{named.video:04d}-{'LMR'[named.view - 1]}"
+        split, problem = self._split_of(video, splits)
+        if split is None:
+            scan.skipped.append(Skip(printable(path), f"its video {video} {problem}"))
+            return
+        part = f"{video}-{named.line:03d}" if named.line else path.stem
+        _add(Entry(
+            f"P{split.phase}-{part}", named.action - 1, str(path), camera=named.view,
+            setup=named.video + PHASE_2_SETUP * (split.phase - 1),
+            replication=TRAIN if video in split.train else TEST,
+        ), known, scan)
 
     def read(self, entry: Entry) -> np.ndarray:
         """Cuts one instance out of its sequence.
@@ -197,7 +231,7 @@ class PKUMMDReader(Reader):
                 instance holds no body.
         """
         if entry.span is None:
-            raise ClipError(f"{entry.where}: an instance needs a span")
+            return read_cut(entry.path)
         try:
             status = os.stat(entry.path)
         except OSError as error:
@@ -215,6 +249,13 @@ class PKUMMDReader(Reader):
             raise ClipError(f"{printable(entry.path)}: no body in frames {start}..{end} "
                             f"of {entry.sample_id}, all coordinates are zero")
         return clip[bodies]
+
+
+def _add(entry: Entry, known: dict[str, Entry], scan: Scan) -> None:
+    first = known.setdefault(entry.sample_id, entry)
+    if first is not entry:
+        scan.skipped.append(Skip(entry.sample_id, f"{printable(entry.path)}, also in "
+                                 f"{printable(first.path)}, which is used"))
 
 
 def count_frames(text: bytes) -> int:
@@ -271,19 +312,22 @@ def _video_number(name: str) -> int:
 class _Listing:
     files: dict[str, dict[str, Path]]
     splits: list[Path]
+    cut: list[Path]
 
 
 def _listing(source: Path) -> _Listing:
-    """Skeleton and label files by ``VIDEO-V``, and split files, below a folder."""
+    """Skeleton and label files by ``VIDEO-V``, split files and cut clips, below a folder."""
     files: dict[str, dict[str, Path]] = {"skeleton": {}, "label": {}}
-    splits = []
+    splits, cut = [], []
     for path in _walk(source):
         match = _FILE.fullmatch(path.name)
         if match is not None:
             files[_kind(path, source, match[5])].setdefault(path.stem, path)
+        elif cut_name(path.name) is not None:
+            cut.append(path)
         elif re.fullmatch(r"cross[ _-]?(subject|view).*\.txt", path.name, re.IGNORECASE):
             splits.append(path)
-    return _Listing(files, splits)
+    return _Listing(files, splits, cut)
 
 
 def _walk(source: Path) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from zskel.data.caches import read_skeleton_features
 from zskel.data.classes import class_names
 from zskel.data.store import SequenceStore
 from zskel.data.synthetic import Recording, Settings, generate, write_ntu
+from zskel.data.synthetic.arrays import write_ctr_gcn
 from zskel.data.synthetic.export import keypoint, write_nw_ucla, write_pku_mmd, write_pose_pickle
 from zskel.pipeline.inspect.inspect import inspect
 
@@ -38,6 +39,15 @@ def from_zip(recordings: list[Recording], folder: Path) -> tuple[dict[str, Any],
                    reader_options=dict(dataset="synthetic", num_classes=40),
                    sample_protocol="cross-subject", train=list(TRAIN_SUBJECTS))
     return dict(dataset=dataset, split="default"), [folder / "loose", folder / "clips.zip"]
+
+
+def from_arrays(recordings: list[Recording], folder: Path) -> tuple[dict[str, Any], list[Path]]:
+    """No names and no subjects: calibration holds out clips."""
+    write_ctr_gcn(recordings, folder / "NTU60_CS.npz", TRAIN_SUBJECTS, frames=24)
+    dataset = dict(name="synthetic", reader="ntu",
+                   reader_options=dict(dataset="synthetic", num_classes=40),
+                   sample_protocol="cross-subject")
+    return dict(dataset=dataset, split="default"), [folder / "NTU60_CS.npz"]
 
 
 def from_pku_mmd(recordings: list[Recording], folder: Path) -> tuple[dict[str, Any], list[Path]]:
@@ -98,9 +108,9 @@ def from_nobody(recordings: list[Recording], folder: Path) -> tuple[dict[str, An
 
 
 @pytest.mark.parametrize(("make", "clips", "train_rows"), [
-    (from_zip, 160, 3 * 34), (from_pku_mmd, 204, 3 * 46), (from_nw_ucla, 80, 4 * 8),
-    (from_pickle, 160, 3 * 37),
-], ids=["zip-and-folder", "pku-mmd", "nw-ucla", "pickle"])
+    (from_zip, 160, 3 * 34), (from_arrays, 160, 3 * 34), (from_pku_mmd, 204, 3 * 46),
+    (from_nw_ucla, 80, 4 * 8), (from_pickle, 160, 3 * 37),
+], ids=["zip-and-folder", "ctr-gcn", "pku-mmd", "nw-ucla", "pickle"])
 def test_extract_reads_it(
     make: Callable[..., Any], clips: int, train_rows: int, recordings: list[Recording],
     tiny_config: Path, commands: Any, tmp_path: Path,
@@ -112,6 +122,7 @@ def test_extract_reads_it(
     ended = commands.run("extract", config, *arguments, "--work-dir", work, "--workers", 1)
     assert ended.code == 0, ended.err
     assert f"store: {clips} clips of {clips} files" in ended.err and "0 skipped" in ended.err
+    assert ("holds no sample names" in ended.err) is (make is from_arrays)
 
     test = read_skeleton_features(work / "features" / "skeleton_test.h5")
     calibration = read_skeleton_features(work / "features" / "skeleton_calibration.h5")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,44 @@ def test_the_packages_are_imported_by_one_name(package: str) -> None:
                 [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             bare = {name.partition(".")[0] for name in names} & OURS
             assert not bare, f"{path.relative_to(ROOT)} imports {bare} without zskel"
+
+
+#: The floors of ``pipeline``, from the ground up: a folder imports from lower ones alone.
+FLOORS = (
+    {"base"},
+    {"steps"},
+    {"cli"},  # the program and its options, which every command stands on
+    {"demo_data", "doctor", "evaluate_backbone", "export", "extract", "fit", "import_", "report",
+     "verify"},
+    {"inspect", "queue", "search"},
+    {"plan", "predict"},
+    {"run"},
+)
+
+
+def test_every_folder_of_the_pipeline_has_a_floor() -> None:
+    folders = {path.parent.name for path in (ROOT / "pipeline").glob("*/__init__.py")}
+    assert folders == set().union(*FLOORS)
+    commands = {path.parent.name for path in (ROOT / "pipeline").glob("*/command.py")}
+    assert commands == set().union(*FLOORS[3:])
+
+
+@pytest.mark.parametrize("height", range(len(FLOORS)))
+def test_imports_of_the_pipeline_go_down(height: int) -> None:
+    """The list of all commands, ``cli.main``, is the roof."""
+    below = set().union(*FLOORS[:height])
+    for folder in FLOORS[height]:
+        for path in (ROOT / "pipeline" / folder).rglob("*.py"):
+            if path == ROOT / "pipeline" / "cli" / "main.py":
+                continue
+            found = set()
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else \
+                    [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                found |= {name.split(".")[2] for name in names
+                          if re.match(r"zskel\.pipeline\.\w", name)}
+            strangers = found - below - {folder}
+            assert not strangers, f"{path.relative_to(ROOT)} imports {strangers}"
 
 
 @pytest.mark.parametrize("package", ["data", "zsl", "pipeline"])

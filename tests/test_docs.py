@@ -165,7 +165,7 @@ def test_python_blocks_run(
 def check_config(block: Block, folder: Path) -> None:
     """An experiment's config is a whole one, in any folder."""
     from zskel.pipeline.base.config import load_experiment
-    from zskel.pipeline.extract.extract import resolve_split
+    from zskel.pipeline.steps.phase_plan import resolve_split
 
     (folder / "own.py").write_text(block.text, encoding="utf-8")
     assert resolve_split(load_experiment(str(folder / "own.py"))).unseen

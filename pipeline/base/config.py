@@ -22,7 +22,7 @@ from zskel.data.common.files import digest_json
 from zskel.data.common.registry import nearest
 from zskel.data.protocols import RANDOM_CLIPS
 from zskel.data.splits import class_indices
-from zskel.pipeline.config_files import override, read_config, shipped_configs
+from zskel.pipeline.base.config_files import override, read_config, shipped_configs
 
 
 class _Section(BaseModel):

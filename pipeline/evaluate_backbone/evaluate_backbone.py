@@ -20,7 +20,7 @@ from zskel.pipeline.base.config import BackboneConfig, DatasetConfig, find_confi
 from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import bar, say, tell_notices
 from zskel.pipeline.base.workdir import WorkDir
-from zskel.pipeline.extract.extract import open_store
+from zskel.pipeline.steps.sequence_store import open_store
 
 BEST = 5
 

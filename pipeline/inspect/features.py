@@ -18,8 +18,8 @@ from zskel.data.caches import (
 )
 from zskel.data.common.files import digest_file
 from zskel.data.text_rows import about_cut, cut_classes
-from zskel.pipeline.extract.extract import seen_test_accuracy
 from zskel.pipeline.inspect.measures import class_table, identity
+from zskel.pipeline.steps.backbone_accuracy import seen_test_accuracy
 
 
 def describe_skeleton(path: Path) -> dict[str, Any]:

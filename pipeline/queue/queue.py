@@ -22,13 +22,7 @@ from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import console, say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
-from zskel.pipeline.extract.extract import (
-    extract,
-    make_plan,
-    open_store,
-    point_to_store,
-    resolve_split,
-)
+from zskel.pipeline.extract.extract import extract
 from zskel.pipeline.steps.model_store import Bank
 from zskel.pipeline.steps.needed_backbones import (
     CACHED,
@@ -40,6 +34,8 @@ from zskel.pipeline.steps.needed_backbones import (
     needs,
     phase_of,
 )
+from zskel.pipeline.steps.phase_plan import make_plan, resolve_split
+from zskel.pipeline.steps.sequence_store import open_store, point_to_store
 from zskel.pipeline.steps.skeleton_cache import F_X, F_X_MASKED, train
 
 FORMAT, FORMAT_VERSION = "zsl-queue", 1

@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,60 +21,17 @@ from zskel.data.common.errors import BadCache
 from zskel.data.common.files import digest_json
 from zskel.data.common.memory import memory_in_one_line
 from zskel.data.phases import Phase
-from zskel.data.plausibility import store_notices
-from zskel.data.splits import ClassSplit
 from zskel.data.store import SequenceStore
 from zskel.extractors.distributed import agreed, is_main
-from zskel.extractors.layout import follow
 from zskel.extractors.shard_files import shards_beside
-from zskel.pipeline.base.config import BackboneConfig, Experiment
+from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.progress import bar, say
 from zskel.pipeline.steps.model_store import Bank
 
 if TYPE_CHECKING:
     from zskel.extractors.spec import BackboneSpec
     from zskel.extractors.training import TrainedBackbone
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What extraction works on, known once the store is there.
-
-    Attributes:
-        store, split, phases: The clips, and what is made of them.
-        calibration_group: What the calibration phase holds out whole.
-        calibration_subjects: Those, by number or name; empty where they are clips.
-        drawn: What one should know of clips that were drawn, as a notice each.
-    """
-
-    store: SequenceStore
-    split: ClassSplit
-    phases: tuple[Phase, Phase]
-    calibration_group: str
-    calibration_subjects: tuple[int | str, ...]
-    drawn: tuple[dict[str, str], ...] = ()
-
-    @cached_property
-    def notices(self) -> tuple[dict[str, str], ...]:
-        """What looks wrong with the store's coordinates, and what drawn clips are worth."""
-        return (*self.drawn, *store_notices(self.store))
-
-
-def backbone_config(experiment: Experiment, store: SequenceStore) -> BackboneConfig:
-    """The experiment's backbone, made for the joints of the clips.
-
-    Raises:
-        BadConfig: It asks for joints that they do not have.
-    """
-    return BackboneConfig.model_validate(
-        follow(experiment.needed_backbone.model_dump(), store.layout))
-
-
-def backbone_spec(experiment: Experiment, store: SequenceStore) -> BackboneSpec:
-    """``backbone_config`` as stage one takes it."""
-    from zskel.extractors.spec import BackboneSpec
-
-    return BackboneSpec(**backbone_config(experiment, store).model_dump())
+from zskel.pipeline.steps.phase_plan import Plan, backbone_spec
 
 
 def of_trained(

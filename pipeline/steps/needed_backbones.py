@@ -14,9 +14,9 @@ from zskel.data.splits import ClassSplit
 from zskel.data.store import SequenceStore
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.workdir import WorkDir
-from zskel.pipeline.extract.extract import make_plan, resolve_split
 from zskel.pipeline.steps.model_store import Bank, trained_digest
-from zskel.pipeline.steps.skeleton_cache import Plan, backbone_digest, has_current_cache
+from zskel.pipeline.steps.phase_plan import Plan, make_plan, resolve_split
+from zskel.pipeline.steps.skeleton_cache import backbone_digest, has_current_cache
 
 NO_STORE, TO_TRAIN, STARTED, LOST, TRAINED, CACHED, FAILED = (
     "no store yet", "to train", "started", "weights lost", "trained", "features there", "failed")

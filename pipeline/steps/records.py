@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from zskel.data.caches import SkeletonFeatures
 from zskel.data.common.files import digest_json
 from zskel.data.common.machine import machine
-from zskel.pipeline.extract.extract import seen_test_accuracy
+from zskel.pipeline.steps.backbone_accuracy import seen_test_accuracy
 from zskel.pipeline.steps.results import (
     Backbone,
     CacheDigests,

@@ -20,14 +20,9 @@ from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.determinism import remark_on_kept
 from zskel.pipeline.base.progress import bar, say
 from zskel.pipeline.base.workdir import WorkDir, write_pointer
-from zskel.pipeline.steps.extraction import (
-    Plan,
-    backbone_config,
-    backbone_spec,
-    of_given_weights,
-    of_trained,
-)
+from zskel.pipeline.steps.extraction import of_given_weights, of_trained
 from zskel.pipeline.steps.model_store import Bank, trained_digest, trained_with
+from zskel.pipeline.steps.phase_plan import Plan, backbone_config, backbone_spec
 
 if TYPE_CHECKING:
     from zskel.extractors.training import TrainedBackbone

@@ -39,7 +39,7 @@ def check_current(parts: Parts, experiment: Experiment) -> list[Check]:
 
 
 def _stage_one(parts: Parts, experiment: Experiment) -> Iterator[Check]:
-    from zskel.pipeline.extract.extract import make_plan, resolve_split
+    from zskel.pipeline.steps.phase_plan import make_plan, resolve_split
     from zskel.pipeline.steps.skeleton_cache import cache_changes
     from zskel.pipeline.steps.text_cache import text_changes
 

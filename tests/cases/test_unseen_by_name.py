@@ -13,7 +13,7 @@ from zskel.data.common.errors import BadConfig
 from zskel.data.exchange.own_arrays import read_own_arrays
 from zskel.data.splits import make_split
 from zskel.pipeline.base.config import load_experiment
-from zskel.pipeline.extract.extract import resolve_split
+from zskel.pipeline.steps.phase_plan import resolve_split
 
 Case = Callable[..., Path]
 

@@ -15,8 +15,8 @@ from zskel.pipeline.base.config import (
     find_config,
     load_experiment,
 )
-from zskel.pipeline.extract.extract import resolve_split
 from zskel.pipeline.steps.fits import check_fit
+from zskel.pipeline.steps.phase_plan import resolve_split
 
 DEMO = load_experiment("demo").model_dump(mode="json")
 

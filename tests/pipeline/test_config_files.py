@@ -9,7 +9,7 @@ import pytest
 
 from zskel.data.common.errors import BadConfig
 from zskel.pipeline.base.config import find_config, load_experiment
-from zskel.pipeline.config_files import read_config, shipped_configs
+from zskel.pipeline.base.config_files import read_config, shipped_configs
 
 BASES = """_base_ = [
     "_base_/datasets/pose_pickle.py", "_base_/backbones/stgcn_tiny.py",

@@ -64,7 +64,9 @@ spec, folder = BackboneSpec(**job["spec"]), Path(job["folder"])
 trained = train_backbone(
     spec, SequenceStore(job["store"]), np.array(job["rows"]), (0, 2),
     folder, lambda done, total, losses: told.append(done))
-report["training"] = {"used": list(used), "told": list(told), "sha256": trained.weights_sha256,
+# A key without an epoch is the clip that the model is tried on beforehand.
+report["training"] = {"used": [key for key in used if isinstance(key, list)],
+                      "told": list(told), "sha256": trained.weights_sha256,
                       "history": trained.history}
 
 def extract(name, store, pipeline, prepare=spec.prepare):

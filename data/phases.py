@@ -97,7 +97,7 @@ def calibration_phase(
     usable = (subset == TRAIN) & np.isin(label, split.seen)
     held = np.isin(group, sorted(held_out_groups))
     strange = sorted(set(held_out_groups) - set(group[usable].tolist()))
-    if strange:
+    if strange and what != CLIP:
         raise BadInput(f"calibration.subjects: {what} {strange[0]!r} has no training clips of "
                        "seen classes")
     train = np.flatnonzero(usable & ~held & np.isin(label, split.validation_seen))
@@ -106,9 +106,10 @@ def calibration_phase(
     _require_classes(label[train], split.validation_seen, "calibration-phase training")
     for classes, role in ((split.validation_seen, "seen"), (split.validation_unseen, "unseen")):
         if not np.isin(label[held_out], classes).any():
-            whose = "" if what == CLIP else f" ({what}s {_few(held_out_groups)})"
+            whose, keys = (f" ({what}s {_few(held_out_groups)})", ": calibration.subjects, share "
+                           "or seed") if what != CLIP else ("", "")
             raise BadInput(f"calibration: no held-out clip{whose} is of a validation-{role} class; "
-                           "hold out others: calibration.subjects, share or seed")
+                           f"hold out others{keys}")
     return phase
 
 

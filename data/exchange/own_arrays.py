@@ -26,6 +26,7 @@ from zskel.data.exchange.arrays import array_shapes, features_of, kind_of, requi
 from zskel.data.exchange.caches import UNKNOWN_NAME, Imported
 from zskel.data.exchange.own_source import ArrayReader, OwnSource
 from zskel.data.phases import Phase, calibration_phase, test_phase
+from zskel.data.protocols import CLIP
 from zskel.data.splits import ClassSplit, held_out_groups, make_split
 
 
@@ -104,8 +105,9 @@ class OwnArrays:
         notes = list(self.notes)
         subset = np.where(self.subset == CALIBRATION, TRAIN, self.subset)
         group, held_out = self._calibration_groups(subset, split, notes)
+        what = CLIP if (self.subset == CALIBRATION).any() else "subject"
         phases = (test_phase(self.label, subset, split),
-                  calibration_phase(self.label, subset, group, split, held_out))
+                  calibration_phase(self.label, subset, group, split, held_out, what))
         if any(source.f_x_calibration is None for source in self.mapping.source):
             notes.append("one backbone for both phases: right only if it has been trained on "
                          "neither the unseen nor the validation-unseen classes")

@@ -179,8 +179,8 @@ def write_text_features(path: str | os.PathLike[str], features: TextFeatures) ->
             file.attrs[name] = getattr(features, name)
         file.attrs["config"] = json.dumps(features.config, sort_keys=True)
         if features.tokens is not None:
-            file["tokens"] = features.tokens.astype(np.int32, copy=False)
-            file.attrs["token_limit"] = np.asarray(features.token_limit, np.int64)
+            file.attrs["tokens"] = json.dumps(features.tokens.tolist())
+            file.attrs["token_limit"] = json.dumps(list(features.token_limit))
         if features.software:
             file.attrs["software"] = json.dumps(dict(features.software), sort_keys=True)
 
@@ -300,7 +300,7 @@ def check_text_features(features: TextFeatures, where: str) -> None:
     _require_finite(features.f_y, where, "f_y")
     if features.tokens is not None:
         _require(features.tokens.shape == features.text.shape, where,
-                 f"/tokens has shape {features.tokens.shape}, /text has {features.text.shape}")
+                 f"tokens has shape {features.tokens.shape}, /text has {features.text.shape}")
         each = features.text.size // classes
         _require(len(features.token_limit) == each, where,
                  f"token_limit has {len(features.token_limit)} values, expected {each}")
@@ -409,10 +409,11 @@ def _names(path: Any, file: h5py.File) -> tuple[str, ...]:
 
 def _tokens(path: Any, file: h5py.File) -> dict[str, Any]:
     """What files of other makers and of older releases need not have."""
-    if "tokens" not in file:
+    if "tokens" not in file.attrs:
         return {}
-    return {"tokens": _dataset(path, file, "tokens", "i", None),
-            "token_limit": _classes(path, file, "token_limit")}
+    tokens, limit = (_parse_json(path, name, _string(path, file, name))
+                     for name in ("tokens", "token_limit"))
+    return {"tokens": np.asarray(tokens, np.int32), "token_limit": tuple(limit)}
 
 
 def _classes(path: Any, file: h5py.File, name: str) -> tuple[int, ...]:

@@ -104,7 +104,7 @@ def test_counted_tokens_come_back_as_written(tmp_path, strings, limit):
                "tokens": np.arange(strings.size, dtype=np.int32).reshape(strings.shape)}
     write_text_features(tmp_path / "text.h5", text(**counted))
     assert_equal(text(**counted), read_text_features(tmp_path / "text.h5"))
-    with pytest.raises(BadCache, match="/tokens has shape"):
+    with pytest.raises(BadCache, match="tokens has shape"):
         write_text_features(tmp_path / "text.h5", text(**counted | {"tokens": np.zeros(3)}))
     with pytest.raises(BadCache, match="token_limit has 0 values"):
         write_text_features(tmp_path / "text.h5", text(**counted | {"token_limit": ()}))

@@ -84,6 +84,8 @@ class Reader(ABC):
             subjects or cameras; else "". Some readers know it once they have scanned.
         training_options: Options that only say whose and what for the clips are,
             which clips to be predicted need not tell.
+        unlabelled: Whether ``scan`` lists clips whose source leaves out their label,
+            with ``UNKNOWN`` for it; they are skipped otherwise.
     """
 
     dataset: str
@@ -91,6 +93,7 @@ class Reader(ABC):
     endings: tuple[str, ...] = ()
     sample_protocol: str = ""
     training_options: tuple[str, ...] = ()
+    unlabelled: bool = False
 
     def __init__(self, sources: Sequence[str | Path]) -> None:
         self.sources = tuple(Path(source) for source in sources)

@@ -27,6 +27,7 @@ from zskel.data.readers.raw_file import printable
 from zskel.data.readers.safe_pickle import load
 from zskel.data.skeleton import (
     NTU_RGBD,
+    UNKNOWN,
     JointLayout,
     layout_of,
     layouts_of,
@@ -126,7 +127,8 @@ class PosePickleReader(Reader):
                     problem = f"is there twice; only the first, in {taken[name]}, counts"
                 elif not problem:
                     taken[name] = printable(source)
-                    labels.add(label)
+                    if label is not None:
+                        labels.add(label)
                     values, problem = self._identity(name, pickled.annotations[name], strangers)
                     problem = problem or self._wrong_label(label)
                 if problem:
@@ -135,7 +137,8 @@ class PosePickleReader(Reader):
                     continue
                 if train is not None:
                     values["replication"] = TRAIN if name in train else TEST
-                found[name] = (label - self.first_label, str(source), values)
+                index = UNKNOWN if label is None else label - self.first_label
+                found[name] = (index, str(source), values)
         where = ", ".join(map(printable, self.sources))
         self._check_counting(labels, where)
         self._check_pattern(strangers, len(taken), scan)
@@ -157,7 +160,9 @@ class PosePickleReader(Reader):
             strangers.append(name)
         return {**of_ntu_name(name), **(named or {}), **told}, problem
 
-    def _wrong_label(self, label: int) -> str:
+    def _wrong_label(self, label: int | None) -> str:
+        if label is None:
+            return "" if self.unlabelled else "has no 'label', the number of its class"
         last = self.first_label + self.num_classes - 1
         fits = self.first_label <= label <= last
         return "" if fits else f"label {label} is not in {self.first_label}..{last}"
@@ -246,12 +251,13 @@ class _Pickled:
     """A file's content: annotations by ``frame_dir``, and all of them in a list.
 
     Attributes:
-        listed: Number (from 1), ``frame_dir``, label and what is wrong of each.
+        listed: Number (from 1), ``frame_dir``, label (None: it has none) and what
+            is wrong of each.
         is_list: Whether the file is a list of annotations, as of mmaction2 0.x.
     """
 
     annotations: dict[str, Mapping[str, Any]]
-    listed: list[tuple[int, str, int, str]]
+    listed: list[tuple[int, str, int | None, str]]
     splits: dict[str, frozenset[str]]
     is_list: bool
 
@@ -301,7 +307,7 @@ def _load(path: str, modified: int, size: int) -> _Pickled:
     return _Pickled(annotations, listed, splits, is_list)
 
 
-def _listed(annotation: Any) -> tuple[str, int, str]:
+def _listed(annotation: Any) -> tuple[str, int | None, str]:
     """``frame_dir``, label and what is wrong."""
     if not isinstance(annotation, dict):
         return "", 0, "is no dict"
@@ -309,6 +315,8 @@ def _listed(annotation: Any) -> tuple[str, int, str]:
     label: Any = annotation.get("label")
     if not isinstance(name, str) or not name or not name.isprintable():
         return "", 0, f"'frame_dir' is {ascii(name)[:40]}, expected a name"
+    if "label" not in annotation:
+        return str(name), None, ""
     if not _is_integer(label):
         return str(name), 0, f"'label' is {ascii(label)[:40]}, expected an integer"
     return str(name), int(label), ""

@@ -252,12 +252,18 @@ class Experiment(_Section):
         """Checks that features can be extracted.
 
         Raises:
-            BadConfig: The features were imported.
+            BadConfig: The features were imported, or the reader is told of another
+                data set.
         """
         if self.imported is not None:
             raise BadConfig(f"experiment {self.name}: its features were imported from "
                             f"{self.imported.source} ({self.imported.format}) and there is nothing "
                             "to extract; `pipeline import` makes them anew")
+        name = self.dataset.name
+        read_as = self.dataset.reader_options.get("dataset", name)
+        if read_as != name:
+            raise BadConfig(f"experiment {self.name}: dataset.name is {name!r}, and "
+                            f"dataset.reader_options.dataset {read_as!r}; set both to the same")
 
 
 def load_experiment(name: str, options: Sequence[str] = ()) -> Experiment:
@@ -317,15 +323,15 @@ def check_experiment(
     missing = [key for key, value in needed.items() if value is None]
     if missing and experiment.imported is None:
         raise BadConfig(f"{where}: key {missing[0]!r} is missing")
-    names = experiment.dataset.class_names
+    name, names = experiment.dataset.name, experiment.dataset.class_names
     if isinstance(names, str) and not Path(names).is_file() and (folder / names).is_file():
         names = str(folder / names)
     if names is not None:
         try:
-            register_dataset(experiment.dataset.name, names)
+            register_dataset(name, names)
         except BadConfig as error:
             raise BadConfig(f"{where}: {error}") from None
-    split = _by_index(experiment.split, experiment.dataset.name, where)
+    split = _by_index(experiment.split, name, where)
     return experiment.model_copy(update={"split": split})
 
 

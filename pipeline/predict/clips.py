@@ -119,7 +119,8 @@ def _scan(path: Path, name: str, dataset: DatasetConfig) -> tuple[Reader, Scan]:
         aside = READERS.get(name).training_options
         options = {key: value for key, value in dataset.reader_options.items()
                    if key not in aside}
-    reader = READERS.build(name, [path], **options)
+    reader: Reader = READERS.build(name, [path], **options)
+    reader.unlabelled = True
     if path.is_dir() or path.name.lower().endswith(_CONTAINERS):
         return reader, reader.scan()
     return reader, Scan([_single(path, name, options)])

@@ -274,6 +274,16 @@ def test_what_is_listed(tmp_path):
     ]
 
 
+def test_a_clip_without_a_label_is_for_prediction_only(tmp_path):
+    unlabelled = {key: value for key, value in annotation().items() if key != "label"}
+    reader = reader_of(write(tmp_path, unlabelled, annotation(frame_dir="b", label=3)))
+    scan = reader.scan()
+    assert [(e.sample_id, e.label) for e in scan.entries] == [("b", 3)]
+    assert [s.reason for s in scan.skipped] == ["has no 'label', the number of its class"]
+    reader.unlabelled = True
+    assert [(e.sample_id, e.label) for e in reader.scan().entries] == [("b", 3), ("clip", -1)]
+
+
 def test_refused_as_a_whole(tmp_path):
     with pytest.raises(BadInput, match="holds 2D poses"):
         reader_of(write(tmp_path, annotation(keypoint=CLIP[..., :2]))).scan()

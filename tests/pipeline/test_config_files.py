@@ -10,6 +10,7 @@ import pytest
 from zskel.data.common.errors import BadConfig
 from zskel.pipeline.base.config import find_config, load_experiment
 from zskel.pipeline.base.config_files import read_config, shipped_configs
+from zskel.pipeline.extract.extract import resolve_split
 
 BASES = """_base_ = [
     "_base_/datasets/pose_pickle.py", "_base_/backbones/stgcn_tiny.py",
@@ -137,6 +138,13 @@ def test_class_names_may_lie_beside_the_config(folder: Path) -> None:
 def test_what_does_not_fit_is_one_line(folder: Path, text: str, message: str) -> None:
     write("other.py", "_base_ = ['own.py']\n")
     assert message in refused(write("own.py", text + ("" if "dataset" in text else OWN)))
+
+
+def test_the_reader_reads_the_experiments_data_set(folder: Path) -> None:
+    own = write("own.py", BASES + OWN.replace('reader_options=dict(dataset="mine")', ""))
+    with pytest.raises(BadConfig, match="dataset.name is 'mine', and dataset.reader_options."
+                                        "dataset 'ntu60'; set both to the same"):
+        resolve_split(load_experiment(own))
 
 
 def test_the_fault_of_a_base_is_told_of_the_base(folder: Path) -> None:

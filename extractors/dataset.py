@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 
 from zskel.data.common.errors import BadConfig
 from zskel.data.store import SequenceStore
+from zskel.extractors.spec import with_own_types
 
 Transforms = Sequence[Mapping[str, Any]]
 
@@ -23,7 +24,7 @@ def build_transforms(transforms: Transforms) -> Compose:
         BadConfig: A transform is unknown or has a wrong option.
     """
     try:
-        return Compose([dict(transform) for transform in transforms])
+        return Compose([with_own_types(transform) for transform in transforms])
     except (KeyError, TypeError) as error:
         raise BadConfig(f"transforms: {error}") from None
 

@@ -11,10 +11,27 @@ import numpy as np
 
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.files import digest_json
+from zskel.data.common.outside import is_outside, load_trusted, outside_code
 from zskel.data.store import SequenceStore
 
 # Of no influence on the weights, so of none on their name either.
 _ASIDE = ("num_workers", "vis_backends", "extract_autocast")
+
+
+def with_own_types(config: Any) -> Any:
+    """An mmengine config in which code of one's own stands for its name.
+
+    Raises:
+        BadConfig: A ``type`` names code that is not there, or that no user has named.
+    """
+    if isinstance(config, Mapping):
+        found = {key: with_own_types(value) for key, value in config.items()}
+        if isinstance(found.get("type"), str) and is_outside(found["type"]):
+            found["type"] = load_trusted(found["type"], "type")
+        return found
+    if isinstance(config, (list, tuple)):
+        return type(config)(with_own_types(each) for each in config)
+    return config
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,7 @@ class BackboneSpec:
         Raises:
             BadConfig: It has no head.
         """
-        model = copy.deepcopy(dict(self.model))
+        model = with_own_types(copy.deepcopy(dict(self.model)))
         if not isinstance(model.get("cls_head"), Mapping):
             raise BadConfig("backbone: model has no cls_head; a recognizer with a head that has "
                             "num_classes is needed, f_x is what its last linear layer reads")
@@ -70,7 +87,8 @@ class BackboneSpec:
     def digest(self, store: SequenceStore, rows: np.ndarray, classes: tuple[int, ...]) -> str:
         """Names the weights that training on these rows of this store gives."""
         spec = {name: value for name, value in asdict(self).items() if name not in _ASIDE}
+        code = outside_code(spec)
         return digest_json({
-            "spec": spec, "store": store.digest,
+            "spec": spec, **({"code": code} if code else {}), "store": store.digest,
             "samples": store.sample_id[rows].tolist(), "classes": list(classes),
         })

@@ -1,4 +1,4 @@
-"""Parts that configs name: readers, encoders, methods, gates."""
+"""Parts that configs name: readers, encoders, methods, gates, or code of one's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from zskel.data.common.errors import BadConfig
+from zskel.data.common.outside import is_outside, load_trusted
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -27,6 +28,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class Registry:
     """Named parts of one kind, imported when first asked for.
 
+    Wherever a registered name stands, ``package.module:Attribute`` or ``file.py:Attribute``
+    does too (``zskel.data.common.outside``). What was loaded so is known by the ``name``
+    that it gives itself from then on.
+
     Args:
         kind: As messages call it, e.g. "reader".
         parts: Name -> ``"package.module:attribute"``, or the part itself.
@@ -35,6 +40,7 @@ class Registry:
     def __init__(self, kind: str, parts: Mapping[str, str | Callable[..., Any]]) -> None:
         self.kind = kind
         self._parts = dict(parts)
+        self._loaded: set[str] = set()
 
     def register(self, name: str, part: str | Callable[..., Any]) -> None:
         """Makes a part of one's own known as ``name``."""
@@ -50,12 +56,33 @@ class Registry:
         Raises:
             BadConfig: There is none; the message names the nearest.
         """
+        if is_outside(name):
+            return self._load(name)
         if name not in self._parts:
             raise BadConfig(f"unknown {self.kind} {name!r}; {nearest(name, self._parts)}")
         part = self._parts[name]
         if isinstance(part, str):
             module, _, attribute = part.partition(":")
             part = getattr(importlib.import_module(module), attribute)
+        return part
+
+    def called(self, name: str) -> str:
+        """What a part is called in results: its own ``name`` where it is from outside.
+
+        Raises:
+            BadConfig: As ``get``.
+        """
+        return str(getattr(self.get(name), "name", name)) if is_outside(name) else name
+
+    def _load(self, name: str) -> Any:
+        part = load_trusted(name, self.kind)
+        called = getattr(part, "name", None)
+        if isinstance(called, str):
+            if called in self._parts and called not in self._loaded:
+                raise BadConfig(f"{self.kind} {name!r}: calls itself {called!r}, as one that ships "
+                                "does; give it a name of its own")
+            self._parts[called] = part
+            self._loaded.add(called)
         return part
 
     def build(self, name: str, *arguments: Any, **options: Any) -> Any:

@@ -19,6 +19,7 @@ from pydantic import (
 from zskel.data.classes import class_names, register_dataset
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.files import digest_json
+from zskel.data.common.outside import is_outside, outside_code, trust, trust_config
 from zskel.data.common.registry import nearest
 from zskel.data.protocols import RANDOM_CLIPS
 from zskel.data.splits import class_indices
@@ -29,7 +30,31 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DatasetConfig(_Section):
+class _NamesCode(_Section):
+    """A section in which code of one's own may be named (``zskel.data.common.outside``).
+
+    Attributes:
+        code: Written with the section, never read: SHA-256 of each such file, so that
+            what was made with other code is stale.
+    """
+
+    code: dict[str, str | None] = Field({}, exclude=True)
+
+    @model_serializer(mode="wrap")
+    def _with_code(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        content = {key: value for key, value in serialize(self).items()
+                   if info.mode != "json" or key not in self._left_out()}
+        code = outside_code(content) if info.mode == "json" else {}
+        return {**content, "code": code} if code else content
+
+    def _left_out(self) -> set[str]:
+        """What JSON, which digests and caches hold, leaves out: what changes no number."""
+        return set()
+
+
+class DatasetConfig(_NamesCode):
     """Which recordings, how they are read, which clips train.
 
     Attributes:
@@ -60,13 +85,8 @@ class DatasetConfig(_Section):
     test_share: float = Field(0.25, gt=0, lt=1)
     test_seed: int = Field(0, ge=0)
 
-    @model_serializer(mode="wrap")
-    def _only_what_decides(
-        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        drawn = info.mode != "json" or self.sample_protocol == RANDOM_CLIPS
-        aside = set() if drawn else {"test_share", "test_seed"}
-        return {key: value for key, value in serialize(self).items() if key not in aside}
+    def _left_out(self) -> set[str]:
+        return set() if self.sample_protocol == RANDOM_CLIPS else {"test_share", "test_seed"}
 
 
 class SplitConfig(_Section):
@@ -99,7 +119,7 @@ class CalibrationConfig(_Section):
     seed: int = 0
 
 
-class BackboneConfig(_Section):
+class BackboneConfig(_NamesCode):
     """The skeleton feature extractor; see ``zskel.extractors.training.BackboneSpec``."""
 
     name: str
@@ -116,19 +136,13 @@ class BackboneConfig(_Section):
     vis_backends: list[dict[str, Any]] = []
     extract_autocast: Literal["float32", "bfloat16", "float16"] = "float32"
 
-    @model_serializer(mode="wrap")
-    def _only_what_decides(
-        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        # JSON is what digests and caches hold: what changes no number stays out of it.
-        aside = {"num_workers", "vis_backends"} if info.mode == "json" else set()
-        if info.mode == "json" and self.extract_autocast == "float32":
-            aside.add("extract_autocast")
-        return {key: value for key, value in serialize(self).items() if key not in aside}
+    def _left_out(self) -> set[str]:
+        same = {"extract_autocast"} if self.extract_autocast == "float32" else set()
+        return {"num_workers", "vis_backends"} | same
 
 
-class NamedConfig(_Section):
-    """A registered name with its options."""
+class NamedConfig(_NamesCode):
+    """A registered name, or that of code of one's own, with its options."""
 
     name: str
     options: dict[str, Any] = {}
@@ -283,6 +297,7 @@ def load_experiment(name: str, options: Sequence[str] = ()) -> Experiment:
     override(content, options)
     content = {key: value for key, value in content.items() if not key.startswith("_")}
     content.setdefault("name", path.stem)
+    trust_config(content)
     return check_experiment(content, str(path), path.parent)
 
 
@@ -349,12 +364,15 @@ def load_method(name: str, dataset: str) -> NamedConfig:
     """The method of a config in ``configs/_base_/methods``, with its hyper-parameters.
 
     Args:
-        name: Of the config, such as "cada_vae".
+        name: Of the config, such as "cada_vae"; or code of one's own.
         dataset: Where there is a config ``<name>_<dataset>``, that one is taken.
 
     Raises:
         BadConfig: There is no such config; the message names the nearest.
     """
+    if is_outside(name):
+        trust(name)
+        return NamedConfig(name=name)
     known = method_names()
     if name not in known:
         raise BadConfig(f"no method config {name!r}; {nearest(name, known)}")

@@ -36,8 +36,10 @@ def inspect(
 
     Exit code 1 if one of its checks failed.
     """
+    from zskel.data.common.outside import trust
     from zskel.pipeline.inspect.inspect import inspect as run
 
+    trust(reader or "")
     document = run(path, draw, clip, as_json, reader, dataset, split, read, layout)
     if not all(check["passed"] for check in document.get("checks", ())):
         raise typer.Exit(1)

@@ -41,8 +41,10 @@ def predict(
         "One JSON document on standard output."))] = False,
 ) -> None:
     """Classify recordings among labels of your own."""
+    from zskel.data.common.outside import trust
     from zskel.pipeline.predict.predict import run
 
+    trust(reader or "", *(text.rpartition("=")[2] for text in text_source or ()))
     run(source, files, label or (), as_json=as_json, out=out, gzsl=gzsl, top=top, method=method,
         gate=gate, seed=seed, reader=reader, text_source=text_source or (), weights=weights,
         gif=gif)

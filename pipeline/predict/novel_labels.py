@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from zskel.data.caches import SkeletonFeatures, TextFeatures
 from zskel.data.common.errors import BadInput, MissingModel
+from zskel.data.common.outside import is_outside
 from zskel.data.text_rows import about_cut, check_distinct, is_blank
 from zskel.pipeline.base.config import NamedConfig, TextConfig
 
@@ -186,7 +187,7 @@ def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> TextFe
 
 
 def _source(name: str) -> NamedConfig:
-    if Path(name).suffix:
+    if Path(name).suffix and not is_outside(name):
         return NamedConfig(name="file", options={"path": name})
     return NamedConfig(name=name)
 

@@ -14,7 +14,8 @@ from zskel.data.caches import TEST
 from zskel.data.classes import register_dataset
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.common.files import write_json
-from zskel.pipeline.base.config import DatasetConfig, experiment_name, find_config
+from zskel.data.common.outside import is_outside, trust
+from zskel.pipeline.base.config import DatasetConfig, experiment_name, find_config, load_experiment
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.predict.clips import Clips, read_clips
@@ -79,6 +80,7 @@ def predict(
     if isinstance(labels, str) or isinstance(files, (str, Path)) or isinstance(text_source, str):
         raise BadInput("files, labels and text_source are lists")
     work = _work(source)
+    method = _named(method)
     path, card = find_kept(work, method, seed)
     if gate not in card["gates"]:
         raise BadInput(f"{path}: has no gate {gate!r}; it has "
@@ -143,6 +145,16 @@ def run(
     return document
 
 
+def _named(method: str | None) -> str | None:
+    """What a method is called; code of one's own, which is loaded, by its own name."""
+    from zskel.zsl.methods import METHODS
+
+    if method is None or not is_outside(method):
+        return method
+    trust(method)
+    return METHODS.called(method)
+
+
 def _work(source: str | Path) -> WorkDir:
     """A work directory, or that of an experiment by name or config file."""
     if Path(source).is_dir():
@@ -150,6 +162,8 @@ def _work(source: str | Path) -> WorkDir:
     try:
         find_config(str(source))
         name = experiment_name(str(source))
+        if str(source).endswith(".py"):
+            _named(load_experiment(str(source)).fit.method.name)
     except BadConfig as error:
         raise BadConfig(f"{source}: no such work directory, and {error}") from None
     work = WorkDir.of(name, None)
@@ -163,6 +177,9 @@ def _load(path: Path, card: dict[str, Any], caches: FeatureFiles) -> Fitted:
     from zskel.zsl.fitted import load_fitted
     from zskel.zsl.methods import METHODS
 
+    if card["method"] not in METHODS.names():
+        raise BadInput(f"{path}: was fitted by {card['method']!r}, which is not of ours; give "
+                       "the experiment's config, which names it, instead of the work directory")
     check_current(path, card, caches, METHODS.get(card["method"]))
     texts = caches.texts(METHODS.get(card["method"]))
     return load_fitted(path, caches.test, caches.calibration, texts)

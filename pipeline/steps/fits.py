@@ -8,6 +8,7 @@ from typing import Any
 
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_json
+from zskel.data.common.outside import trust
 from zskel.pipeline.base.config import Experiment, FitConfig, NamedConfig, load_method, method_names
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.results import CacheDigests, read_arrays, read_result
@@ -26,15 +27,13 @@ class Fit:
     """
 
     def __init__(self, config: FitConfig) -> None:
-        self.config, self.method_name = config, config.method.name
+        self.config, self.method_name = config, _methods().called(config.method.name)
         self.gates = {key: _maker(_gates(), gate)
                       for key, gate in {"": config.gate, **config.gates}.items()}
 
     def method(self, seed: int) -> Any:
         """An unfitted method."""
-        from zskel.zsl.methods import METHODS
-
-        return _maker(METHODS, self.config.method)(seed)
+        return _maker(_methods(), self.config.method)(seed)
 
     def evaluate(
         self, files: FeatureFiles, gates: Sequence[str], seed: int, tell: Any, on_fitted: Any
@@ -100,7 +99,9 @@ def fit_configs(
     """
     own = experiment.fit
     names = _gates().names() if ALL in gates else gates
-    extra = {name: NamedConfig(name=name) for name in names if name != own.gate.name}
+    trust(*names)
+    extra = {_gates().called(name): NamedConfig(name=name)
+             for name in names if name != own.gate.name}
     with_gates = own.model_copy(update={"gates": {**own.gates, **extra}})
     if not methods:
         return [with_gates]
@@ -133,19 +134,16 @@ def is_current_result(path: Path, config_digest: str, digests: CacheDigests) -> 
 
 def _expand(methods: Sequence[str]) -> list[str]:
     """Names with "all" replaced by every method that has a config of its name."""
-    from zskel.zsl.methods import METHODS
-
-    every = [name for name in METHODS.names() if name in method_names()]
+    every = [name for name in _methods().names() if name in method_names()]
     return list(dict.fromkeys(
         name for given in methods for name in (every if given == ALL else [given])))
 
 
 def _works(gate: NamedConfig, method: NamedConfig) -> bool:
     """Whether a gate can work with what a method offers."""
-    from zskel.zsl.methods import METHODS
     from zskel.zsl.methods.base import ZeroShotMethod
 
-    needs, offered = _gates().get(gate.name).needs, METHODS.get(method.name)
+    needs, offered = _gates().get(gate.name).needs, _methods().get(method.name)
     return all(
         getattr(offered, attribute) is not getattr(ZeroShotMethod, attribute)
         for need, attribute in (("joint_proba", "predict_joint_proba"), ("evidence", "evidence"))
@@ -155,6 +153,12 @@ def _works(gate: NamedConfig, method: NamedConfig) -> bool:
 
 def _maker(registry: Any, config: NamedConfig) -> Any:
     return lambda seed: registry.build(config.name, **{**config.options, "seed": seed})
+
+
+def _methods() -> Any:
+    from zskel.zsl.methods import METHODS
+
+    return METHODS
 
 
 def _gates() -> Any:

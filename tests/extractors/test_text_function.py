@@ -89,15 +89,15 @@ def test_a_changed_file_is_another_revision_and_is_run_anew(file: Path) -> None:
 
 
 @pytest.mark.parametrize(("function", "message"), [
-    ("{file}", "expected 'package.module:callable'"),
-    ("{file}:", "expected 'package.module:callable'"),
-    (":count", "expected 'package.module:callable'"),
-    ("{file}:no-name", "expected 'package.module:callable'"),
-    ("no/such/file.py:count", "no/such/file.py: no such file"),
-    ("no_such_package.module:count", "no_such_package.module: no such module"),
-    ("sys:exit", "sys: no such module with a source file"),
+    ("{file}", "expected 'package.module:Attribute'"),
+    ("{file}:", "expected 'package.module:Attribute'"),
+    (":count", "expected 'package.module:Attribute'"),
+    ("{file}:no-name", "expected 'package.module:Attribute'"),
+    ("no/such/file.py:count", "no such file: "),
+    ("no_such_package.module:count", "no module 'no_such_package.module' with a source file"),
+    ("sys:exit", "no module 'sys' with a source file"),
     ("{file}:cuont", "has no 'cuont'"),
-    ("{file}:constant", "has no callable 'constant'"),
+    ("{file}:constant", "is no callable"),
     ("{folder}/broken.py:f", "cannot be loaded: ZeroDivisionError: division by zero"),
     ("{folder}/wrong.py:f", "cannot be loaded: SyntaxError"),
 ])

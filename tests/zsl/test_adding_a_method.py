@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from transferable import make
 
+from zskel.data.common.outside import trust_config
 from zskel.pipeline.base.config import FitConfig
 from zskel.zsl.methods import METHODS
 from zskel.zsl.methods.base import ZeroShotMethod
@@ -25,22 +23,20 @@ def blocks(language):
 
 
 @pytest.fixture
-def fit_config(monkeypatch):
-    """Does the document's three steps and undoes them."""
-    (name, part), = ast.literal_eval(f"{{{blocks('text')[0]}}}").items()
-    module = ModuleType(part.partition(":")[0])
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(METHODS._parts, name, part)
+def fit_config(tmp_path, monkeypatch):
+    """Does the document's two steps, in a folder of its own."""
     code, config = blocks("python")
-    exec(compile(code, str(DOCUMENT), "exec"), module.__dict__)
+    (tmp_path / "linear_score.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     found: dict = {}
     exec(compile(config, str(DOCUMENT), "exec"), found)
+    trust_config(found["fit"])
     return FitConfig.model_validate(found["fit"])
 
 
 def test_the_example_is_short():
-    example = [*blocks("python"), *blocks("text")]
-    assert len(example) == 3 and sum(block.count("\n") for block in example) < 60
+    example = blocks("python")
+    assert len(example) == 2 and sum(block.count("\n") for block in example) < 60
 
 
 def test_the_example_is_a_method_that_learns_is_saved_and_repeats_itself(fit_config, tmp_path):
@@ -63,6 +59,6 @@ def test_the_example_is_a_method_that_learns_is_saved_and_repeats_itself(fit_con
     assert model.predict_joint_proba(f_x).shape == (len(f_x), 25)
 
 
-def test_it_is_named_like_all_others(fit_config):
-    assert fit_config.method.name in METHODS.names()
-    assert METHODS.get(fit_config.method.name).name == fit_config.method.name
+def test_it_is_called_by_its_own_name(fit_config):
+    assert METHODS.called(fit_config.method.name) == "linear_score"
+    assert METHODS.get("linear_score") is METHODS.get(fit_config.method.name)

@@ -130,7 +130,7 @@ def test_a_fit_that_does_not_fit_into_memory_is_one_line(
     tiny_work: Path, tiny_config: Path, copy_of: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from zskel.pipeline.commands import fit
+    from zskel.pipeline.fit import fit
 
     def out(*arguments: Any) -> Any:
         raise np._core._exceptions._ArrayMemoryError((2**40,), np.dtype(np.float64))

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from typer.testing import CliRunner
-from zskel.pipeline.commands import doctor as module
 
 from zskel.pipeline.cli.main import app
+from zskel.pipeline.doctor import doctor as module
 from zskel.pipeline.doctor.doctor import (
     IMPORTS,
     NOTICE,

@@ -7,8 +7,8 @@ would first write it, with the released code's arithmetic: a ``DataLoader`` over
 ``torch.optim.Adam`` in its default form for the VAEs and one for D_T, a Python float
 of the loss in every step. The other rows train the paper's recipe: ``reference`` is
 the project's own autograd trainer, ``fast`` its engine with written-out gradients,
-which agrees with it to rounding, ``fast, basis`` the same with the text in an
-orthonormal basis of its span, and ``stacked`` that for several seeds at once.
+which agrees with it to rounding, and ``fast, basis`` the same with the text in an
+orthonormal basis of its span.
 
 All ways take their turns in every round; the fastest round counts for each.
 ``direct`` is measured on one thread and on all of them and has the better of both;
@@ -42,8 +42,9 @@ from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.gates.base import GateInput, decide
 from zskel.zsl.gates.domain_classifier import DomainClassifier
 from zskel.zsl.methods.sa_dvae import SADVAE
-from zskel.zsl.methods.sa_dvae_engine import Engine, Member
-from zskel.zsl.methods.sa_dvae_engine_text import TextCoordinates
+from zskel.zsl.methods.sa_dvae_engine import Engine
+from zskel.zsl.methods.sa_dvae_params import SADVAEParams
+from zskel.zsl.methods.sa_dvae_text import TextCoordinates
 from zskel.zsl.methods.sa_dvae_training import Trainer, Weights
 from zskel.zsl.threads import single_threaded
 from zskel.zsl.vae import AlignedVAE, Discriminator
@@ -154,12 +155,13 @@ def text() -> np.ndarray:
     return (f_y / np.linalg.norm(f_y, axis=1, keepdims=True)).astype(np.float32)
 
 
-def ways(steps: int, models: int) -> dict[str, tuple[int, int | None, Callable[[], None]]]:
-    """How many models each way trains, on how many threads (None: all), and a round of it."""
+def ways(steps: int) -> dict[str, tuple[int | None, Callable[[], None]]]:
+    """On how many threads each way trains (None: all), and a round of it."""
     seen = np.arange(CLASSES - UNSEEN)
     f_x, y = (torch.from_numpy(array) for array in features(steps * BATCH, seen, seed=2))
     f_y = torch.from_numpy(text())
     weights = Weights(beta_x=0.023, beta_y=0.011, lambda_1=1.0, lambda_2=0.011)
+    params = SADVAEParams(n_d=N_D, learning_rate=RATE, batch_size=BATCH)
 
     torch.manual_seed(0)
     net = Direct()
@@ -169,51 +171,44 @@ def ways(steps: int, models: int) -> dict[str, tuple[int, int | None, Callable[[
         for f_x_batch, f_y_batch in loader:
             net.step(f_x_batch, f_y_batch, weights.beta_x, weights.beta_y, weights.lambda_1)
 
-    def nets(seed: int) -> tuple[torch.Generator, AlignedVAE, Discriminator]:
-        generator = torch.Generator().manual_seed(seed)
+    def nets() -> tuple[AlignedVAE, Discriminator, torch.Generator]:
+        generator = torch.Generator().manual_seed(0)
         vae = AlignedVAE(WIDTH, TEXT, Z_R, Z_V, generator)
-        return generator, vae, Discriminator(Z_R + Z_V, generator)
+        return vae, Discriminator(Z_R + Z_V, generator), generator
 
-    generator, vae, d_t = nets(0)
-    trainer = Trainer(vae, d_t, n_d=N_D, learning_rate=RATE, generator=generator)
+    trainer = Trainer(*nets(), params)
 
     def reference() -> None:
-        for rows in torch.randperm(len(f_x), generator=generator).split(BATCH):
+        for rows in torch.randperm(len(f_x), generator=trainer.generator).split(BATCH):
             trainer.step(f_x[rows], f_y[y[rows]], weights)
 
-    def engine(count: int, basis: bool) -> Callable[[], None]:
+    def engine(basis: bool) -> Callable[[], None]:
         coordinates = TextCoordinates(f_y, torch.from_numpy(seen) if basis else None)
-        stack = Engine([
-            Member(vae, d_t, generator, RATE, f_x, y, coordinates)
-            for generator, vae, d_t in map(nets, range(count))
-        ], n_d=N_D)
-        values = [weights.beta_x, weights.beta_y, weights.lambda_1, weights.lambda_2]
-        each = torch.tensor(values, dtype=torch.float64).expand(steps, count, 4)
-        return lambda: stack.epoch(each, BATCH)
+        fast = Engine(*nets(), params, f_x=f_x, y=y, text=coordinates)
+        each = weights.vector(torch.float64)[2:].expand(steps, 4)
+        return lambda: fast.epoch(each)
 
     return {
-        "direct, 1 thread": (1, 1, direct),
-        "direct, all threads": (1, None, direct),
-        "reference": (1, 1, reference),
-        "fast": (1, 1, engine(1, basis=False)),
-        "fast, basis": (1, 1, engine(1, basis=True)),
-        f"fast, stacked {models}": (models, 1, engine(models, basis=False)),
-        f"fast, basis, stacked {models}": (models, 1, engine(models, basis=True)),
+        "direct, 1 thread": (1, direct),
+        "direct, all threads": (None, direct),
+        "reference": (1, reference),
+        "fast": (1, engine(basis=False)),
+        "fast, basis": (1, engine(basis=True)),
     }
 
 
-def measure(steps: int, models: int, rounds: int) -> dict[str, float]:
-    """Milliseconds of each way for a step of one model, the fastest of all rounds."""
-    threads, taken = torch.get_num_threads(), ways(steps, models)
+def measure(steps: int, rounds: int) -> dict[str, float]:
+    """Milliseconds of each way for a step, the fastest of all rounds."""
+    threads, taken = torch.get_num_threads(), ways(steps)
     fastest: dict[str, float] = {}
     for _ in range(rounds):
-        for name, (count, used, run) in taken.items():
+        for name, (used, run) in taken.items():
             if fastest.get(name, 0) > HOPELESS * fastest.get("direct, 1 thread", np.inf):
                 continue
             torch.set_num_threads(used or threads)
             start = time.perf_counter()
             run()
-            spent = 1e3 * (time.perf_counter() - start) / (steps * count)
+            spent = 1e3 * (time.perf_counter() - start) / steps
             fastest[name] = min(fastest.get(name, spent), spent)
     torch.set_num_threads(threads)
     return fastest
@@ -263,27 +258,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=200, help="steps of a round")
     parser.add_argument("--rounds", type=int, default=8, help="of which the fastest counts")
-    parser.add_argument("--models", type=int, default=8, help="seeds in a stack")
     parser.add_argument("--fit", action="store_true", help="run the complete fit as well")
     parser.add_argument("--epochs", type=int, default=10, help="of the complete fit")
     options = parser.parse_args()
-    if min(options.steps, options.rounds, options.models, options.epochs) < 1:
-        parser.error("--steps, --rounds, --models and --epochs: expected 1 or more")
+    if min(options.steps, options.rounds, options.epochs) < 1:
+        parser.error("--steps, --rounds and --epochs: expected 1 or more")
 
     console = Console()
-    times = measure(options.steps, options.models, options.rounds)
+    times = measure(options.steps, options.rounds)
     baseline = min(times["direct, 1 thread"], times["direct, all threads"])
     table = Table(title=f"{options.steps} steps of {BATCH}, fastest of {options.rounds}; "
                         f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
-    for column in ("way", "ms a step and model", "times direct"):
+    for column in ("way", "ms a step", "times direct"):
         table.add_column(column, justify="left" if column == "way" else "right")
     for name, spent in times.items():
         table.add_row(name, f"{spent:.3f}", f"{baseline / spent:.2f}")
     console.print(table)
-    for way in ("fast", "fast, basis"):
-        gain = times[way] / times[f"{way}, stacked {options.models}"]
-        console.print(f"{options.models} seeds at once, {way}: {gain:.2f} times as fast "
-                      "as one after the other")
     if options.fit:
         parts = complete_fit(options.epochs)
         table = Table(title=f"complete fit of one split and seed, {options.epochs} epochs")

@@ -132,29 +132,23 @@ class Validation:
         self, methods: Sequence[ZeroShotMethod], *,
         on_progress: Progress | None = None, on_epoch: EpochHook | None = None,
     ) -> None:
-        """Fits methods on the train rows, several at once if they can be stacked.
+        """Fits methods on the train rows, one after the other.
 
         Args:
-            methods: Unfitted; more than one only if ``stack_key`` gives them the same.
-            on_progress: Told the training steps.
-            on_epoch: Told the epoch just done; all methods can predict then.
+            methods: Unfitted.
+            on_progress: Told the training steps of each.
+            on_epoch: Told the epoch just done; the method can predict then.
 
         Raises:
             BadInput: The methods cannot work with the features, or a loss is not finite.
         """
-        features, first = self.features, methods[0]
+        features = self.features
         f_x, y = features.f_x[self._train], features.label[self._train]
-        f_y, seen = text_of(first, self.text), features.seen_classes
-        if len(methods) == 1:
+        for method in methods:
             others = {name: f[self._train]
-                      for name, f in extra_of(first, self.extra, features).items()}
-            first.fit(f_x, y, f_y, seen_classes=seen, on_progress=on_progress,
-                      on_epoch=on_epoch, **others)
-        else:
-            from zskel.zsl.methods.sa_dvae_engine_fit import fit_many
-
-            fit_many(methods, f_x, y, f_y, seen_classes=seen,  # type: ignore[arg-type]
-                     on_progress=on_progress, on_epoch=on_epoch)
+                      for name, f in extra_of(method, self.extra, features).items()}
+            method.fit(f_x, y, text_of(method, self.text), seen_classes=features.seen_classes,
+                       on_progress=on_progress, on_epoch=on_epoch, **others)
 
     @single_threaded()
     def score(self, method: ZeroShotMethod, seed: int = 0) -> ValidationScore:
@@ -269,19 +263,6 @@ def validate(
     return validation.score(made, seed)
 
 
-def stack_key(method: ZeroShotMethod) -> str | None:
-    """Methods with the same key can be trained as one stack; None: only alone.
-
-    The numbers of each are the same to the bit whatever else is in the stack.
-    """
-    from zskel.zsl.methods.sa_dvae import SADVAE
-    from zskel.zsl.methods.sa_dvae_engine_fit import MAY_DIFFER
-
-    if not isinstance(method, SADVAE) or method.params.engine != "fast":
-        return None
-    return method.params.model_dump_json(exclude=set(MAY_DIFFER))
-
-
 def rows_of(inputs: GateInput, rows: np.ndarray) -> GateInput:
     """A gate's input for some of its rows."""
     return replace(
@@ -315,4 +296,4 @@ def _among_unseen(classes: np.ndarray, p_u: np.ndarray, label: np.ndarray) -> fl
 
 
 __all__ = ["FOLDS", "OBJECTIVES", "Validation", "ValidationScore", "check_calibration",
-           "rows_of", "stack_key", "validate"]
+           "rows_of", "validate"]

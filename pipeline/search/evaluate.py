@@ -1,4 +1,4 @@
-"""Trials of a search: fitted together where their shapes allow, scored one by one."""
+"""Trials of a search: fitted and scored one by one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.pipeline.search.caches import SearchCaches
 from zskel.pipeline.search.job import SearchJob
-from zskel.zsl.validation import Validation, ValidationScore, stack_key
+from zskel.zsl.validation import Validation, ValidationScore
 
 Look = Callable[[int, float], bool]
 """Told epoch and value in the middle of a trial; says whether the trial shall end."""
@@ -35,7 +35,7 @@ class Outcome:
 
     Attributes:
         scores: One a seed; none where it was pruned or could not be fitted.
-        seconds: Of its own share of the time.
+        seconds: That it took.
         error: Why it could not be fitted, in one line; "" where it could.
         pruned: Whether it was ended early.
     """
@@ -47,7 +47,7 @@ class Outcome:
 
 
 class _Pruned(Exception):
-    """All trials of a stack have been ended."""
+    """The trial has been ended."""
 
 
 class Evaluator:
@@ -64,10 +64,6 @@ class Evaluator:
             caches.calibration, caches.text, gate=job.gate, seen_from=job.seen_from,  # type: ignore[arg-type]
             extra=caches.extra)
 
-    def key(self, options: Mapping[str, Any]) -> str | None:
-        """Settings with the same key are trained as one stack; None: alone."""
-        return stack_key(self._job.method(dict(options), 0))
-
     def run(
         self, settings: Sequence[Setting], seeds: int, on_done: Callable[[int, Outcome], None],
     ) -> None:
@@ -78,57 +74,27 @@ class Evaluator:
             seeds: Fits of each, with seeds 0, 1, ...
             on_done: Told the place of a setting and its outcome, as soon as it has one.
         """
-        groups: dict[str, list[int]] = {}
         for at, setting in enumerate(settings):
-            key = self.key(setting.options)
-            groups.setdefault(key if key is not None else f"alone {at}", []).append(at)
-        for members in groups.values():
-            self._stack([(at, settings[at]) for at in members], seeds, on_done)
+            on_done(at, self._outcome(setting, seeds))
 
-    def _stack(
-        self, members: Sequence[tuple[int, Setting]], seeds: int,
-        on_done: Callable[[int, Outcome], None],
-    ) -> None:
+    def _outcome(self, setting: Setting, seeds: int) -> Outcome:
         started = time.perf_counter()
-        made = [[self._job.method(dict(setting.options), seed) for seed in range(seeds)]
-                for _, setting in members]
-        ended: set[int] = set()
+        methods = [self._job.method(dict(setting.options), seed) for seed in range(seeds)]
 
         def look(epoch: int) -> None:
-            for (at, setting), methods in zip(members, made):
-                # The others of a stack go on: its numbers do not depend on who is in it.
-                if setting.look is not None and at not in ended and setting.look(
-                        epoch, self.validation.quick(methods[0])):
-                    ended.add(at)
-            if len(ended) == len(members):
+            assert setting.look is not None
+            if setting.look(epoch, self.validation.quick(methods[0])):
                 raise _Pruned
 
-        wanted = any(setting.look is not None for _, setting in members)
         try:
-            together = stack_key(made[0][0]) is not None
-            stacks = [[m for methods in made for m in methods]] if together else \
-                [[method] for methods in made for method in methods]
-            for number, stack in enumerate(stacks):
-                self.validation.fit(stack, on_epoch=look if wanted and number == 0 else None)
+            for number, method in enumerate(methods):
+                watched = setting.look is not None and number == 0
+                self.validation.fit([method], on_epoch=look if watched else None)
         except _Pruned:
-            pass
+            return Outcome((), time.perf_counter() - started, pruned=True)
         except BadConfig:
             raise
         except BadInput as error:
-            if len(members) > 1:
-                # One of them has diverged: the others have done nothing wrong.
-                for member in members:
-                    self._stack([member], seeds, on_done)
-                return
-            on_done(members[0][0], Outcome((), time.perf_counter() - started,
-                                           error=" ".join(str(error).split())))
-            return
-        shared = (time.perf_counter() - started) / len(members)
-        for (at, _), methods in zip(members, made):
-            if at in ended:
-                on_done(at, Outcome((), shared, pruned=True))
-                continue
-            started = time.perf_counter()
-            scores = tuple(self.validation.score(method, seed)
-                           for seed, method in enumerate(methods))
-            on_done(at, Outcome(scores, shared + time.perf_counter() - started))
+            return Outcome((), time.perf_counter() - started, error=" ".join(str(error).split()))
+        scores = tuple(self.validation.score(method, seed) for seed, method in enumerate(methods))
+        return Outcome(scores, time.perf_counter() - started)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from zskel.pipeline.search.evaluate import Evaluator, Look, Outcome, Setting
 from zskel.pipeline.search.job import SearchJob
 from zskel.pipeline.search.samplers import given_parameters, new_pruner, new_sampler, suggest
 from zskel.pipeline.search.slots import Claim, Slots, Standing
-from zskel.pipeline.search.space import INDEPENDENT
 from zskel.pipeline.search.storage import open_storage, shown
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def work(
                 if not only_watch:
                     if evaluator is None:
                         evaluator = Evaluator(job, caches)
-                    claims = _claim(job, at, slots, evaluator, settled, found)
+                    claims = slots.claim(job.batch, None, found)
                 if claims and evaluator is not None:
                     _do(job, at, slots, evaluator, settled, claims)
                     pause = _POLL
@@ -140,17 +139,6 @@ def choose(
                        f"the first: {reason}")
     best = min(whole, key=lambda trial: (-float(trial.value or 0), trial.user_attrs["slot"]))
     return Chosen(job.options(at, settled.options, best.params), best)
-
-
-def _claim(
-    job: SearchJob, at: int, slots: Slots, evaluator: Evaluator, settled: Chosen, found: Standing
-) -> list[Claim]:
-    step = job.config.steps[at]
-
-    def key(given: Mapping[str, Any]) -> str | None:
-        return evaluator.key(job.options(at, settled.options, dict(given)))
-
-    return slots.claim(job.batch, key if step.sampler in INDEPENDENT else None, found)
 
 
 def _do(

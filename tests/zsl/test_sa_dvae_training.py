@@ -1,4 +1,4 @@
-"""One step of SA-DVAE: the sum of eq. 7, and both sides of the game with D_T."""
+"""One step of SA-DVAE: the sum of eq. 7, and the adversarial steps of both sides."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from zskel.zsl.methods.sa_dvae_params import SADVAEParams
 from zskel.zsl.methods.sa_dvae_training import TERMS, Trainer, Weights
 from zskel.zsl.vae import AlignedVAE, Discriminator, sample_gaussian
 
@@ -17,8 +18,8 @@ D, DT, R, V, B = 6, 5, 24, 8, 128
 def trainer(*, n_d=3, learning_rate=1e-3, z_v_dim=V, seed=0):
     generator = torch.Generator().manual_seed(seed)
     vae = AlignedVAE(D, DT, R, z_v_dim, generator)
-    return Trainer(vae, Discriminator(R + z_v_dim, generator), n_d=n_d,
-                   learning_rate=learning_rate, generator=generator)
+    return Trainer(vae, Discriminator(R + z_v_dim, generator), generator,
+                   SADVAEParams(n_d=n_d, learning_rate=learning_rate))
 
 
 def batch(seed=0):
@@ -92,7 +93,7 @@ def test_mean_reduction_divides_every_squared_error_by_its_dimensions():
     before = t.generator.get_state()
     summed, _ = t.terms(f_x, f_y)
     t.generator.set_state(before)
-    t.reduction = "mean"
+    t.params = SADVAEParams(squared_error="mean")
     averaged, _ = t.terms(f_x, f_y)
     rx, ry, kx, ky, cross, tc = summed.tolist()
     assert averaged[:4].tolist() == pytest.approx([rx / D, ry / DT, kx, ky], rel=1e-5)
@@ -138,7 +139,7 @@ def train_discriminator(t, f_x, steps=200):
         t.discriminator_step(sample_gaussian(mean, log_variance, t.generator))
 
 
-def test_d_t_climbs_l_t_and_leaves_the_vae_alone():
+def test_d_t_ascends_l_t_and_leaves_the_vae_alone():
     t, (f_x, _) = trainer(learning_rate=1e-2), batch()
     train_discriminator(t, f_x, steps=0)
     before, value = state(t.vae), mean_total_correlation(t, f_x)

@@ -6,14 +6,16 @@ import pytest
 import torch
 
 from zskel.data.common.errors import BadInput
-from zskel.zsl.methods.training import run_epochs, steps_of
+from zskel.zsl.methods.training import run_epochs, shuffled_batches, steps_of
 
 OPTIONS = {"method": "mine", "samples": 45, "epochs": 2, "batch_size": 2}
 
 
 def run(step, terms=("loss",), **options):
+    given = {**OPTIONS, **options}
     generator = torch.Generator().manual_seed(0)
-    return run_epochs(step, terms, **{**OPTIONS, "generator": generator, **options})
+    train = shuffled_batches(step, len(terms), given["samples"], given["batch_size"], generator)
+    return run_epochs(train, terms, **given)
 
 
 def test_every_row_is_used_once_an_epoch_in_a_new_order():

@@ -17,7 +17,7 @@ from zskel.zsl.gates.base import Gate, GateInput
 from zskel.zsl.gates.domain_classifier import DomainClassifier, gate_features
 from zskel.zsl.methods.ridge import Ridge
 from zskel.zsl.methods.sa_dvae import SADVAE
-from zskel.zsl.validation import OBJECTIVES, Validation, ValidationScore, stack_key, validate
+from zskel.zsl.validation import OBJECTIVES, Validation, ValidationScore, validate
 
 PROBLEM = make(3, verbs=4, nouns=4, clips=10)
 NAMES = tuple(f"action {c}" for c in range(16))
@@ -162,26 +162,6 @@ def test_the_same_seed_gives_the_same_score_and_another_one_another() -> None:
     one, two, other = (validate(features, text, method=sa_dvae, gate=gate, seed=seed)
                        for seed in (0, 0, 1))
     assert one == two != other
-
-
-def test_a_stacked_method_scores_as_it_does_alone_to_the_bit() -> None:
-    features, text = caches()
-    settings = [{"learning_rate": 1e-2, "beta_x": 0.1}, {"learning_rate": 3e-3, "beta_y": 0.2},
-                {"seed": 9}]
-    stacked = [sa_dvae(**{"seed": 0, **setting}) for setting in settings]
-    assert len({stack_key(method) for method in stacked}) == 1
-    validation = Validation(features, text, gate=gate)
-    validation.fit(stacked)
-    for method, setting in zip(stacked, settings):
-        alone = sa_dvae(**{"seed": 0, **setting})
-        validation.fit([alone])
-        assert validation.score(method) == validation.score(alone)
-
-
-def test_what_cannot_be_stacked_has_no_key() -> None:
-    assert stack_key(sa_dvae(0, z_r_dim=9)) != stack_key(sa_dvae(0))
-    assert stack_key(sa_dvae(0, engine="reference")) is None
-    assert stack_key(Ridge()) is None
 
 
 def test_a_look_in_the_middle_changes_nothing() -> None:

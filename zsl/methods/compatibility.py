@@ -28,7 +28,7 @@ from zskel.zsl.methods.base import (
 )
 from zskel.zsl.methods.saving import module_arrays, restore_module
 from zskel.zsl.methods.text_parts import check_training_parts
-from zskel.zsl.methods.training import Step, run_epochs, steps_of
+from zskel.zsl.methods.training import Step, run_epochs, shuffled_batches, steps_of
 
 _WHOLE = "f_y"  # the name of the only part, where a method takes one text a class
 
@@ -132,9 +132,10 @@ class CompatibilityMethod(ZeroShotMethod):
         on_progress: Progress | None, on_epoch: EpochHook | None,
     ) -> Self:
         """:func:`zskel.zsl.methods.training.run_epochs` with the parameters' epochs and batches."""
+        size = self.params.batch_size
         self.history = run_epochs(
-            step, terms, method=self.name, samples=samples, epochs=self.params.epochs,
-            batch_size=self.params.batch_size, generator=generator,
+            shuffled_batches(step, len(terms), samples, size, generator), terms,
+            method=self.name, samples=samples, epochs=self.params.epochs, batch_size=size,
             on_progress=on_progress, on_epoch=on_epoch,
         )
         return self

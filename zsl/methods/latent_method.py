@@ -24,7 +24,7 @@ from zskel.zsl.methods.base import (
 )
 from zskel.zsl.methods.saving import module_arrays, restore_module
 from zskel.zsl.methods.text_vae import TERMS, TextVAEs
-from zskel.zsl.methods.training import rows_in_turn, run_epochs, steps_of
+from zskel.zsl.methods.training import rows_in_turn, run_epochs, shuffled_batches, steps_of
 from zskel.zsl.threads import single_threaded
 from zskel.zsl.vae import activate, initialize, sample_gaussian
 
@@ -109,8 +109,9 @@ class LatentMethod(ZeroShotMethod):
 
         try:
             self.history = run_epochs(
-                step, (*self.terms, "loss"), method=self.name, samples=n, epochs=params.epochs,
-                batch_size=params.batch_size, generator=generator, on_progress=on_progress,
+                shuffled_batches(step, len(self.terms) + 1, n, params.batch_size, generator),
+                (*self.terms, "loss"), method=self.name, samples=n, epochs=params.epochs,
+                batch_size=params.batch_size, on_progress=on_progress,
                 on_epoch=after_epoch if on_epoch is not None else None,
             )
         except BaseException:

@@ -8,7 +8,7 @@ of both (eq. 10-12) belong to every method alike and live in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,12 +29,13 @@ from zskel.zsl.methods.base import (
     check_unseen,
     unit_rows,
 )
-from zskel.zsl.methods.sa_dvae_engine_fit import fit_many
+from zskel.zsl.methods.sa_dvae_engine import Engine
 from zskel.zsl.methods.sa_dvae_evidence import JointClassifier, draw_seen, evidence
 from zskel.zsl.methods.sa_dvae_params import SADVAEParams
-from zskel.zsl.methods.sa_dvae_training import Game, Trainer, mean_lambda_1, weights_at
+from zskel.zsl.methods.sa_dvae_text import TextCoordinates
+from zskel.zsl.methods.sa_dvae_training import TERMS, Trainer, weights_at
 from zskel.zsl.methods.saving import module_arrays, restore_module
-from zskel.zsl.methods.training import run_epochs, steps_of
+from zskel.zsl.methods.training import Epoch, run_epochs, shuffled_batches, steps_of
 from zskel.zsl.threads import single_threaded
 from zskel.zsl.vae import AlignedVAE, Discriminator, activate, initialize, sample_gaussian
 
@@ -97,10 +98,6 @@ class SADVAE(ZeroShotMethod):
         on_epoch: EpochHook | None = None,
     ) -> SADVAE:
         """Trains the VAEs and D_T. See :meth:`ZeroShotMethod.fit`."""
-        if self.params.engine == "fast":
-            fit_many([self], f_x, y, f_y, seen_classes=seen_classes,
-                     on_progress=on_progress, on_epoch=on_epoch)
-            return self
         f_x, y, f_y, seen = check_training_data(f_x, y, f_y, seen_classes)
         self._forget()
         self.seen_classes = seen
@@ -108,30 +105,23 @@ class SADVAE(ZeroShotMethod):
         params, n = self.params, len(f_x)
         generator = torch.Generator().manual_seed(params.seed)
         self._vae = self._new_vae(f_x.shape[1], generator)
-        trainer = self._new_trainer(self._vae, generator)
         features, labels = torch.from_numpy(f_x), torch.from_numpy(y)
         self.history, self.discriminator_steps = {}, 0
-
-        def step(rows: Tensor, epoch: int, k: int) -> Tensor:
-            if k == 0:
-                trainer.start_epoch()
-            weights = weights_at(params, epoch, k, n)
-            return trainer.step(features[rows], self._f_y[labels[rows]], weights)
+        names = TERMS if params.variant == "fd+tc" else TERMS[:-1]
 
         def after_epoch(epoch: int) -> None:
-            self.history.setdefault("lambda_1", []).append(mean_lambda_1(params, epoch, n))
-            self.discriminator_steps = trainer.discriminator_steps
-            if on_epoch is not None:
-                self._keep_seen(features, labels)
-                on_epoch(epoch)
-                # What the hook has fitted belongs to weights that change again.
-                self._forget_classifiers()
+            assert on_epoch is not None
+            self._keep_seen(features, labels)
+            on_epoch(epoch)
+            # What the hook has fitted belongs to weights that change again.
+            self._forget_classifiers()
 
         try:
             run_epochs(
-                step, (*trainer.names, "loss"), method=self.name, samples=n,
-                epochs=params.epochs, batch_size=params.batch_size, generator=generator,
-                on_progress=on_progress, on_epoch=after_epoch, history=self.history,
+                self._training(features, labels, generator), (*names, "loss", "lambda_1"),
+                method=self.name, samples=n, epochs=params.epochs, batch_size=params.batch_size,
+                on_progress=on_progress, on_epoch=after_epoch if on_epoch is not None else None,
+                history=self.history,
             )
             self._keep_seen(features, labels)
         except BaseException:
@@ -260,20 +250,42 @@ class SADVAE(ZeroShotMethod):
             initialization=params.initialization, output=params.output_activation,
         )
 
-    def _new_trainer(self, vae: AlignedVAE, generator: torch.Generator) -> Trainer:
-        params = self.params
+    def _training(self, f_x: Tensor, y: Tensor, generator: torch.Generator) -> Epoch:
+        """Makes what trains an epoch: autograd, or the gradients written out."""
+        params, vae, n = self.params, self._vae, len(f_x)
         discriminator = Discriminator(
             vae.z_r_dim + vae.z_v_dim, generator, params.initialization
         ) if params.variant == "fd+tc" else None
-        return Trainer(
-            vae, discriminator, n_d=params.n_d, learning_rate=params.learning_rate,
-            generator=generator, reduction=params.squared_error, noise=params.noise,
-            game=Game(
-                branches=params.discriminator_branches, permute=params.permute,
-                scale=params.discriminator_scale, adversarial_loss=params.adversarial_loss,
-                turn=params.discriminator_turn,
-            ),
-        )
+
+        if params.engine == "fast":
+            seen = torch.from_numpy(self.seen_classes) if params.text_basis else None
+            engine = Engine(vae, discriminator, generator, params, f_x=f_x, y=y,
+                            text=TextCoordinates(self._f_y, seen))
+            starts = range(0, n, params.batch_size)
+            sizes = torch.tensor([min(params.batch_size, n - k) for k in starts])
+
+            def fast(epoch: int, on_step: Callable[[], None]) -> list[float]:
+                weights = torch.stack([
+                    weights_at(params, epoch, k, n).vector(torch.float64)[2:] for k in starts])
+                terms = torch.cat([engine.epoch(weights, on_step), weights[:, 2:3]], dim=1)
+                engine.write()
+                self.discriminator_steps = engine.discriminator_steps
+                return ((sizes[:, None] * terms).sum(dim=0) / n).tolist()
+
+            return fast
+
+        trainer = Trainer(vae, discriminator, generator, params)
+
+        def step(rows: Tensor, epoch: int, k: int) -> Tensor:
+            if k == 0:
+                trainer.start_epoch()
+            weights = weights_at(params, epoch, k, n)
+            terms = trainer.step(f_x[rows], self._f_y[y[rows]], weights)
+            self.discriminator_steps = trainer.discriminator_steps
+            return torch.cat([terms, terms.new_tensor([weights.lambda_1])])
+
+        return shuffled_batches(
+            step, len(trainer.names) + 2, n, params.batch_size, generator)
 
     def _keep_seen(self, f_x: Tensor, y: Tensor) -> None:
         generator = torch.Generator().manual_seed(self.params.seed + _SEEN_STREAM)

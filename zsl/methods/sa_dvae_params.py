@@ -104,7 +104,7 @@ class SADVAEParams(BaseModel):
             agree to rounding.
         text_basis: The "fast" engine sees the text in an orthonormal basis of its
             span: faster, with weights that agree in distribution only. See
-            :class:`zskel.zsl.methods.sa_dvae_engine_text.TextCoordinates`.
+            :class:`zskel.zsl.methods.sa_dvae_text.TextCoordinates`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

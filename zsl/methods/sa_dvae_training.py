@@ -1,4 +1,4 @@
-"""One training step of SA-DVAE: eq. 2-7 put together, and the game with D_T."""
+"""One training step of SA-DVAE: eq. 2-7 put together, and the adversarial steps of D_T."""
 
 from __future__ import annotations
 
@@ -7,21 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zskel.zsl.losses import (
-    Reduction,
-    cross_alignment,
-    gaussian_kl,
-    squared_error,
-    total_correlation,
-)
-from zskel.zsl.methods.sa_dvae_params import (
-    AdversarialLoss,
-    Branches,
-    Permute,
-    SADVAEParams,
-    Scale,
-    Turn,
-)
+from zskel.zsl.losses import cross_alignment, gaussian_kl, squared_error, total_correlation
+from zskel.zsl.methods.sa_dvae_params import SADVAEParams
 from zskel.zsl.schedules import (
     cross_alignment_weight,
     cyclical_annealing,
@@ -29,7 +16,7 @@ from zskel.zsl.schedules import (
     late_annealing_y,
     late_cross_alignment_weight,
 )
-from zskel.zsl.vae import AlignedVAE, Discriminator, Noise, sample_gaussian
+from zskel.zsl.vae import AlignedVAE, Discriminator, sample_gaussian
 
 #: The terms of eq. 7 with eq. 2-4 put in, in the order of every vector of them.
 #: kl_x is both KL terms of eq. 2.
@@ -70,25 +57,6 @@ def weights_at(params: SADVAEParams, epoch: int, k: int, n: int) -> Weights:
     return Weights(of_x * params.beta_x, beta_y, lambda_1, lambda_2)
 
 
-def mean_lambda_1(params: SADVAEParams, epoch: int, n: int) -> float:
-    """lambda_1 of an epoch's mean sample."""
-    size = params.batch_size
-    return sum(
-        weights_at(params, epoch, k, n).lambda_1 * min(size, n - k) for k in range(0, n, size)
-    ) / n
-
-
-@dataclass(frozen=True)
-class Game:
-    """How the VAEs and D_T play; fields as in ``SADVAEParams``."""
-
-    branches: Branches = "skeleton"
-    permute: Permute = "z_v"
-    scale: Scale = "one"
-    adversarial_loss: AdversarialLoss = "log"
-    turn: Turn = "after"
-
-
 @dataclass(frozen=True)
 class Posteriors:
     """What the encoders say about one batch, z_x as ``[B, z_v_dim + z_r_dim]``."""
@@ -109,17 +77,13 @@ class Trainer:
 
     The VAEs minimize eq. 7 (the signs: see :mod:`zskel.zsl.losses`); after every
     ``n_d`` such steps D_T maximizes L_T once, on the latents of the step just
-    taken, which it cannot change. ``Game`` says what may be otherwise.
+    taken, which it cannot change. The switches of ``params`` say what may be otherwise.
 
     Args:
         vae: The four encoders and decoders.
         discriminator: D_T, or None for no total correlation penalty.
-        n_d: VAE steps before each step of D_T.
-        learning_rate: Of both Adam optimizers; beta 0.9 and 0.999 as in Table 2.
         generator: Draws the noise of the latents and the permutations.
-        reduction: See :func:`zskel.zsl.losses.squared_error`.
-        noise: See :func:`zskel.zsl.vae.sample_gaussian`.
-        game: The rules.
+        params: Of the method; both Adam optimizers have beta 0.9 and 0.999 as in Table 2.
 
     Attributes:
         vae_steps: Taken so far.
@@ -130,23 +94,17 @@ class Trainer:
         self,
         vae: AlignedVAE,
         discriminator: Discriminator | None,
-        *,
-        n_d: int,
-        learning_rate: float,
         generator: torch.Generator,
-        reduction: Reduction = "sum",
-        noise: Noise = "dimension",
-        game: Game | None = None,
+        params: SADVAEParams,
     ) -> None:
         self.vae, self.discriminator = vae, discriminator
-        self.n_d, self.generator, self.reduction = n_d, generator, reduction
-        self.noise, self.game = noise, game or Game()
+        self.generator, self.params = generator, params
         self.vae_steps = self.discriminator_steps = self._steps_in_epoch = 0
         # Only these receive gradients of eq. 7; D_T's weights are constants there.
         self._parameters = list(vae.parameters())
-        self._vae_optimizer = _adam(vae, learning_rate)
+        self._vae_optimizer = _adam(vae, params.learning_rate)
         if discriminator is not None:
-            self._discriminator_optimizer = _adam(discriminator, learning_rate)
+            self._discriminator_optimizer = _adam(discriminator, params.learning_rate)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -173,9 +131,9 @@ class Trainer:
         z_x, z_y = self.draw_x(posteriors), self.draw_y(posteriors)
         self.vae_steps += 1
         self._steps_in_epoch += 1
-        first = self.game.turn == "before"
+        first = self.params.discriminator_turn == "before"
         count = self._steps_in_epoch if first else self.vae_steps
-        turn = self.discriminator is not None and count % self.n_d == 0
+        turn = self.discriminator is not None and count % self.params.n_d == 0
         if turn and first:
             self._fresh_discriminator_step(posteriors.detach(), weights.lambda_2)
         terms = self._terms(posteriors, z_x, z_y, f_x, f_y)
@@ -200,43 +158,43 @@ class Trainer:
     def draw_x(self, posteriors: Posteriors) -> Tensor:
         """z_x ``[B, Z]``; noise "sample" draws for z_r first, then for z_v."""
         mean, log_variance = posteriors.mean_x, posteriors.log_variance_x
-        if self.noise == "dimension":
+        if self.params.noise == "dimension":
             return sample_gaussian(mean, log_variance, self.generator)
         _, mean_r = self.vae.split(mean)
         _, log_variance_r = self.vae.split(log_variance)
-        z_r = sample_gaussian(mean_r, log_variance_r, self.generator, self.noise)
+        z_r = sample_gaussian(mean_r, log_variance_r, self.generator, self.params.noise)
         return torch.cat([self.draw_v(posteriors), z_r], dim=-1) if self.vae.z_v_dim else z_r
 
     def draw_v(self, posteriors: Posteriors) -> Tensor:
         """z_v alone, ``[B, z_v_dim]``."""
         mean_v, _ = self.vae.split(posteriors.mean_x)
         log_variance_v, _ = self.vae.split(posteriors.log_variance_x)
-        return sample_gaussian(mean_v, log_variance_v, self.generator, self.noise)
+        return sample_gaussian(mean_v, log_variance_v, self.generator, self.params.noise)
 
     def draw_y(self, posteriors: Posteriors) -> Tensor:
         """z_y ``[B, z_r_dim]``."""
         return sample_gaussian(
-            posteriors.mean_y, posteriors.log_variance_y, self.generator, self.noise
+            posteriors.mean_y, posteriors.log_variance_y, self.generator, self.params.noise
         )
 
     def _terms(
         self, posteriors: Posteriors, z_x: Tensor, z_y: Tensor, f_x: Tensor, f_y: Tensor
     ) -> Tensor:
-        vae = self.vae
+        vae, reduction = self.vae, self.params.squared_error
         z_v, z_r = vae.split(z_x)
         terms = [
-            squared_error(vae.decode_x(z_x), f_x, self.reduction),
-            squared_error(vae.decode_y(z_y), f_y, self.reduction),
+            squared_error(vae.decode_x(z_x), f_x, reduction),
+            squared_error(vae.decode_y(z_y), f_y, reduction),
             gaussian_kl(posteriors.mean_x, posteriors.log_variance_x),
             gaussian_kl(posteriors.mean_y, posteriors.log_variance_y),
             cross_alignment(
                 vae.decode_x(torch.cat([z_v, z_y], dim=-1)), f_x,
-                vae.decode_y(z_r), f_y, self.reduction,
+                vae.decode_y(z_r), f_y, reduction,
             ),
         ]
         if self.discriminator is not None:
             terms.append(
-                self.total_correlation(z_x) if self.game.adversarial_loss == "log"
+                self.total_correlation(z_x) if self.params.adversarial_loss == "log"
                 else self.discriminator(z_x).sigmoid().mean()
             )
         return torch.stack(terms)
@@ -245,7 +203,7 @@ class Trainer:
         """L_T of a batch: z_v, or z_r and z_v apart, permuted among the rows."""
         assert self.discriminator is not None
         z_v, z_r = self.vae.split(z_x)
-        if self.game.permute == "both":
+        if self.params.permute == "both":
             z_r = z_r[self._order(z_x)]
         permuted = torch.cat([z_v[self._order(z_x)], z_r], dim=-1)
         joint, broken = self.discriminator(torch.cat([z_x, permuted])).chunk(2)
@@ -262,23 +220,23 @@ class Trainer:
             lambda_2: Present weight of L_T, for the scale "lambda_2".
         """
         l_t = self.total_correlation(z_x)
-        if self.game.branches == "skeleton+text":
+        if self.params.discriminator_branches == "skeleton+text":
             assert z_y is not None
             z_v, _ = self.vae.split(z_x)
             l_t = (l_t + self.total_correlation(torch.cat([z_v, z_y], dim=-1))) / 2
-        self._climb(l_t, lambda_2)
+        self._update_discriminator(l_t, lambda_2)
 
     def _fresh_discriminator_step(self, posteriors: Posteriors, lambda_2: float) -> None:
         # As discriminator_step, each branch on draws of its own.
         l_t = self.total_correlation(self.draw_x(posteriors))
-        if self.game.branches == "skeleton+text":
+        if self.params.discriminator_branches == "skeleton+text":
             z_y = self.draw_y(posteriors)
             text = torch.cat([self.draw_v(posteriors), z_y], dim=-1)
             l_t = (l_t + self.total_correlation(text)) / 2
-        self._climb(l_t, lambda_2)
+        self._update_discriminator(l_t, lambda_2)
 
-    def _climb(self, l_t: Tensor, lambda_2: float) -> None:
-        loss = -l_t if self.game.scale == "one" else -l_t * (lambda_2 / 2)
+    def _update_discriminator(self, l_t: Tensor, lambda_2: float) -> None:
+        loss = -l_t if self.params.discriminator_scale == "one" else -l_t * (lambda_2 / 2)
         self._discriminator_optimizer.zero_grad()
         loss.backward()
         self._discriminator_optimizer.step()

@@ -17,6 +17,9 @@ Step = Callable[[Tensor, int, int], Tensor]
 """Takes a batch's row numbers ``[B]``, the epoch and the rows used before in this
 epoch; returns the loss terms ``[K]`` without gradient."""
 
+Epoch = Callable[[int, Callable[[], None]], Sequence[float]]
+"""Takes the epoch and what to call after each step; returns the means of the loss terms."""
+
 
 def steps_of(samples: int, epochs: int, batch_size: int) -> int:
     """Steps that :func:`run_epochs` takes.
@@ -52,28 +55,49 @@ def rows_in_turn(
     return torch.cat(rows)
 
 
+def shuffled_batches(
+    step: Step, terms: int, samples: int, batch_size: int, generator: torch.Generator
+) -> Epoch:
+    """An epoch of ``step`` over batches in random order.
+
+    Args:
+        step: Does one optimizer step and tells the loss terms.
+        terms: How many they are.
+        samples: Training rows; the last batch of an epoch may be short.
+        batch_size: Rows of a batch.
+        generator: Draws the order of each epoch.
+    """
+    def train(epoch: int, on_step: Callable[[], None]) -> list[float]:
+        sums = torch.zeros(terms, dtype=torch.float64)
+        order = torch.randperm(samples, generator=generator)
+        for k, rows in zip(range(0, samples, batch_size), order.split(batch_size)):
+            sums.add_(step(rows, epoch, k), alpha=len(rows))
+            on_step()
+        return (sums / samples).tolist()
+
+    return train
+
+
 def run_epochs(
-    step: Step,
+    train: Epoch,
     terms: Sequence[str],
     *,
     method: str,
     samples: int,
     epochs: int,
     batch_size: int,
-    generator: torch.Generator,
     on_progress: Progress | None = None,
     on_epoch: EpochHook | None = None,
     history: dict[str, list[float]] | None = None,
 ) -> dict[str, list[float]]:
-    """Runs ``step`` over shuffled batches, epoch by epoch.
+    """Trains epoch by epoch.
 
     Args:
-        step: Does one optimizer step and tells the loss terms.
-        terms: Their names.
+        train: Trains one epoch.
+        terms: Names of the loss terms.
         method: Named in errors.
         samples: Training rows; the last batch of an epoch may be short.
         epochs, batch_size: As they say.
-        generator: Draws the order of each epoch.
         on_progress, on_epoch: See ``ZeroShotMethod.fit``.
         history: Filled and returned, so that ``on_epoch`` finds the epochs so far.
 
@@ -86,15 +110,15 @@ def run_epochs(
     history = {} if history is None else history
     history.update({name: [] for name in terms})
     done, total = 0, steps_of(samples, epochs, batch_size)
+
+    def on_step() -> None:
+        nonlocal done
+        done += 1
+        if on_progress is not None and (done % _PROGRESS_EVERY == 0 or done == total):
+            on_progress(done, total)
+
     for epoch in range(epochs):
-        sums = torch.zeros(len(terms), dtype=torch.float64)
-        order = torch.randperm(samples, generator=generator)
-        for k, rows in zip(range(0, samples, batch_size), order.split(batch_size)):
-            sums.add_(step(rows, epoch, k), alpha=len(rows))
-            done += 1
-            if on_progress is not None and (done % _PROGRESS_EVERY == 0 or done == total):
-                on_progress(done, total)
-        for name, mean in zip(terms, (sums / samples).tolist()):
+        for name, mean in zip(terms, train(epoch, on_step), strict=True):
             # A non-finite step spoils the sum, so one look an epoch finds it.
             if not np.isfinite(mean):
                 raise BadInput(f"{method}: {name} became non-finite in epoch {epoch + 1}; "

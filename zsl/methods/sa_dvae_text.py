@@ -1,4 +1,4 @@
-"""Coordinates in which the engine sees the text features."""
+"""Coordinates in which the fast engine of SA-DVAE sees the text features."""
 
 from __future__ import annotations
 

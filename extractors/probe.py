@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from zskel.data.common.linear import fit_linear
+
 
 def seen_logits(
     f_x: np.ndarray,
@@ -38,7 +40,8 @@ def seen_logits(
     if logits.shape[1] == len(seen_classes):
         return logits, "head"
     scaler = StandardScaler().fit(f_x[train])
-    probe = LogisticRegression(max_iter=2000).fit(scaler.transform(f_x[train]), label[train])
+    probe = fit_linear(LogisticRegression(max_iter=2000), scaler.transform(f_x[train]),
+                       label[train], "the linear probe on f_x")
     scores = probe.decision_function(scaler.transform(f_x))
     if scores.ndim == 1:
         scores = np.stack([-scores, scores], axis=1) / 2

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from zskel.data.common.errors import BadInput
+from zskel.data.common.linear import fit_linear
 from zskel.zsl.linear import linear_arrays, linear_model
 from zskel.zsl.methods.base import State, check_features
 
@@ -52,7 +53,7 @@ class SeenClassifier:
         self._mean = f_x.mean(axis=0, dtype=np.float64)
         self._scale = float(np.sqrt(np.mean(np.sum((f_x - self._mean) ** 2, axis=1)))) or 1.0
         self._model = LogisticRegression(C=self.inverse_penalty, max_iter=self.max_iterations)
-        self._model.fit(self._standardize(f_x), y)
+        fit_linear(self._model, self._standardize(f_x), y, "C_s")
         return self
 
     def logits(self, f_x: np.ndarray) -> np.ndarray:

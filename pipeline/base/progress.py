@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ Tell = Callable[..., None]
 console = Console(stderr=True, highlight=False)
 
 _log: IO[str] | None = None
+_warned: set[str] = set()
 
 
 def quiet() -> None:
@@ -71,6 +73,14 @@ def say(message: str) -> None:
     """Prints one line for the person who waits."""
     event("message", text=message)
     console.print(message, markup=False, soft_wrap=True)
+
+
+def tell_warning(message: Warning | str) -> None:
+    """A warning, of a library or ours, as one line; the same one once."""
+    text = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(message)).split())
+    if text not in _warned:
+        _warned.add(text)
+        say(f"warning: {text}")
 
 
 def table(*rows: tuple[str, str]) -> None:

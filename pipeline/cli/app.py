@@ -64,11 +64,13 @@ def main() -> None:
     """Runs the command line; known errors are one line and an exit code."""
     import os
     import sys
+    import warnings
 
     from zskel.data.common.errors import PipelineError
     from zskel.data.common.os_errors import described, refusal
     from zskel.pipeline.base.signals import terminate_like_an_interrupt
 
+    warnings.showwarning = _show_warning
     terminate_like_an_interrupt()
     try:
         app()
@@ -84,6 +86,12 @@ def main() -> None:
         if refused is None:
             raise
         _fail(described(refused), 1)
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    from zskel.pipeline.base.progress import tell_warning
+
+    tell_warning(message)
 
 
 def _fail(text: str, exit_code: int) -> None:

@@ -70,7 +70,10 @@ def read_clips(
     for path in map(Path, paths):
         if not path.exists():
             raise BadInput(f"{path}: no such file or folder")
-        used, scan = _scan(path, name, dataset)
+        try:
+            used, scan = _scan(path, name, dataset)
+        except BadInput as error:
+            raise (_refused(path, name, error) if reader is None else error) from None
         skipped += scan.skipped
         for entry in scan.entries:
             _add(entry, found, skipped)
@@ -91,6 +94,18 @@ def read_clips(
     store = SequenceStore(folder / "clips.h5")
     return Clips(store, {key: entry.where for key, entry in found.items()}, report.skipped,
                  name == dataset.reader)
+
+
+def _refused(path: Path, name: str, error: BadInput) -> BadInput:
+    """What to say of a path that the experiment's own reader cannot read."""
+    try:
+        source = open_raw(path, Options())
+    except BadInput as known:
+        return known if path.is_file() else error  # the ending of a file says whose it is
+    other = source.reader_name
+    return error if other == name else BadInput(
+        f"{path}: is nothing for the experiment's reader {name!r}, but {other!r} reads it: add "
+        f"--reader {other}")
 
 
 class _Chosen(Reader):

@@ -137,12 +137,15 @@ def embed(latent: np.ndarray, seed: int = 0) -> np.ndarray:
     """t-SNE of ``[N, D]`` to ``[N, 2]`` by scikit-learn, on one thread.
 
     Sums over several threads are added in any order, and t-SNE enlarges the
-    difference; one thread gives the same picture each time.
+    difference; one thread gives the same picture each time. Rows that are all the same
+    become one point, which t-SNE cannot do.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     rows, dims = latent.shape
+    if not np.ptp(latent, axis=0).any():
+        return np.zeros((rows, 2))
     model = TSNE(
         perplexity=min(PERPLEXITY, (rows - 1) / 3), init="pca" if dims > 1 else "random",
         learning_rate="auto", max_iter=ITERATIONS, random_state=seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -309,6 +310,26 @@ def test_a_mistake_is_one_line(
     ended = commands.run("predict", *(a.format(work=tiny_work, clip=clip) for a in arguments))
     assert ended.code == 2
     assert len(ended.err.splitlines()) == 1 and message in ended.err, ended.err
+
+
+def test_a_pickle_points_to_the_reader_that_takes_it(tmp_path: Path) -> None:
+    from zskel.pipeline.base.config import DatasetConfig
+    from zskel.pipeline.predict.clips import read_clips
+
+    keypoint = np.random.default_rng(0).normal(size=(1, 9, 25, 3)).astype(np.float32)
+    clips = [{"frame_dir": "p07_wave", "label": 0, "keypoint": keypoint, "total_frames": 9}]
+    path, half = tmp_path / "mine.pkl", tmp_path / "half.pkl"
+    path.write_bytes(pickle.dumps({"annotations": clips, "split": {}}))
+    half.write_bytes(path.read_bytes()[:200])
+    ours = DatasetConfig(name="synthetic", reader="ntu", reader_options=dict(
+        dataset="synthetic", num_classes=40))
+    for file, message in ((path, "mine.pkl: is nothing for the experiment's reader 'ntu', but "
+                                 "'pose_pickle' reads it: add --reader pose_pickle"),
+                          (half, "half.pkl: is not a whole pickle")):
+        with pytest.raises(BadInput, match=message):
+            read_clips([file], ours, None, ["a"], [], tmp_path)
+    found = read_clips([path], ours, "pose_pickle", ["a"], [], tmp_path)
+    assert found.store.sample_id.tolist() == ["p07_wave"]
 
 
 def test_fit_keeps_models_adds_gates_and_makes_lost_ones_again(

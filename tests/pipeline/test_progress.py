@@ -103,6 +103,15 @@ def test_who_is_quiet_logs_nothing(text: io.StringIO, tmp_path: Path) -> None:
     assert text.getvalue() == "" and (tmp_path / "log").read_text() == ""
 
 
+def test_a_librarys_warning_is_one_line_once(python: Callable[..., Any]) -> None:
+    code = ("import warnings\nfrom zskel.pipeline.cli.app import app, main\n"
+            "@app.command()\ndef warn():\n"
+            "    for _ in range(2):\n"
+            "        warnings.warn('two \\x1b[1mlines\\x1b[0m\\n  of advice', stacklevel=1)\n"
+            "import sys\nsys.argv = ['pipeline', 'warn']\nmain()")
+    assert python("-c", code).stderr.splitlines() == ["warning: two lines of advice"]
+
+
 def test_json_log_tells_how_a_command_went(python: Callable[..., Any], tmp_path: Path) -> None:
     log = tmp_path / "log"
     ended = python("-m", "zskel", "--json-log", log, "fit", "no-such-experiment")

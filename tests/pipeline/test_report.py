@@ -430,6 +430,10 @@ def test_the_embedding_keeps_far_clusters_apart():
     assert (label[distance.argmin(axis=1)] == label).all()
 
 
+def test_rows_that_are_all_the_same_are_drawn_as_one_point():
+    np.testing.assert_array_equal(embed(np.full((40, 5), 3.0)), np.zeros((40, 2)))
+
+
 def test_a_table_writes_absent_numbers_as_empty_cells():
     table = Table("t", "A caption.", [Column("name", "Name"), Column("rate", "Rate", "stat"),
                                       Column("file", "File", "link")],

@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.class_weight import compute_sample_weight
 
 from zskel.data.common.errors import BadInput
+from zskel.data.common.linear import fit_linear
 from zskel.zsl.gates.base import Gate, GateInput, check_calibration_rows
 from zskel.zsl.linear import linear_arrays, linear_model
 from zskel.zsl.methods.base import State
@@ -77,7 +78,8 @@ class DomainClassifier(Gate):
         }
         self.temperature = min(self.log_losses, key=self.log_losses.__getitem__)
         self._columns = inputs.unseen_proba.shape[1]
-        self._model = self._new_model().fit(gate_features(inputs, self.temperature), is_seen)
+        self._model = fit_linear(
+            self._new_model(), gate_features(inputs, self.temperature), is_seen, "C_d")
         self._rows = int(is_seen.sum()), int((~is_seen).sum())
         return self
 
@@ -126,7 +128,7 @@ class DomainClassifier(Gate):
     def _validate(self, features: np.ndarray, is_seen: np.ndarray, divisions: list[Any]) -> float:
         p_d = np.empty(len(features))
         for fit, held_out in divisions:
-            model = self._new_model().fit(features[fit], is_seen[fit])
+            model = fit_linear(self._new_model(), features[fit], is_seen[fit], "C_d")
             p_d[held_out] = model.predict_proba(features[held_out])[:, 1]
         weight = compute_sample_weight(self.class_weight, is_seen)
         return float(log_loss(is_seen, p_d, sample_weight=weight))

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
 from zskel.data.common.errors import BadInput
+from zskel.data.common.linear import fit_linear
 from zskel.zsl.gates.base import (
     F_X,
     F_Y,
@@ -86,7 +87,7 @@ class FamiliarityGate(Gate):
         self._mean, self._std = values.mean(axis=0), values.std(axis=0)
         self._std[self._std == 0] = 1.0
         self._model = LogisticRegression(C=self.inverse_penalty, class_weight="balanced")
-        self._model.fit((values - self._mean) / self._std, is_seen)
+        fit_linear(self._model, (values - self._mean) / self._std, is_seen, f"gate {self.name}")
         self._rows = int(is_seen.sum()), int((~is_seen).sum())
         self._asked: GateInput | None = None
         return self

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from zskel.data.common.errors import BadInput
+from zskel.data.common.linear import fit_linear
 from zskel.zsl.gates.base import Gate, GateInput, check_calibration_rows, mix
 from zskel.zsl.gates.domain_classifier import (
     check_as_many_unseen,
@@ -85,7 +86,7 @@ class HardGate(Gate):
             drawn = [generator.permutation(side) for side in sides]
             train = np.concatenate([side[held:] for side in drawn])
             model = LogisticRegression(C=_INVERSE_PENALTY, tol=1e-6, max_iter=50_000)
-            model.fit(features[train], is_seen[train])
+            fit_linear(model, features[train], is_seen[train], "the hard gate")
             if not search:
                 self.temperature, self.threshold = temperature, self.thresholds[0]
                 self._model, best = model, np.nan

@@ -88,7 +88,7 @@ def main() -> None:
         _fail(described(refused), 1)
 
 
-def _show_warning(message: Warning | str, *_: Any) -> None:
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     from zskel.pipeline.base.progress import tell_warning
 
     tell_warning(message)

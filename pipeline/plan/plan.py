@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zskel.data.caches import TEST
-from zskel.data.common.errors import BadInput
-from zskel.pipeline.base.config import Experiment
+from zskel.data.caches import TEST, TRAIN, read_skeleton_features
+from zskel.data.common.errors import BadCache, BadInput
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
 from zskel.pipeline.plan.command_lines import command_lines
 from zskel.pipeline.plan.definition import Table
 from zskel.pipeline.plan.fits import THERE, Result, check_apart, results_of
-from zskel.pipeline.plan.rates import DEFAULT, DEFAULT_CLIPS, Rates
+from zskel.pipeline.plan.rates import Rates
 from zskel.pipeline.plan.table_report import is_current, report_folder
 from zskel.pipeline.queue.queue import Attempt
 from zskel.pipeline.steps.model_store import Bank
@@ -51,8 +50,9 @@ def plan(
 
     Returns:
         JSON values: "backbones", "texts" and "fits", one row each with its "state" and
-        the "seconds" that it will take; "report"; "problems"; "seconds" in all and how
-        many of them by default rates; "commands" for what is missing, in order.
+        the "seconds" that it will take, None where nothing like it was measured in these
+        folders; "report"; "problems"; "seconds" of all those together; "unmeasured", the
+        number of the others; "commands" for what is missing, in order.
 
     Raises:
         BadInput: Nobody needs a data set of ``raw``, or two fits would write one result.
@@ -82,7 +82,7 @@ def plan(
     report_state = _there(
         all(row["state"] == THERE for row in fits)
         and is_current(folder, [job.work.root for job in jobs]))
-    rows = [*backbones, *fits]
+    seconds = [row["seconds"] for row in (*backbones, *fits)]
     return {
         "format": FORMAT, "format_version": FORMAT_VERSION,
         "table": table.name, "title": table.config.title, "bank": str(shared.root),
@@ -90,9 +90,7 @@ def plan(
         "report": {"path": str(folder), "state": report_state},
         "problems": [{"experiment": job.experiment.name, "problem": job.error}
                      for job in jobs if job.error is not None],
-        "seconds": {"all": round(sum(row["seconds"] for row in rows)),
-                    "by_default_rates": round(sum(row["seconds"] for row in rows
-                                                  if row["rate"] == DEFAULT))},
+        "seconds": round(sum(filter(None, seconds))), "unmeasured": seconds.count(None),
         "commands": command_lines(table, raw, root, bank, ready, results, report_state),
     }
 
@@ -105,11 +103,10 @@ def show(content: Mapping[str, Any]) -> None:
     console = stdout_console()
     backbones = [{key: row[key] for key in (
         "number", "experiment", "phase", "backbone", "classes", "clips", "same_as", "state")}
-        | {"time": _time(row)} for row in content["backbones"]]
+        | {"time": _time([row["seconds"]])} for row in content["backbones"]]
     fits = [{**own, "seeds": len(rows),
              "there": sum(row["state"] == THERE for row in rows),
-             "time": _time({"seconds": sum(row["seconds"] for row in rows),
-                            "rate": rows[0]["rate"]})}
+             "time": _time([row["seconds"] for row in rows])}
             for own, rows in _grouped(content["fits"])]
     texts = Counter(row["state"] for row in content["texts"])
     show_tables({
@@ -130,15 +127,14 @@ def summary(content: Mapping[str, Any]) -> str:
     own = [row for row in content["backbones"] if row["same_as"] is None]
     trained = sum(row["state"] in (TRAINED, CACHED) for row in own)
     fits = sum(row["state"] == THERE for row in content["fits"])
-    seconds = content["seconds"]
     line = (f"{content['table']}: {trained} of {len(own)} backbones and {fits} of "
             f"{len(content['fits'])} results are there")
-    if not seconds["all"]:
-        return line
-    guess = "" if not seconds["by_default_rates"] else (
-        f"; {duration(seconds['by_default_rates'])} of it (marked ~) by default rates, which are "
-        "those of one CPU core, because nothing like it was done here yet")
-    return f"{line}; about {duration(seconds['all'])} to go{guess}"
+    if content["seconds"]:
+        line += f"; about {duration(content['seconds'])} to go"
+    if content["unmeasured"]:
+        line += (f"; no time is known for {content['unmeasured']} trainings and fits (marked ?): "
+                 "nothing like them was measured here yet")
+    return line
 
 
 def check_raw(table: Table, raw: Raw) -> None:
@@ -211,44 +207,41 @@ def _there(state: bool) -> str:
 def _backbone(need: Need, job: Job, rates: Rates) -> dict[str, Any]:
     config = job.experiment.backbone
     assert config is not None  # or it would need none
-    if job.plan is not None:
-        clips = len(phase_of(job.plan, need.phase).train)
-    else:
-        clips = _likely_clips(job.experiment, need)
-    seconds, rate = rates.seconds_to_train(config, clips)
-    if need.state in (TRAINED, CACHED) or need.same_as is not None:
-        seconds, rate = rates.seconds_to_extract(config, clips)
-    if need.state == CACHED:
-        seconds = 0.0
-    return {**need.row(), "clips": clips, "clips_are": "counted" if job.plan else "likely",
-            "seconds": round(seconds, 1), "rate": rate}
-
-
-def _likely_clips(experiment: Experiment, need: Need) -> int:
-    """Training clips of a phase, as long as there is no store to count in."""
-    from zskel.data.classes import class_names
-
-    name = experiment.dataset.name
-    clips = DEFAULT_CLIPS.get(name, DEFAULT_CLIPS[""]) * need.classes / len(class_names(name))
-    kept = 1.0 if need.phase == TEST else 1 - experiment.calibration.share
-    return round(clips * kept)
+    clips = len(phase_of(job.plan, need.phase).train) if job.plan is not None else None
+    trained = need.state in (TRAINED, CACHED) or need.same_as is not None
+    # One pass more than epochs: that which gives the features.
+    passes = 0 if need.state == CACHED else 1 if trained else config.epochs + 1
+    seconds = _seconds(rates.training(config.name, config.batch_size), clips, passes)
+    return {**need.row(), "clips": clips, "seconds": seconds}
 
 
 def _fit(result: Result, job: Job, rates: Rates) -> dict[str, Any]:
-    if job.plan is not None:
-        clips = len(job.plan.phases[0].train)
-    else:
-        clips = DEFAULT_CLIPS.get(job.experiment.dataset.name, DEFAULT_CLIPS[""])
-    seconds, rate = rates.seconds_to_fit(result.method, result.options, clips)
     # Gates are evaluated on the fit that is made for the first of them.
     first = not result.path.name.partition("-gate-")[1]
+    passes = 0 if result.state == THERE or not first else result.options.get("epochs", 1)
     return {
         "experiment": result.experiment, "method": result.method, "variant": result.variant,
         "gate": result.gate, "protocol": result.protocol,
         "seen_classifier": result.seen_classifier, "seed": result.seed, "state": result.state,
-        "result": str(result.path), "rate": rate,
-        "seconds": 0.0 if result.state == THERE or not first else round(seconds, 1),
+        "result": str(result.path),
+        "seconds": _seconds(rates.fit(result.method), _clips(job), passes),
     }
+
+
+def _clips(job: Job) -> int | None:
+    """That train a method; None as long as neither store nor features are there."""
+    if job.plan is not None:
+        return len(job.plan.phases[0].train)
+    try:
+        return len(read_skeleton_features(job.work.skeleton(TEST)).rows(TRAIN))
+    except BadCache:
+        return None
+
+
+def _seconds(rate: float | None, clips: int | None, passes: int) -> float | None:
+    if not passes:
+        return 0.0
+    return None if rate is None or clips is None else round(rate * clips * passes, 1)
 
 
 def _grouped(fits: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[Any]]]:
@@ -260,7 +253,7 @@ def _grouped(fits: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], li
     return [(dict(zip(names, key, strict=True)), rows) for key, rows in groups.items()]
 
 
-def _time(row: Mapping[str, Any]) -> str | None:
-    if not row["seconds"]:
-        return None
-    return f"{'~' if row['rate'] == DEFAULT else ''}{duration(row['seconds'])}"
+def _time(seconds: Sequence[float | None]) -> str | None:
+    if None in seconds:
+        return "?"
+    return duration(sum(filter(None, seconds))) if any(seconds) else None

@@ -14,7 +14,7 @@ import pytest
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.pipeline.plan.definition import load_table, table_names
 from zskel.pipeline.plan.plan import plan, raw_of, summary
-from zskel.pipeline.plan.rates import DEFAULT, MEASURED, Rates
+from zskel.pipeline.plan.rates import Rates
 from zskel.pipeline.report.published import published_tables
 from zskel.pipeline.steps.fits import check_fit
 
@@ -176,12 +176,11 @@ def test_a_plan_of_nothing_yet(tmp_path: Path) -> None:
     found = plan(load("table-c"), {"ntu60": ["nturgbd.zip"]}, tmp_path / "work_dirs")
     assert len(found["backbones"]) == 12
     assert {row["state"] for row in found["backbones"]} == {"no store yet"}
-    assert {row["rate"] for row in found["backbones"] + found["fits"]} == {DEFAULT}
+    assert {row["seconds"] for row in found["backbones"] + found["fits"]} == {None}
     assert {row["state"] for row in found["fits"]} == {"after features"}
     assert len(found["fits"]) == 6 * 5 and not found["problems"]
-    seconds = sum(row["seconds"] for row in found["backbones"] + found["fits"])
-    assert found["seconds"]["all"] == found["seconds"]["by_default_rates"] == round(seconds)
-    assert "default rates" in summary(found)
+    assert found["seconds"] == 0 and found["unmeasured"] == 12 + 30
+    assert "no time is known for 42 trainings and fits" in summary(found)
     assert not list(tmp_path.iterdir()), "a plan writes nothing"
     queue, *fits, report = found["commands"]
     assert "--raw ntu60=nturgbd.zip" in queue and queue.startswith("pipeline queue ntu60-random-1")
@@ -201,7 +200,7 @@ def test_a_plan_of_all_that_is_there(done: Path, table: Path, commands: Any) -> 
         ("naive", "f_x", 0), ("naive", "f_x", 1), ("fd+tc", "f_x", 0), ("fd+tc", "f_x", 1),
         ("fd+tc", "z_r", 0)]
     assert found["report"]["state"] == "there" and found["commands"] == []
-    assert found["seconds"] == {"all": 0, "by_default_rates": 0}
+    assert found["seconds"] == 0 and found["unmeasured"] == 0
     ended = commands.run("plan", table, "--work-dirs", done)
     assert ended.err == "small: 2 of 2 backbones and 5 of 5 results are there\n"
     assert stamps(done) == before
@@ -209,21 +208,26 @@ def test_a_plan_of_all_that_is_there(done: Path, table: Path, commands: Any) -> 
 
 def test_estimates_come_from_what_was_measured_here(done: Path, tmp_path: Path) -> None:
     rates = Rates(done / "bank", done)
-    experiment = load("demo").entries[0].experiment
-    own = experiment.backbone.model_copy(update={"name": "stgcn-test", "batch_size": 32})
-    seconds, source = rates.seconds_to_train(own, 320)
-    assert source == MEASURED
     logs = [json.loads(line)["time"] for file in done.glob("bank/backbones/*/logs/*/vis_data/"
                                                            "scalars.json")
             for line in file.read_text().splitlines() if "time" in line]
-    assert min(logs) <= seconds / (10 * (own.epochs + 1)) <= max(logs)
+    training = rates.training("stgcn-test", 32)
+    assert training is not None and min(logs) <= training * 32 <= max(logs)
     records = [json.loads(path.read_text()) for path in done.glob("*/results/*.json")]
     per_epoch = [r["duration_seconds"] / r["counts"]["train"] / 2 for r in records]
-    seconds, source = rates.seconds_to_fit("sa_dvae", {"epochs": 7}, 1000)
-    assert source == MEASURED
-    assert min(per_epoch) * 0.999 <= seconds / 7000 <= max(per_epoch) * 1.001
-    assert rates.seconds_to_fit("smie", {"epochs": 1}, 1000)[1] == DEFAULT
-    assert Rates(tmp_path, tmp_path).seconds_to_train(own, 320)[1] == DEFAULT
+    fit = rates.fit("sa_dvae")
+    assert fit is not None and min(per_epoch) <= fit <= max(per_epoch)
+    assert rates.fit("smie") is None
+    assert Rates(tmp_path, tmp_path).training("stgcn-test", 32) is None
+
+
+def test_a_plan_of_more_seeds_takes_as_long_as_those_before(
+    done: Path, table: Path, commands: Any
+) -> None:
+    found = plan(load_table(str(table), seeds=3), work_dirs=done)
+    times = [row["seconds"] for row in found["fits"] if row["state"] != "there"]
+    assert len(times) == 1 + 1 + 2 and len(set(times)) == 1 and times[0] > 0
+    assert found["unmeasured"] == 0 and found["seconds"] == round(sum(times))
 
 
 def test_the_commands_of_a_plan_do_what_run_does(

@@ -6,8 +6,8 @@ _base_ = [
     "_base_/text/minilm_label.py",
     "_base_/text/verb_noun_parts.py",
     "_base_/methods/sa_dvae.py",
+    "_base_/views/f_x_masked.py",  # for SMIE's temporal constraint
 ]
 
 split = dict(name="purls-22-5")
-masked_features = True  # for SMIE's temporal constraint
 fit = dict(seeds=5)

@@ -4,7 +4,7 @@ table = dict(
     runs=[dict(
         experiments=["ntu60-55-5", "ntu60-48-12", "ntu120-110-10", "ntu120-96-24"],
         texts=["verb_noun_parts_stsb"],
-        options=["masked_features=True"],  # for SMIE's temporal constraint
+        views=["f_x_masked"],  # for SMIE's temporal constraint
         methods=["own", "revise", "jpose", "cada_vae", "synse", "smie"],
     )],
 )

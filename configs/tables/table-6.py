@@ -2,7 +2,7 @@
 # Nobody published settings of the baselines for PKU-MMD: they get those of NTU-60.
 _common = dict(
     texts=["verb_noun_parts_clip"],
-    options=["masked_features=True"],  # for SMIE's temporal constraint
+    views=["f_x_masked"],  # for SMIE's temporal constraint
     variants=["naive", "fd", "fd+tc"],
 )
 

@@ -1,7 +1,7 @@
 # Table 7: the fits of Table 6 but SMIE, of which no GZSL figures were published.
 _common = dict(
     texts=["verb_noun_parts_clip"],
-    options=["masked_features=True"],
+    views=["f_x_masked"],
     variants=["naive", "fd", "fd+tc"],
 )
 

@@ -1,6 +1,6 @@
 # Table G: class names or enhanced descriptions of the classes (Appendix C.2), here the
 # project's own descriptions; with these SA-DVAE has the settings of Table F.
-_masked = ["masked_features=True"]  # for SMIE's temporal constraint
+_masked = ["f_x_masked"]  # for SMIE's temporal constraint
 
 
 def _splits(name):
@@ -11,9 +11,9 @@ table = dict(
     title="Table G: ZSL accuracy with class descriptions",
     runs=[
         dict(experiments=[*_splits("ntu60"), *_splits("ntu120")], methods=["own", "smie"],
-             options=_masked),
+             views=_masked),
         *(dict(experiments=_splits(name), suffix="described", texts=["clip_description"],
-               methods=[f"sa_dvae_tablef_{name}", "smie"], options=_masked)
+               methods=[f"sa_dvae_tablef_{name}", "smie"], views=_masked)
           for name in ("ntu60", "ntu120")),
     ],
 )

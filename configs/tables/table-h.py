@@ -8,7 +8,7 @@ table = dict(
     runs=[
         dict(experiments=[*_splits("ntu60"), *_splits("ntu120")]),
         *(dict(experiments=_splits(name), suffix="described", texts=["clip_description"],
-               methods=[f"sa_dvae_tablef_{name}"], options=["masked_features=True"])
+               methods=[f"sa_dvae_tablef_{name}"], views=["f_x_masked"])
           for name in ("ntu60", "ntu120")),
     ],
 )

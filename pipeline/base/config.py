@@ -14,6 +14,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
+    model_validator,
 )
 
 from zskel.data.classes import class_names, register_dataset
@@ -141,6 +142,24 @@ class BackboneConfig(_NamesCode):
         return {"num_workers", "vis_backends"} | same
 
 
+class FeatureView(_NamesCode):
+    """Further features of the same clips by the same weights, in caches of their own.
+
+    A config may give the list of transforms alone.
+
+    Attributes:
+        transforms: mmaction2 transforms of the prepared clip, which go before those
+            of ``backbone.test_pipeline``.
+    """
+
+    transforms: list[dict[str, Any]] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_transforms(cls, content: Any) -> Any:
+        return {"transforms": content} if isinstance(content, (list, tuple)) else content
+
+
 class NamedConfig(_NamesCode):
     """A registered name, or that of code of one's own, with its options."""
 
@@ -223,8 +242,8 @@ class Experiment(_Section):
         class_text: What f_y is made from; None for imported features only.
         class_text_parts: Further text features by name, such as "verb" and
             "noun", for methods that embed parts of speech.
-        masked_features: Whether f_x is cached a second time from clips that have
-            lost part of their motion, for SMIE's temporal constraint.
+        feature_views: Further features of each clip by name, "f_x_" and a word,
+            for methods that take them by that name.
     """
 
     name: str
@@ -235,15 +254,29 @@ class Experiment(_Section):
     backbone: BackboneConfig | None = None
     class_text: TextConfig | None = None
     class_text_parts: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], TextConfig] = {}
-    masked_features: bool = False
+    feature_views: dict[Annotated[str, Field(pattern="^f_x_[a-z0-9_]+$")], FeatureView] = {}
     fit: FitConfig
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_masked_view(cls, content: Any) -> Any:
+        # Before there were views, there was one, with a key of its own.
+        asked = content.get("masked_features") if isinstance(content, Mapping) else None
+        if not isinstance(asked, bool):
+            return content
+        masked = load_views("f_x_masked")
+        views = dict(content.get("feature_views", {}))
+        views = {**masked, **views} if asked else {
+            name: view for name, view in views.items() if name not in masked}
+        rest = {key: value for key, value in content.items() if key != "masked_features"}
+        return {**rest, "feature_views": views}
 
     @model_serializer(mode="wrap")
     def _only_what_is_asked_for(
         self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
     ) -> dict[str, Any]:
         # An experiment from before there were the choices keeps its digest.
-        aside = {"masked_features", "imported"} if info.mode == "json" else set()
+        aside = {"feature_views", "imported"} if info.mode == "json" else set()
         aside = {key for key in aside if not getattr(self, key)}
         return {key: value for key, value in serialize(self).items() if key not in aside}
 
@@ -388,17 +421,31 @@ def load_texts(name: str) -> tuple[TextConfig | None, dict[str, TextConfig]]:
     Raises:
         BadConfig: There is no such config; the message names the nearest.
     """
-    folder = shipped_configs() / "_base_" / "text"
-    known = {path.stem: path for path in folder.glob("*.py") if not path.name.startswith("_")}
-    if name not in known:
-        raise BadConfig(f"no text config {name!r}; {nearest(name, known)}")
-    content = read_config(known[name])
+    path = _base_config("text", name)
+    content = read_config(path)
     content = {key: value for key, value in content.items() if not key.startswith("_")}
     try:
         texts = _Texts.model_validate(content)
     except ValidationError as error:
-        raise BadConfig(f"{known[name]}: {_explain(error, _Texts)}") from None
+        raise BadConfig(f"{path}: {_explain(error, _Texts)}") from None
     return texts.class_text, texts.class_text_parts
+
+
+def load_views(name: str) -> dict[str, Any]:
+    """The feature views of a config in ``configs/_base_/views``, by name, unchecked.
+
+    Raises:
+        BadConfig: There is no such config; the message names the nearest.
+    """
+    return dict(read_config(_base_config("views", name))["feature_views"])
+
+
+def _base_config(part: str, name: str) -> Path:
+    folder = shipped_configs() / "_base_" / part
+    known = {path.stem: path for path in folder.glob("*.py") if not path.name.startswith("_")}
+    if name not in known:
+        raise BadConfig(f"no {part} config {name!r}; {nearest(name, known)}")
+    return known[name]
 
 
 def method_names() -> tuple[str, ...]:
@@ -443,8 +490,9 @@ def find_config(name: str) -> Path:
 
 
 def _explain(error: ValidationError, section: type[_Section]) -> str:
-    first, *others = error.errors()
-    location = first["loc"]
+    # An unknown key first: it may be the misspelled one of a key that is missing.
+    first, *others = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    location = tuple(part for part in first["loc"] if part != "[key]")  # of a dict: its name
     if location[-1] in ("int", "str"):  # of a value that may be either
         others = [other for other in others if other["loc"][:-1] == location[:-1]]
         location = location[:-1]

@@ -63,9 +63,13 @@ class WorkDir:
         return self.root / "backbones" / f"{phase}.json"
 
     def skeleton(self, phase: str, kind: str = "f_x") -> Path:
-        """The skeleton features of a phase; ``kind`` names further ones, such as "f_x_masked"."""
+        """The skeleton features of a phase; ``kind`` names a feature view, such as "f_x_masked"."""
         suffix = kind.removeprefix("f_x")
         return self.root / "features" / f"skeleton_{phase}{suffix}.h5"
+
+    def skeleton_caches(self, phase: str) -> list[Path]:
+        """All skeleton features of a phase that are there, those of feature views last."""
+        return sorted((self.root / "features").glob(f"skeleton_{phase}*.h5"))
 
     @property
     def text(self) -> Path:

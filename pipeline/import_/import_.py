@@ -95,7 +95,7 @@ def import_features(
         kept = {work.skeleton(TEST), work.skeleton(CALIBRATION)}
         kept |= {work.text_part(part) if part else work.text for part in _texts(imported)}
         for stale in set(work.text.parent.glob("*.h5")) - kept:
-            stale.unlink()  # Of features that were replaced: parts of speech, masked clips.
+            stale.unlink()  # Of features that were replaced: parts of speech, feature views.
         path = work_dir / "experiment.py"
         write_text(path, experiment_source(
             ["Written by `pipeline import`; change `fit` as you like."], content))

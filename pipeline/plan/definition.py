@@ -14,12 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.registry import nearest
-from zskel.pipeline.base.config import Experiment, load_experiment, load_section, load_texts
+from zskel.pipeline.base.config import (
+    Experiment,
+    load_experiment,
+    load_section,
+    load_texts,
+    load_views,
+)
 
 #: The experiment's own method, in a list of methods.
 OWN = "own"
 #: Parts of a config that only stage one reads.
-_STAGE_ONE = ("backbone", "calibration", "class_text", "class_text_parts", "masked_features")
+_STAGE_ONE = ("backbone", "calibration", "class_text", "class_text_parts", "feature_views")
 
 
 class _Part(BaseModel):
@@ -37,6 +43,7 @@ class RunsConfig(_Part):
         options: ``key.subkey=value`` overrides of the experiments.
         texts: Configs of ``configs/_base_/text`` in place of the experiments' texts, or
             beside them.
+        views: Configs of ``configs/_base_/views``, added to the experiments' views.
         methods: "own" is the experiment's method; others are configs of
             ``configs/_base_/methods``. None: the own one.
         variants: Of the own method, such as "naive"; none: as the experiment says.
@@ -49,6 +56,7 @@ class RunsConfig(_Part):
     suffix: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""
     options: list[str] = []
     texts: list[str] = []
+    views: list[str] = []
     methods: list[str] = Field([OWN], min_length=1)
     variants: list[str] = []
     gates: list[str] = []
@@ -181,7 +189,7 @@ def _entry(
     runs: RunsConfig, config: str, given: tuple[str, ...], seeds: int | None,
     load: Callable[[str, tuple[str, ...]], Experiment],
 ) -> tuple[Entry, list[FitCall]]:
-    options = [*_texts(runs.texts), *runs.options, *given]
+    options = [*_texts(runs.texts), *_views(runs.views), *runs.options, *given]
     if runs.suffix:
         name = load(config, given).name
         options.append(f"name={name}-{runs.suffix}")
@@ -220,6 +228,13 @@ def _texts(names: Sequence[str]) -> Iterator[str]:
             dumped = {part: own.model_dump(mode="json", exclude_defaults=True)
                       for part, own in parts.items()}
             yield f"class_text_parts={dumped}"
+
+
+def _views(names: Sequence[str]) -> Iterator[str]:
+    """Configs of feature views as overrides."""
+    for name in names:
+        for view, transforms in load_views(name).items():
+            yield f"feature_views.{view}={transforms}"
 
 
 def _section(option: str) -> str:

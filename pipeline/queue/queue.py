@@ -36,7 +36,7 @@ from zskel.pipeline.steps.needed_backbones import (
 )
 from zskel.pipeline.steps.phase_plan import make_plan, resolve_split
 from zskel.pipeline.steps.sequence_store import open_store, point_to_store
-from zskel.pipeline.steps.skeleton_cache import F_X, F_X_MASKED, train
+from zskel.pipeline.steps.skeleton_cache import train
 
 FORMAT, FORMAT_VERSION = "zsl-queue", 1
 
@@ -276,12 +276,11 @@ def _drop_features(work: WorkDir, phase: str, weights_sha256: str) -> None:
 
     That is possible where weights were lost and came back on another machine.
     """
-    for kind in (F_X, F_X_MASKED):
-        path = work.skeleton(phase, kind)
+    for path in work.skeleton_caches(phase):
         try:
             other = read_skeleton_features(path).weights_sha256 != weights_sha256
         except BadCache:
-            continue  # none, or one that will be written anew
+            continue  # it will be written anew
         if other:
             say(f"  {path}: of other weights, made again")
             path.unlink()

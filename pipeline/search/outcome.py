@@ -113,7 +113,7 @@ def _content(experiment: Experiment) -> dict[str, Any]:
     if experiment.dataset.class_names is not None:
         # They may stand in a file, which this config shall not need.
         content["dataset"]["class_names"] = list(class_names(experiment.dataset.name))
-    for key in ("class_text_parts", "masked_features"):
+    for key in ("class_text_parts", "feature_views"):
         if not content.get(key):
             content.pop(key, None)
     return content

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,29 +22,50 @@ from zskel.data.common.errors import BadCache
 from zskel.data.common.files import digest_json
 from zskel.data.common.memory import memory_in_one_line
 from zskel.data.phases import Phase
-from zskel.data.store import SequenceStore
 from zskel.extractors.distributed import agreed, is_main
 from zskel.extractors.shard_files import shards_beside
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.progress import bar, say
 from zskel.pipeline.steps.model_store import Bank
+from zskel.pipeline.steps.phase_plan import Plan, backbone_spec
 
 if TYPE_CHECKING:
     from zskel.extractors.spec import BackboneSpec
     from zskel.extractors.training import TrainedBackbone
-from zskel.pipeline.steps.phase_plan import Plan, backbone_spec
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Skeleton features that an experiment asks for.
+
+    Attributes:
+        experiment, plan, phase: Whose features they are.
+        name: "f_x", or that of a feature view.
+        provenance: Everything that decides them.
+        path: Their cache.
+    """
+
+    experiment: Experiment
+    plan: Plan
+    phase: Phase
+    name: str
+    provenance: dict[str, Any]
+    path: Path
+
+    @property
+    def what(self) -> str:
+        """As messages call them."""
+        view = "" if self.name == "f_x" else f" ({self.name})"
+        return f"{self.phase.name}-phase features{view}"
 
 
 def of_trained(
-    experiment: Experiment, plan: Plan, phase: Phase, provenance: dict[str, Any], path: Path,
-    trained: TrainedBackbone, bank: Bank | None,
+    wanted: Wanted, trained: TrainedBackbone, bank: Bank | None
 ) -> tuple[SkeletonFeatures, str] | None:
     """Features by a trained backbone, or those that the bank has of it.
 
     Args:
-        experiment, plan, phase: Whose features they are.
-        provenance: Everything that decides them.
-        path: The cache that they will be.
+        wanted: Which features.
         trained: The backbone.
         bank: Where it is shared, if it is.
 
@@ -53,22 +75,22 @@ def of_trained(
     Raises:
         PipelineError: A clip gives no finite features or does not fit into memory.
     """
+    experiment, plan = wanted.experiment, wanted.plan
     note = f"training accuracy {_last_accuracy(trained.history)}"
     entry = trained.weights.parent
-    shared = entry / _shared_name(provenance)
+    shared = entry / _shared_name(wanted.provenance)
     found = None
     with ExitStack() as held:
         if bank is not None and is_main():
-            held.enter_context(bank.locked(
-                entry, f"the {phase.name}-phase features of {experiment.name}"))
-            found = _shared(shared, plan, phase, trained.weights_sha256)
+            held.enter_context(bank.locked(entry, f"the {wanted.what} of {experiment.name}"))
+            found = _shared(shared, plan, wanted.phase, trained.weights_sha256)
         if agreed(found is not None):
             return None if found is None else (dataclasses.replace(
-                found, config=provenance, sample_protocol=experiment.dataset.sample_protocol,
+                found, config=wanted.provenance, sample_protocol=experiment.dataset.sample_protocol,
                 notices=plan.notices,
             ), f"{note}, features shared")
-        features = _extracted(experiment, plan, phase, provenance, path, trained.weights,
-                              trained.weights_sha256, len(trained.classes))
+        features = _extracted(wanted, trained.weights, trained.weights_sha256,
+                              len(trained.classes))
         if features is None:
             return None
         if bank is not None:
@@ -79,7 +101,9 @@ def of_trained(
 def _shared_name(provenance: Mapping[str, Any]) -> str:
     """Of the features that go with a backbone, by what its digest leaves open."""
     digest = provenance["phase_digest"]
-    choices = [provenance.get("masking"), provenance["backbone"].get("extract_autocast")]
+    view = dict(provenance.get("view", {}))
+    choices = [*view.pop("transforms", [None]), *([view] if view else []),
+               provenance["backbone"].get("extract_autocast")]
     if any(choices):
         digest = digest_json([digest, *choices])
     return f"features-{digest[:16]}.h5"
@@ -104,8 +128,7 @@ def _shared(
 
 
 def of_given_weights(
-    experiment: Experiment, plan: Plan, phase: Phase, provenance: dict[str, Any], path: Path,
-    given: Path,
+    wanted: Wanted, given: Path
 ) -> tuple[SkeletonFeatures, str] | None:
     """Features by weights from elsewhere; as ``of_trained`` otherwise."""
     from zskel.extractors.mm import register
@@ -114,35 +137,34 @@ def of_given_weights(
     from zskel.extractors.probe import seen_logits
     from zskel.extractors.weights import head_classes, read_state
 
-    features = _extracted(experiment, plan, phase, provenance, path, given,
-                          provenance["given_weights"]["sha256"],
+    features = _extracted(wanted, given, wanted.provenance["given_weights"]["sha256"],
                           head_classes(read_state(given), given))
     if features is None:
         return None
+    phase, classes = wanted.phase, len(wanted.plan.store.class_names)
     train_rows = np.flatnonzero(np.isin(phase.rows, phase.train))
     logits, source = seen_logits(features.f_x, features.logits, features.label, train_rows,
-                                 phase.seen_classes, len(plan.store.class_names))
+                                 phase.seen_classes, classes)
     features = dataclasses.replace(
         features, logits=logits, preprocessing={**features.preprocessing, "logits": source})
     return features, f"given weights {given.name}, logits from the {source}"
 
 
 def _extracted(
-    experiment: Experiment, plan: Plan, phase: Phase, provenance: dict[str, Any], path: Path,
-    weights: Path, weights_sha256: str, outputs: int,
+    wanted: Wanted, weights: Path, weights_sha256: str, outputs: int
 ) -> SkeletonFeatures | None:
     from zskel.extractors.features import load_model
     from zskel.extractors.mm import versions
     from zskel.extractors.shards import extract_together, working_digest
 
+    plan, phase = wanted.plan, wanted.phase
     rows, store = phase.rows, plan.store
-    spec = _spec(experiment, store, provenance)
-    masked = "masked " if "masking" in provenance else ""
-    work = f"extracting {masked}{phase.name}-phase features"
+    spec = _spec(wanted)
+    work = f"extracting {wanted.what}"
     with bar(work) as tell, memory_in_one_line(work, "free some and start again"):
         model = load_model(spec, weights, outputs)
-        digest = working_digest([provenance, weights_sha256, versions()])
-        found = extract_together(model, spec, store, rows, shards_beside(path, digest),
+        digest = working_digest([wanted.provenance, weights_sha256, versions()])
+        found = extract_together(model, spec, store, rows, shards_beside(wanted.path, digest),
                                  on_progress=tell, on_notice=say)
     if found is None:
         return None
@@ -154,7 +176,7 @@ def _extracted(
         f_x=found.f_x, logits=found.logits, label=store.label[rows],
         sample_id=store.sample_id[rows], subset=phase.subset,
         **{name: getattr(store, name)[rows] for name in IDENTITY},
-        dataset=store.dataset, sample_protocol=experiment.dataset.sample_protocol,
+        dataset=store.dataset, sample_protocol=wanted.experiment.dataset.sample_protocol,
         phase=phase.name, class_names=store.class_names,
         seen_classes=phase.seen_classes, unseen_classes=phase.unseen_classes,
         backbone=spec.name, weights_sha256=weights_sha256,
@@ -162,7 +184,7 @@ def _extracted(
                        "test_pipeline": spec.test_pipeline, "logits": "head",
                        **({"autocast": spec.extract_autocast}
                           if spec.extract_autocast != "float32" else {})},
-        config=provenance, software=made_by,
+        config=wanted.provenance, software=made_by,
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         notices=plan.notices,
     )
@@ -179,15 +201,11 @@ def _joined(machines: Sequence[Mapping[str, str]]) -> dict[str, str]:
             for name in names}
 
 
-def _spec(
-    experiment: Experiment, store: SequenceStore, provenance: Mapping[str, Any]
-) -> BackboneSpec:
+def _spec(wanted: Wanted) -> BackboneSpec:
     """How features are extracted."""
-    spec = backbone_spec(experiment, store)
-    if "masking" not in provenance:
-        return spec
-    return dataclasses.replace(
-        spec, test_pipeline=[dict(provenance["masking"]), *spec.test_pipeline])
+    spec = backbone_spec(wanted.experiment, wanted.plan.store)
+    transforms = wanted.provenance.get("view", {}).get("transforms", [])
+    return dataclasses.replace(spec, test_pipeline=[*transforms, *spec.test_pipeline])
 
 
 def _last_accuracy(history: Sequence[dict[str, float]]) -> str:

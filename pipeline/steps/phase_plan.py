@@ -16,7 +16,13 @@ from zskel.data.skeleton import UNKNOWN
 from zskel.data.splits import ClassSplit, class_split, held_out_clips, held_out_groups, make_split
 from zskel.data.store import SequenceStore
 from zskel.extractors.layout import follow
-from zskel.pipeline.base.config import BackboneConfig, CalibrationConfig, DatasetConfig, Experiment
+from zskel.pipeline.base.config import (
+    BackboneConfig,
+    CalibrationConfig,
+    DatasetConfig,
+    Experiment,
+    FeatureView,
+)
 
 if TYPE_CHECKING:
     from zskel.extractors.spec import BackboneSpec
@@ -61,6 +67,12 @@ def backbone_spec(experiment: Experiment, store: SequenceStore) -> BackboneSpec:
     from zskel.extractors.spec import BackboneSpec
 
     return BackboneSpec(**backbone_config(experiment, store).model_dump())
+
+
+def feature_view(view: FeatureView, store: SequenceStore) -> FeatureView:
+    """A feature view, made for the joints of the clips."""
+    followed = follow({"model": {}, "test_pipeline": view.transforms}, store.layout)
+    return view.model_copy(update={"transforms": followed["test_pipeline"]})
 
 
 def resolve_split(experiment: Experiment) -> ClassSplit:

@@ -20,22 +20,15 @@ from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.determinism import remark_on_kept
 from zskel.pipeline.base.progress import bar, say
 from zskel.pipeline.base.workdir import WorkDir, write_pointer
-from zskel.pipeline.steps.extraction import of_given_weights, of_trained
+from zskel.pipeline.steps.extraction import Wanted, of_given_weights, of_trained
 from zskel.pipeline.steps.model_store import Bank, trained_digest, trained_with
-from zskel.pipeline.steps.phase_plan import Plan, backbone_config, backbone_spec
+from zskel.pipeline.steps.phase_plan import Plan, backbone_config, backbone_spec, feature_view
 
 if TYPE_CHECKING:
     from zskel.extractors.training import TrainedBackbone
 
-__all__ = [
-    "F_X", "F_X_MASKED", "MASKING", "Plan", "backbone_digest", "cache_changes",
-    "has_current_cache", "is_current", "skeleton_cache", "train",
-]
-
-F_X, F_X_MASKED = "f_x", "f_x_masked"
-
-#: What SMIE's code cuts out of a clip.
-MASKING = {"type": "MaskMotionFrames", "motion_share": 0.3, "random_share": 0.3, "seed": 0}
+__all__ = ["Plan", "backbone_digest", "cache_changes", "has_current_cache", "skeleton_cache",
+           "train"]
 
 
 def skeleton_cache(
@@ -44,7 +37,7 @@ def skeleton_cache(
 ) -> Path:
     """Writes or keeps the skeleton cache of a phase; trains its backbone if need be.
 
-    Where the experiment asks for masked features their cache is written beside it.
+    The caches of the experiment's feature views are written beside it.
     Of processes that work together the first writes; all train and extract.
 
     Args:
@@ -61,34 +54,33 @@ def skeleton_cache(
     Raises:
         PipelineError: Something is wrong with the config or the clips.
     """
-    wanted = _wanted(experiment, plan, phase, given)
+    all_wanted = _wanted(experiment, plan, phase, work, given)
     # One decides for all: who trains waits for the others.
-    missing = agreed([kind for kind, provenance in wanted.items()
-                      if not is_current(work.skeleton(phase.name, kind), provenance)])
-    for kind in wanted:
-        if kind not in missing:
-            path = work.skeleton(phase.name, kind)
-            say(f"kept {path}")
+    missing = agreed([wanted.name for wanted in all_wanted if not _is_current(wanted)])
+    for wanted in all_wanted:
+        if wanted.name not in missing:
+            say(f"kept {wanted.path}")
 
-            def software(path: Path = path) -> Mapping[str, str]:
+            def software(path: Path = wanted.path) -> Mapping[str, str]:
                 return read_skeleton_features(path).software
 
-            remark_on_kept(path, software)
+            remark_on_kept(wanted.path, software)
     if missing and given is None:
         trained = train(experiment, plan, phase, work, bank)
-    for kind in missing:
-        path, provenance = work.skeleton(phase.name, kind), wanted[kind]
+    for wanted in all_wanted:
+        if wanted.name not in missing:
+            continue
         if given is not None:
-            made = of_given_weights(experiment, plan, phase, provenance, path, given)
+            made = of_given_weights(wanted, given)
         else:
-            made = of_trained(experiment, plan, phase, provenance, path, trained, bank)
+            made = of_trained(wanted, trained, bank)
         if made is not None:
             features, note = made
-            write_skeleton_features(path, features)
-            say(f"wrote {path}: {features.f_x.shape[0]} x {features.f_x.shape[1]}, {note}")
+            write_skeleton_features(wanted.path, features)
+            say(f"wrote {wanted.path}: {features.f_x.shape[0]} x {features.f_x.shape[1]}, {note}")
     if is_main():
-        for kind in wanted:
-            drop_shards(work.skeleton(phase.name, kind))
+        for wanted in all_wanted:
+            drop_shards(wanted.path)
     return work.skeleton(phase.name)
 
 
@@ -142,8 +134,7 @@ def backbone_digest(experiment: Experiment, plan: Plan, phase: Phase) -> str:
 
 def has_current_cache(experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir) -> bool:
     """Whether a phase's skeleton caches are there and were made from the same."""
-    return all(is_current(work.skeleton(phase.name, kind), provenance)
-               for kind, provenance in _wanted(experiment, plan, phase).items())
+    return all(map(_is_current, _wanted(experiment, plan, phase, work)))
 
 
 def cache_changes(
@@ -154,38 +145,47 @@ def cache_changes(
     Weights that were given to ``extract`` are no part of the config and of no account here.
     """
     changes: dict[Path, list[str]] = {}
-    for kind, provenance in _wanted(experiment, plan, phase).items():
-        path = work.skeleton(phase.name, kind)
+    for wanted in _wanted(experiment, plan, phase, work):
         try:
-            config = read_skeleton_features(path).config
+            then = _made_from(wanted.path)
         except BadCache as error:
-            changes[path] = [str(error)]
+            changes[wanted.path] = [str(error)]
             continue
-        then = dict(config) if isinstance(config, Mapping) else {}
         then.pop("given_weights", None)
-        changes[path] = differences(then, json.loads(json.dumps(provenance)))
+        changes[wanted.path] = differences(then, json.loads(json.dumps(wanted.provenance)))
     return changes
 
 
-def is_current(path: Path, provenance: dict[str, Any]) -> bool:
-    """Whether a skeleton cache was made from this."""
+def _is_current(wanted: Wanted) -> bool:
+    """Whether a cache is there and was made from the same."""
     try:
-        return digest_json(read_skeleton_features(path).config) == digest_json(provenance)
+        return digest_json(_made_from(wanted.path)) == digest_json(wanted.provenance)
     except BadCache:
         return False
 
 
+def _made_from(path: Path) -> dict[str, Any]:
+    """What a cache says that decided it, as it would be written today."""
+    config = read_skeleton_features(path).config
+    then = dict(config) if isinstance(config, Mapping) else {}
+    if "masking" in then:  # before there were views, of the one that there was
+        then["view"] = {"transforms": [then.pop("masking")]}
+    return then
+
+
 def _wanted(
-    experiment: Experiment, plan: Plan, phase: Phase, given: Path | None = None
-) -> dict[str, dict[str, Any]]:
-    """The kinds of features that the experiment asks for, and everything that decides them."""
+    experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir, given: Path | None = None
+) -> list[Wanted]:
+    """f_x and the feature views that the experiment asks for."""
     provenance = _provenance(experiment, plan, phase)
     if given is not None:
         provenance["given_weights"] = {"file": given.name, "sha256": digest_file(given)}
-    wanted = {F_X: provenance}
-    if experiment.masked_features:
-        wanted[F_X_MASKED] = {**provenance, "masking": MASKING}
-    return wanted
+    decided = {"f_x": provenance}
+    for name, view in experiment.feature_views.items():
+        content = feature_view(view, plan.store).model_dump(mode="json")
+        decided[name] = {**provenance, "view": content}
+    return [Wanted(experiment, plan, phase, name, each, work.skeleton(phase.name, name))
+            for name, each in decided.items()]
 
 
 def _provenance(experiment: Experiment, plan: Plan, phase: Phase) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_table_6_is_the_ablation_and_five_baselines_on_nine_splits() -> None:
         assert {method.options["z_r_dim"] for method in own} == {z_r}
         assert len([call for call in entry.fits if call.methods]) == 5
         assert set(entry.experiment.class_text_parts) == {"verb", "noun"}
-        assert entry.experiment.masked_features
+        assert set(entry.experiment.feature_views) == {"f_x_masked"}
 
 
 def test_table_b_varies_both_weights_apart_from_the_papers() -> None:

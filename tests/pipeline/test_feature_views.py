@@ -1,0 +1,207 @@
+"""Feature views beside f_x: made where asked for, and used by methods that name them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zskel.data.caches import read_skeleton_features, write_skeleton_features
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.files import digest_file
+from zskel.pipeline.base.config import load_experiment
+
+PHASES = ("test", "calibration")
+ASKED = ("--cfg-options", "masked_features=true")  # the key from before there were views
+MASKING = {"type": "MaskMotionFrames", "motion_share": 0.3, "random_share": 0.3, "seed": 0}
+OWN_CODE = """
+from mmcv.transforms import BaseTransform
+from zskel.zsl.methods.ridge import Ridge
+
+class FirstFrames(BaseTransform):
+    def __init__(self, share):
+        self.share = share
+    def transform(self, results):
+        frames = round(results["total_frames"] * self.share)
+        return {**results, "keypoint": results["keypoint"][:, :frames], "total_frames": frames}
+
+class EarlyRidge(Ridge):
+    name, extra_features = "early_ridge", ("f_x_early",)
+    def fit(self, f_x, y, f_y, *, f_x_early, **others):
+        return super().fit(f_x_early, y, f_y, **others)
+"""
+
+
+@pytest.fixture(scope="module")
+def own_config(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> Path:
+    """The tiny experiment with the view that ships and one of one's own."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "own.py").write_text(OWN_CODE)
+    path = folder / "mine.py"
+    path.write_text(f"""
+_base_ = [{str(tiny_config)!r}, "_base_/views/f_x_masked.py"]
+name = "tiny"
+feature_views = dict(f_x_early=[dict(type="{folder}/own.py:FirstFrames", share=0.5)])
+fit = dict(method=dict(_delete_=True, name="{folder}/own.py:EarlyRidge"))
+""")
+    return path
+
+
+@pytest.fixture(scope="module")
+def views_work(
+    tmp_path_factory: pytest.TempPathFactory, tiny_work: Path, own_config: Path, commands: Any
+) -> tuple[Path, str]:
+    """A copy of the tiny work directory to which two views were added; what was said."""
+    work = tmp_path_factory.mktemp("views") / "work"
+    for part in ("store", "backbones", "features"):
+        shutil.copytree(tiny_work / part, work / part)
+    ended = commands.run("extract", own_config, "--work-dir", work)
+    assert ended.code == 0, ended.err
+    return work, ended.err
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("kind", ["masked", "early"])
+def test_they_have_the_rows_of_f_x_and_other_features(
+    views_work: tuple[Path, str], tiny_work: Path, own_config: Path, phase: str, kind: str
+) -> None:
+    folder = views_work[0] / "features"
+    whole, view = (read_skeleton_features(folder / f"skeleton_{phase}{name}.h5")
+                   for name in ("", f"_{kind}"))
+    for name in ("sample_id", "label", "subset", "subject", "camera", "setup", "replication"):
+        assert np.array_equal(getattr(whole, name), getattr(view, name)), name
+    for name in ("phase", "class_names", "seen_classes", "unseen_classes", "backbone",
+                 "weights_sha256", "dataset", "sample_protocol"):
+        assert getattr(whole, name) == getattr(view, name), name
+    assert view.f_x.shape == whole.f_x.shape and view.logits.shape == whole.logits.shape
+    assert (np.abs(view.f_x - whole.f_x).max(axis=1) > 1e-6).mean() > 0.5
+    own = f"{own_config.parent}/own.py"
+    transform = {"masked": MASKING, "early": {"type": f"{own}:FirstFrames", "share": 0.5}}[kind]
+    assert view.preprocessing["test_pipeline"] == [
+        transform, *whole.preprocessing["test_pipeline"]]
+    code = {} if kind == "masked" else {"code": {transform["type"]: digest_file(Path(own))}}
+    assert view.config == {**whole.config, "view": {"transforms": [transform], **code}}
+    # Nobody touched what was there.
+    name = f"features/skeleton_{phase}.h5"
+    assert (views_work[0] / name).read_bytes() == (tiny_work / name).read_bytes()
+
+
+def test_nothing_is_trained_for_them_and_they_are_kept(
+    views_work: tuple[Path, str], tiny_config: Path, own_config: Path, commands: Any
+) -> None:
+    work, said = views_work
+    assert "training the" not in said
+    assert said.count("_masked.h5") == said.count("_early.h5") == 2
+    again = commands.run("extract", own_config, "--work-dir", work)
+    assert again.code == 0 and "wrote" not in again.err
+    assert again.err.count("kept ") == 7
+    without = commands.run("extract", tiny_config, "--work-dir", work)
+    assert without.code == 0 and "wrote" not in without.err
+    assert "_masked" not in without.err
+
+
+def test_caches_from_before_there_were_views_are_kept(
+    views_work: tuple[Path, str], tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
+) -> None:
+    work = copy_of(views_work[0], ("store", "backbones", "features"))
+    for phase in PHASES:
+        path = work / "features" / f"skeleton_{phase}_masked.h5"
+        features = read_skeleton_features(path)
+        then = {key: value for key, value in features.config.items() if key != "view"}
+        write_skeleton_features(
+            path, dataclasses.replace(features, config={**then, "masking": MASKING}))
+    kept = commands.run("extract", tiny_config, "--work-dir", work, *ASKED)
+    assert kept.code == 0 and "wrote" not in kept.err
+    other = ("--cfg-options", "feature_views.f_x_masked=[{'type': 'MaskMotionFrames'}]")
+    assert "wrote" in commands.run("extract", tiny_config, "--work-dir", work, *other).err
+
+
+def test_a_method_of_ones_own_takes_a_view_by_its_name(
+    views_work: tuple[Path, str], own_config: Path, commands: Any, copy_of: Callable[..., Path]
+) -> None:
+    work = copy_of(views_work[0], ("features",))
+    ended = commands.run("fit", own_config, "--work-dir", work, "--seeds", "1")
+    assert ended.code == 0, ended.err
+    record = json.loads(next((work / "results").glob("early_ridge*.json")).read_text())
+    assert set(record["cache_digests"]["others"]) == {f"skeleton_{phase}_early" for phase in PHASES}
+
+
+def test_smie_has_its_temporal_term_with_them(
+    views_work: tuple[Path, str], tiny_work: Path, tiny_config: Path, commands: Any,
+    copy_of: Callable[..., Path],
+) -> None:
+    smie = ("--method", "smie", "--seeds", "1")
+    for work, temporal in ((views_work[0], True), (copy_of(tiny_work, ("features",)), False)):
+        ended = commands.run("fit", tiny_config, "--work-dir", work, *smie)
+        assert ended.code == 0, ended.err
+        record = json.loads(next((work / "results").glob("*smie*.json")).read_text())
+        for phase in PHASES:
+            assert ("temporal" in record["history"][phase][0]) is temporal
+        others = record["cache_digests"]["others"]
+        assert set(others) == ({f"skeleton_{phase}_masked" for phase in PHASES}
+                               if temporal else set())
+
+
+def test_in_a_bank_they_do_not_stand_in_for_f_x(
+    tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path
+) -> None:
+    shared = ("--raw", tiny_raw, "--bank", tmp_path / "bank")
+    fast = ("--cfg-options", "backbone.epochs=1")
+    for work, options in (("one", (*fast, *ASKED)), ("two", (*fast, *ASKED)),
+                          ("half", (*fast, "--cfg-options", "backbone.extract_autocast=bfloat16"))):
+        ended = commands.run("extract", tiny_config, *shared, "--work-dir", tmp_path / work,
+                             *options)
+        assert ended.code == 0, ended.err
+        assert ("training the" in ended.err) is (work == "one")
+        assert ended.err.count("features shared") == (4 if work == "two" else 0)
+
+    def f_x(work: str, kind: str) -> np.ndarray:
+        return read_skeleton_features(
+            tmp_path / work / "features" / f"skeleton_test{kind}.h5").f_x
+
+    for kind in ("", "_masked"):
+        assert np.array_equal(f_x("one", kind), f_x("two", kind))
+    assert not np.array_equal(f_x("one", ""), f_x("one", "_masked"))
+    # The same weights in another precision.
+    assert not np.array_equal(f_x("one", ""), f_x("half", ""))
+    assert f_x("half", "") == pytest.approx(f_x("one", ""), abs=0.05)
+    caches = {work: read_skeleton_features(tmp_path / work / "features" / "skeleton_test.h5")
+              for work in ("one", "half")}
+    assert caches["one"].weights_sha256 == caches["half"].weights_sha256
+    assert caches["half"].preprocessing["autocast"] == "bfloat16"
+    assert caches["half"].config["backbone"]["extract_autocast"] == "bfloat16"
+    assert "autocast" not in caches["one"].preprocessing
+
+
+def test_who_does_not_ask_keeps_the_digest() -> None:
+    plain = load_experiment("demo")
+    assert "feature_views" not in plain.model_dump(mode="json")
+    assert "extract_autocast" not in plain.model_dump(mode="json")["backbone"]
+    for option in ("masked_features=true", "backbone.extract_autocast=bfloat16"):
+        assert load_experiment("demo", [option]).digest() != plain.digest()
+    for option in ("masked_features=false", "backbone.extract_autocast=float32"):
+        assert load_experiment("demo", [option]).digest() == plain.digest()
+
+
+def test_the_key_from_before_there_were_views_means_the_masked_one() -> None:
+    views = load_experiment("utd-mhad-22-5").feature_views
+    assert [view.transforms for view in views.values()] == [[MASKING]]
+    assert load_experiment("demo", ["masked_features=true"]).feature_views == views
+    assert not load_experiment("utd-mhad-22-5", ["masked_features=false"]).feature_views
+
+
+@pytest.mark.parametrize(("option", "message"), [
+    ("feature_views.masked=[{'type': 'Flip'}]", "feature_views.masked: .*'\\^f_x_"),
+    ("feature_views.f_x_a={'transform': []}", "unknown key 'feature_views.f_x_a.transform'; did "
+                                              "you mean 'transforms'"),
+    ("feature_views.f_x_a=[]", "feature_views.f_x_a.transforms: .* at least 1 item"),
+])
+def test_what_a_view_cannot_be(option: str, message: str) -> None:
+    with pytest.raises(BadConfig, match=message):
+        load_experiment("demo", [option])

@@ -187,4 +187,4 @@ def _digest_rest(handle: BinaryIO, hole: tuple[int, int]) -> str:
 def _advice(path: str | os.PathLike[str], partial: bool = False) -> str:
     again = "delete it and extract again"
     return again if partial else (
-        f"{again} or, if the change was meant, `pipeline verify --seal {Path(path)}`")
+        f"{again} or, if the change was meant, `pipeline verify --write-checksums {Path(path)}`")

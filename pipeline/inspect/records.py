@@ -11,7 +11,7 @@ from zskel.data.common.files import digest_file
 from zskel.data.store import SequenceStore
 from zskel.pipeline.inspect.measures import class_table
 from zskel.pipeline.steps.results import ResultRecord, read_arrays, read_result
-from zskel.pipeline.verify.consistency import check_together
+from zskel.pipeline.verify.consistency import check_consistency
 from zskel.pipeline.verify.files import Files
 from zskel.pipeline.verify.work_dir import Parts, read_parts
 
@@ -63,7 +63,7 @@ def describe_work_dir(path: Path) -> dict[str, Any]:
         "results": [_row(file, record) for file, record in found.results.items()],
         "class_counts": class_table(test.class_names, test.label, test.subset, test.seen_classes,
                                     test.unseen_classes) if test is not None else [],
-        "checks": [check.row() for check in (*found.checks, *check_together(found))],
+        "checks": [check.row() for check in (*found.checks, *check_consistency(found))],
     }
 
 

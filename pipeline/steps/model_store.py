@@ -141,21 +141,35 @@ def bank_of(
     return None if own_work_dir else Bank(DEFAULT_ROOT / "bank")
 
 
+def backbone_facts(folder: Path) -> dict[str, Any]:
+    """What ``backbone.json`` says of the weights beside it.
+
+    Raises:
+        BadInput: It is not there or does not say which backbone they are.
+    """
+    path = folder / "backbone.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if all(isinstance(content[key], str) for key in ("digest", "weights_sha256")):
+            return dict(content)
+        raise ValueError("digest or weights_sha256 is no string")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: does not say what was trained ({error})") from None
+
+
 def trained_digest(folder: Path) -> str | None:
     """Which backbone a folder holds whole; None if it holds none."""
     try:
-        content = json.loads((folder / "backbone.json").read_text(encoding="utf-8"))
-        return str(content["digest"]) if (folder / "weights.pth").is_file() else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(backbone_facts(folder)["digest"]) if (folder / "weights.pth").is_file() else None
+    except BadInput:
         return None
 
 
 def trained_with(folder: Path) -> dict[str, str]:
     """Versions and machine of a backbone, as far as it says."""
     try:
-        content = json.loads((folder / "backbone.json").read_text(encoding="utf-8"))
-        return dict(content["software"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return dict(backbone_facts(folder).get("software", {}))
+    except BadInput:
         return {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,6 @@ class Check:
         detail = "; ".join(filter(None, (self.detail, self.remedy)))
         return {"check": self.check, "passed": self.passed,
                 **({"detail": detail} if detail else {})}
-
-    def content(self) -> dict[str, Any]:
-        """JSON values."""
-        return {**asdict(self), "part": str(self.part)}
 
 
 def checked(

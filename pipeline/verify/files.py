@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,15 @@ from zskel.data.common.errors import PipelineError
 from zskel.data.common.files import digest_file, digest_json
 from zskel.data.store import SequenceStore
 from zskel.pipeline.base.progress import bar
+from zskel.pipeline.steps.model_store import backbone_facts
 from zskel.pipeline.steps.results import ResultRecord, read_arrays, read_result
 from zskel.pipeline.verify.checks import BROKEN, NOTICE, STALE, Check, checked
 
 
 class Files:
     """Files, each read once, however many parts of a folder go back to it.
+
+    Each reader returns what a file holds, None if it cannot be read, and the checks.
 
     Args:
         thorough: Compare every byte that has a checksum; else no more than opening
@@ -35,8 +37,9 @@ class Files:
 
     def name(self, path: Path) -> str:
         """A part's name in a finding."""
-        inside = self.root is not None and path.is_relative_to(self.root)
-        return str(path.relative_to(self.root)) if inside and self.root is not None else str(path)
+        if self.root is not None and path.is_relative_to(self.root):
+            return str(path.relative_to(self.root))
+        return str(path)
 
     def digest(self, path: Path) -> str:
         """SHA-256 of a file's bytes."""
@@ -45,7 +48,7 @@ class Files:
         return self._digests[path]
 
     def store(self, path: Path) -> tuple[SequenceStore | None, list[Check]]:
-        """A sequence store; None if it cannot be opened."""
+        """A sequence store."""
         return self._once(path, SequenceStore, self._clips)
 
     def skeleton(self, path: Path) -> tuple[Any, list[Check]]:
@@ -61,16 +64,15 @@ class Files:
         return self._once(path, read_result, self._record)
 
     def model(self, path: Path) -> tuple[dict[str, Any] | None, list[Check]]:
-        """The card of what ``pipeline fit`` has kept."""
+        """The card of a model that ``pipeline fit`` wrote."""
         from zskel.zsl.fitted import check_fitted, read_card
 
-        read = check_fitted if self.thorough else read_card
-        return self._once(path, read, self._gates)
+        return self._once(path, check_fitted if self.thorough else read_card)
 
     def weights(self, path: Path) -> tuple[dict[str, Any] | None, list[Check]]:
-        """The summary beside a backbone's weights."""
-        return self._once(path, lambda path: _summary(path.with_name("backbone.json")),
-                          self._trained, "says what was trained")
+        """What ``backbone.json`` says of the weights beside it."""
+        return self._once(path, lambda path: backbone_facts(path.parent), self._trained,
+                          "says what was trained")
 
     def other_weights(self, path: Path) -> tuple[Any, list[Check]]:
         """Weights from elsewhere: what they hold can be read without running code."""
@@ -86,15 +88,16 @@ class Files:
 
     def _once(
         self, path: Path, read: Callable[[Path], Any],
-        more: Callable[[Path, Any], list[Check]] | None = None, whole: str = "is whole",
+        more: Callable[[Path, Any], list[Check]] = lambda path, content: [],
+        whole: str = "is whole",
     ) -> tuple[Any, list[Check]]:
         if path not in self._read:
-            check = f"{self.name(path)} {whole}"
+            name = f"{self.name(path)} {whole}"
             try:
                 content = read(path)
-                found = [Check(path, check)] + (more(path, content) if more is not None else [])
+                found = [Check(path, name), *more(path, content)]
             except (PipelineError, OSError) as error:
-                content, found = None, [Check(path, check, BROKEN, str(error))]
+                content, found = None, [Check(path, name, BROKEN, str(error))]
             self._read[path] = content, found
         return self._read[path]
 
@@ -124,36 +127,12 @@ class Files:
         name = f"{path.name}: the accuracies follow from the arrays"
         try:
             there = read_arrays(path, record) is not None
-            found.append(checked(path, name, there, STALE, f"{record.arrays or 'no file'} is not "
-                                 "beside the record", "fit again"))
+            return [*found, checked(path, name, there, STALE, f"{record.arrays or 'no file'} is "
+                                    "not beside the record", "fit again")]
         except PipelineError as error:
-            found.append(Check(path, name, BROKEN, str(error)))
-        return found
+            return [*found, Check(path, name, BROKEN, str(error))]
 
-    def _gates(self, path: Path, card: dict[str, Any]) -> list[Check]:
-        name = f"{path.name}: its gates are those that their digests name"
-        try:
-            kept = card["origin"]["gate_digests"]
-            other = [key or gate["name"] for key, gate in card["gates"].items()
-                     if kept.get(key) != digest_json({k: gate[k] for k in ("name", "options")})]
-        except (KeyError, TypeError, AttributeError) as error:
-            return [Check(path, name, BROKEN, f"it does not say so ({error!r})", "fit again")]
-        return [checked(path, name, not other, BROKEN, f"{', '.join(other)} is not", "fit again")]
-
-    def _trained(self, path: Path, summary: dict[str, Any]) -> list[Check]:
+    def _trained(self, path: Path, facts: dict[str, Any]) -> list[Check]:
         return [checked(path, f"{self.name(path)} is what was trained",
-                        self.digest(path) == summary["weights_sha256"], STALE,
+                        self.digest(path) == facts["weights_sha256"], STALE,
                         "its SHA-256 is not that of backbone.json beside it")]
-
-
-def _summary(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if all(isinstance(content[key], str) for key in ("digest", "weights_sha256")):
-            return dict(content)
-        reason = "digest or weights_sha256 is no string"
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except (ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-    raise PipelineError(f"{path}: does not say what was trained ({reason})")

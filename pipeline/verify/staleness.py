@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,20 @@ def known_experiment(parts: Parts) -> tuple[Experiment | None, list[Check]]:
         f"not compared: {name!r} is not in configs/; name its file with --experiment")]
 
 
-def check_current(parts: Parts, experiment: Experiment) -> list[Check]:
+def check_staleness(parts: Parts, experiment: Experiment) -> Iterator[Check]:
     """Compares the config with what features, results and models say they were made with."""
-    found: list[Check] = []
     if experiment.imported is None:
-        found += _stage_one(parts, experiment)
-    return [*found, *_stage_two(parts, experiment)]
+        yield from _features(parts, experiment)
+    yield from _fitted(parts, experiment)
 
 
-def _stage_one(parts: Parts, experiment: Experiment) -> Iterator[Check]:
+def _features(parts: Parts, experiment: Experiment) -> Iterator[Check]:
     from zskel.pipeline.steps.phase_plan import make_plan, resolve_split
     from zskel.pipeline.steps.skeleton_cache import cache_changes
     from zskel.pipeline.steps.text_cache import text_changes
 
     work, store, again = parts.work, parts.store, parts.command("extract")
+    found: dict[Path, list[str]] = {}
     if store is not None:
         dataset, names = experiment.dataset, list(class_names(experiment.dataset.name))
         changes = [*differences(store.dataset, dataset.name, "dataset"),
@@ -57,62 +57,54 @@ def _stage_one(parts: Parts, experiment: Experiment) -> Iterator[Check]:
             yield Check(store.path, "the config fits the store", STALE, str(error), again)
             return
         for phase in plan.phases:
-            for path, changes in cache_changes(experiment, plan, phase, work).items():
-                if path in parts.skeleton or not path.is_file():
-                    yield _current(path, changes, path.is_file(), again)
+            found |= cache_changes(experiment, plan, phase, work)
     elif parts.skeleton:
         yield Check(work.store, "features are what the config asks for", NOTICE,
                     "not compared: the sequence store is not there")
-    for path, changes in text_changes(experiment, work).items():
-        if path in parts.text or not path.is_file():
-            yield _current(path, changes, path.is_file(), again)
+    found |= text_changes(experiment, work)
+    for path, changes in found.items():
+        if not path.is_file():
+            yield _asked_for(path, ["it is not there"], again)
+        elif path in parts.skeleton or path in parts.text:
+            yield _asked_for(path, changes, again)
 
 
-def _current(path: Path, changes: list[str], there: bool, again: str) -> Check:
-    return checked(path, f"{path.name} is what the config asks for", not changes, STALE,
-                   few(changes) if there else "it is not there", again)
-
-
-def _stage_two(parts: Parts, experiment: Experiment) -> Iterator[Check]:
+def _fitted(parts: Parts, experiment: Experiment) -> Iterator[Check]:
     """Results and models of the experiment's own settings."""
-    others = []
-    fits: dict[str, Any] = {}
+    from zskel.pipeline.steps.fits import Fit
+
+    fits: dict[str, Fit | None] = {}
+    changes: dict[Path, list[str] | None] = {}
     for path, record in parts.results.items():
-        identity = {name: getattr(record, name) for name in (
-            "method", "variant", "protocol", "split", "seed", "gate_key")}
-        fit = _own_fit(experiment, identity, fits)
-        if fit is None:
-            others.append(path)
-            continue
-        changes = differences(record.config, fit.result_config(record.gate_key))
-        yield _fitted(path, changes, parts)
+        fit = _own_fit(experiment, record.model_dump(include=_NAMED_BY), fits)
+        changes[path] = fit and differences(record.config, fit.result_config(record.gate_key))
     for path, card in parts.models.items():
         origin = card["origin"]
         fit = _own_fit(experiment, {**origin["identity"], "gate_key": ""}, fits)
-        if fit is None:
-            others.append(path)
-            continue
-        changes = [] if origin["config_digest"] == fit.model_digest() else differences(
-            card["params"], fit.method(card["seed"]).params.model_dump(mode="json")
-        ) or ["the digest of what it was fitted with is another one"]
-        yield _fitted(path, changes, parts)
+        changes[path] = fit and (
+            [] if origin["config_digest"] == fit.model_digest() else differences(
+                card["params"], fit.method(card["seed"]).params.model_dump(mode="json")
+            ) or ["the digest of what it was fitted with is another one"])
+    for path, own in changes.items():
+        if own is not None:
+            yield _asked_for(path, own, parts.command("fit"))
+    others = [path.name for path, own in changes.items() if own is None]
     if others:
         yield Check(parts.work.results, "results are what the config asks for", NOTICE,
                     f"{len(others)} of methods, variants or splits that the config does not "
-                    f"name are not compared, such as {others[0].name}")
+                    f"name are not compared, such as {others[0]}")
 
 
-def _fitted(path: Path, changes: list[str], parts: Parts) -> Check:
-    return checked(path, f"{path.name} is what the config asks for", not changes, STALE,
-                   few(changes), parts.command("fit"))
+#: Decides whether a result is one that the config makes, as opposed to how it makes it.
+_NAMED_BY = {"method", "variant", "protocol", "split", "seed", "gate_key"}
 
 
-def _own_fit(experiment: Experiment, identity: dict[str, Any], made: dict[str, Any]) -> Any:
+def _own_fit(experiment: Experiment, identity: Mapping[str, Any], made: dict[str, Any]) -> Any:
     """The fit that the config makes under this name; None if it makes none."""
     from zskel.pipeline.steps.fits import Fit, fit_configs, variant_of
     from zskel.zsl.gates import GATES
 
-    name, key = identity["method"], identity["gate_key"]
+    name = identity["method"]
     if name not in made:
         gates = [gate for gate in GATES.names() if gate != experiment.fit.gate.name]
         try:
@@ -120,9 +112,12 @@ def _own_fit(experiment: Experiment, identity: dict[str, Any], made: dict[str, A
         except PipelineError:
             made[name] = None  # a method that has no config here
     fit = made[name]
-    if fit is None or key not in fit.gates or (
-            identity["protocol"], identity["split"], identity["variant"]) != (
-            fit.config.protocol, experiment.split.name,
-            variant_of(fit.method(identity["seed"]))):
-        return None
-    return fit
+    same = fit is not None and identity["gate_key"] in fit.gates and (
+        identity["protocol"], identity["split"], identity["variant"]) == (
+        fit.config.protocol, experiment.split.name, variant_of(fit.method(identity["seed"])))
+    return fit if same else None
+
+
+def _asked_for(path: Path, changes: list[str], again: str) -> Check:
+    return checked(path, f"{path.name} is what the config asks for", not changes, STALE,
+                   few(changes), again)

@@ -12,17 +12,15 @@ from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.steps.results import find_results
 from zskel.pipeline.verify.checks import BROKEN, Check
-from zskel.pipeline.verify.consistency import check_together
+from zskel.pipeline.verify.consistency import check_consistency
 from zskel.pipeline.verify.files import Files
-from zskel.pipeline.verify.model_store import BACKBONES, check_bank
-from zskel.pipeline.verify.staleness import check_current, known_experiment
-from zskel.pipeline.verify.work_dir import MODELS, Parts, read_parts
+from zskel.pipeline.verify.model_store import BACKBONES, check_model_store
+from zskel.pipeline.verify.staleness import check_staleness, known_experiment
+from zskel.pipeline.verify.work_dir import Parts, read_parts
 
-#: Folders of a work directory that hold files one may name alone.
-_INSIDE = ("features", "results", MODELS)
-_KNOWN = ("verify knows work directories, banks, folders of those, sequence stores and features "
-          "(.h5), results (.json), fitted models (.safetensors), saved methods (folders) and "
-          "weights (.pth, .pt)")
+_KNOWN = ("verify knows work directories, model stores, folders of those, sequence stores and "
+          "features (.h5), results (.json), fitted models (.safetensors), saved methods (folders) "
+          "and weights (.pth, .pt)")
 
 
 def verify_path(
@@ -31,7 +29,7 @@ def verify_path(
     """All findings about a path.
 
     Args:
-        path: A work directory, a bank, a folder of those, or one file.
+        path: A work directory, a model store, a folder of those, or one file.
         experiment: Compare work directories with this config; None: with that of
             the experiment that they name, where it is one of ``configs/``.
         named: What commands call ``experiment``.
@@ -45,62 +43,51 @@ def verify_path(
         return _file(path, experiment, named)
     if (path / "model.json").is_file():
         return Files().saved_method(path)[1]
-    files = Files(root=path, experiment=named)
-    if is_work_dir(path):
-        return _work_dir(path, files, experiment)
-    if is_bank(path):
-        return list(check_bank(path, files))
-    inside = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
-    found = [check for folder in inside if is_bank(folder) and not is_work_dir(folder)
-             for check in check_bank(folder, files)]
-    work_dirs = [folder for folder in inside if is_work_dir(folder)]
-    for folder in work_dirs:
-        found += _work_dir(folder, files, experiment)
+    files, found = Files(root=path, experiment=named), list[Check]()
+    here = [path] if _is_work_dir(path) or _is_model_store(path) else sorted(path.iterdir())
+    for folder in sorted(here, key=_is_work_dir):
+        if _is_work_dir(folder):
+            parts = read_parts(folder, files)
+            found += [*parts.checks, *_compared(parts, experiment)]
+        elif _is_model_store(folder):
+            found += check_model_store(folder, files)
     if not found:
         raise BadInput(f"{path}: holds nothing to verify; {_KNOWN}")
     # What several work directories share is told of once.
     return list(dict.fromkeys(found))
 
 
-def is_work_dir(path: Path) -> bool:
+def _is_work_dir(path: Path) -> bool:
     """Whether a folder holds an experiment's store, features or results."""
     work = WorkDir(path)
     return (work.own_store.is_file() or work.store_pointer.is_file()
             or any(path.glob("features/*.h5")) or bool(find_results(path)))
 
 
-def is_bank(path: Path) -> bool:
+def _is_model_store(path: Path) -> bool:
     """Whether a folder holds shared stores or backbones."""
     return any(path.glob("stores/*/skeletons.h5")) or any(
         path.glob(f"{BACKBONES}/backbone.json"))
 
 
-def _work_dir(path: Path, files: Files, experiment: Experiment | None) -> list[Check]:
-    parts = read_parts(path, files)
-    return [*parts.checks, *_compared(parts, experiment)]
-
-
 def _compared(parts: Parts, experiment: Experiment | None) -> list[Check]:
-    found = check_together(parts)
+    found = check_consistency(parts)
     if experiment is None:
         experiment, told = known_experiment(parts)
         found += told
-    return found if experiment is None else [*found, *check_current(parts, experiment)]
+    return found if experiment is None else [*found, *check_staleness(parts, experiment)]
 
 
 def _file(path: Path, experiment: Experiment | None, named: str) -> list[Check]:
-    files = Files()
-    whole, root = _alone(path, files), path.parent.parent
-    if path.parent.name not in _INSIDE or not is_work_dir(root) or \
-            not all(check.passed for check in whole):
-        return whole
+    files, root = Files(), path.parent.parent
+    found = _alone(path, files)
+    if not _is_work_dir(root) or not all(check.passed for check in found):
+        return found
     # Of the others no more is read than what the file was made from.
     parts = read_parts(root, Files(thorough=False, experiment=named))
-    if path.parent.name == MODELS:
-        card, _ = files.model(path)
-        assert card is not None  # or not all checks had passed
-        parts.models[path] = card
-    return [*whole, *(check for check in _compared(parts, experiment) if check.part == path)]
+    if path.parent == parts.work.models:
+        parts.models[path] = files.model(path)[0] or {}
+    return [*found, *(check for check in _compared(parts, experiment) if check.part == path)]
 
 
 def _alone(path: Path, files: Files) -> list[Check]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
 from zskel.data.caches import (
     SKELETON_FORMAT,
@@ -34,7 +33,7 @@ def verify(
     """Everything that can be found out about each path.
 
     Args:
-        paths: Work directories, banks, folders of those, or single files.
+        paths: Work directories, model stores, folders of those, or single files.
         experiment: Compare with this config rather than that of the experiment
             that a work directory names.
         named: What the commands that are proposed call ``experiment``.
@@ -54,11 +53,12 @@ def verify(
         "format": FORMAT, "format_version": FORMAT_VERSION,
         "ok": all(check.passed for _, check in found),
         "counts": {status: counts[status] for status in (OK, NOTICE, STALE, BROKEN)},
-        "checks": [{"path": str(path), **check.content()} for path, check in found],
+        "checks": [{"path": str(path), **asdict(check), "part": str(check.part)}
+                   for path, check in found],
     }
 
 
-def seal_caches(paths: Sequence[str | Path]) -> None:
+def write_checksums(paths: Sequence[str | Path]) -> None:
     """Writes the checksums of caches that were changed on purpose anew.
 
     Raises:
@@ -66,28 +66,19 @@ def seal_caches(paths: Sequence[str | Path]) -> None:
     """
     for path in map(Path, paths):
         seal(path, _keeps_the_contract)
-        say(f"sealed {path}")
+        say(f"wrote the checksum of {path}")
 
 
-def show(content: dict[str, Any]) -> None:
-    """Prints what ``verify`` returns: a table on a terminal, else a line each."""
+def show(content: Mapping[str, Any]) -> None:
+    """Prints what ``verify`` returns, a line a check."""
     from zskel.pipeline.base.render import stdout_console
 
     console = stdout_console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    table.add_column("", no_wrap=True)
-    for column in ("check", "what is wrong; what to do"):
-        table.add_column(column, overflow="fold", max_width=console.width // 2 - 6)
     for check in content["checks"]:
-        status, style = check["status"], _STYLES[check["status"]]
         wrong = "; ".join(filter(None, (check["detail"], check["remedy"])))
-        if console.is_terminal:
-            table.add_row(f"[{style}]{status}[/]", escape(check["check"]), escape(wrong))
-        else:
-            text = ": ".join(filter(None, (check["check"], wrong)))
-            console.print(f"{status:<6}  {escape(text)}", soft_wrap=True)
-    if console.is_terminal:
-        console.print(table)
+        text = escape(": ".join(filter(None, (check["check"], wrong))))
+        status = check["status"]
+        console.print(f"[{_STYLES[status]}]{status:<6}[/]  {text}", soft_wrap=True)
     console.print(", ".join(f"{count} {status}" for status, count in content["counts"].items()))
 
 
@@ -96,6 +87,6 @@ def _keeps_the_contract(path: Path) -> None:
     with open_hdf5(path) as file:
         form = file.attrs.get("format")
     if form not in readers:
-        raise BadCache(f"{path}: format is {form!r}; only caches are sealed "
+        raise BadCache(f"{path}: format is {form!r}; checksums are written for caches alone "
                        f"({', '.join(readers)})")
     readers[form](path)

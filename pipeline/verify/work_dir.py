@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,6 @@ from zskel.pipeline.steps.results import ResultRecord, find_results
 from zskel.pipeline.verify.checks import Check
 from zskel.pipeline.verify.files import Files
 
-MODELS = "models"
-
 
 @dataclass
 class Parts:
@@ -24,9 +23,8 @@ class Parts:
         work: The work directory.
         files: Through which it was read.
         store: The sequence store.
-        skeleton, text, results, models: By file: skeleton and text features, records,
-            cards of fitted models.
-        backbones: Phase -> summary of the backbone that is there.
+        skeleton, text, results, models, weights: By file: skeleton and text features,
+            records, cards of fitted models, what is said of backbones.
         checks: Whether each part is whole.
     """
 
@@ -37,7 +35,7 @@ class Parts:
     text: dict[Path, TextFeatures] = field(default_factory=dict)
     results: dict[Path, ResultRecord] = field(default_factory=dict)
     models: dict[Path, dict[str, Any]] = field(default_factory=dict)
-    backbones: dict[str, dict[str, Any]] = field(default_factory=dict)
+    weights: dict[Path, dict[str, Any]] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
 
     @property
@@ -71,39 +69,20 @@ def read_parts(root: Path, files: Files) -> Parts:
     work = WorkDir(root)
     parts = Parts(work, files)
 
-    def take(found: tuple[Any, list[Check]]) -> Any:
-        content, checks = found
-        parts.checks += checks
-        return content
+    def read(
+        paths: Iterable[Path], reader: Callable[[Path], tuple[Any, list[Check]]]
+    ) -> dict[Path, Any]:
+        found = {path: reader(path) for path in dict.fromkeys(paths) if path.is_file()}
+        parts.checks += [check for _, checks in found.values() for check in checks]
+        return {path: content for path, (content, _) in found.items() if content is not None}
 
-    if work.store.is_file():
-        parts.store = take(files.store(work.store))
-    for path in _skeleton(work):
-        features = take(files.skeleton(path))
-        if features is not None:
-            parts.skeleton[path] = features
-    for path in (work.text, *sorted(root.glob("features/text_*.h5"))):
-        features = take(files.text(path)) if path.is_file() else None
-        if features is not None:
-            parts.text[path] = features
-    for path in find_results(root):
-        record = take(files.result(path))
-        if record is not None:
-            parts.results[path] = record
+    parts.store = read([work.store], files.store).get(work.store)
+    parts.skeleton = read([work.skeleton(TEST), work.skeleton(CALIBRATION),
+                           *sorted(root.glob("features/skeleton_*.h5"))], files.skeleton)
+    parts.text = read([work.text, *sorted(root.glob("features/text_*.h5"))], files.text)
+    parts.results = read(find_results(root), files.result)
     if files.thorough:
-        for path in sorted((root / MODELS).glob("*.safetensors")):
-            card = take(files.model(path))
-            if card is not None:
-                parts.models[path] = card
-        for phase in (TEST, CALIBRATION):
-            weights = work.backbone(phase) / "weights.pth"
-            summary = take(files.weights(weights)) if weights.is_file() else None
-            if summary is not None:
-                parts.backbones[phase] = summary
+        parts.models = read(sorted(work.models.glob("*.safetensors")), files.model)
+        backbones = map(work.backbone, (TEST, CALIBRATION))
+        parts.weights = read([folder / "weights.pth" for folder in backbones], files.weights)
     return parts
-
-
-def _skeleton(work: WorkDir) -> list[Path]:
-    first = [work.skeleton(phase) for phase in (TEST, CALIBRATION)]
-    others = sorted(set(work.root.glob("features/skeleton_*.h5")) - set(first))
-    return [path for path in (*first, *others) if path.is_file()]

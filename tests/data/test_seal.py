@@ -55,7 +55,7 @@ def test_what_is_left_out_may_change_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda b: b[:700] + b"\xff" + b[701:], "does not hold.*pipeline verify --seal"),
+    (lambda b: b[:700] + b"\xff" + b[701:], "does not hold.*pipeline verify --write-checksums"),
     (lambda b: b[:-1], "does not hold"),
     (lambda b: b + b"\0", "does not hold"),
     (lambda b: b[:40] + b"0" * 20 + b[60:], "does not hold"),

@@ -38,7 +38,7 @@ from zskel.data.synthetic.export import (
     write_pose_pickle,
     write_utd_mhad,
 )
-from zskel.pipeline.cli.app import app
+from zskel.pipeline.cli.main import app
 from zskel.pipeline.inspect.draw import _durations, draw, sides
 from zskel.pipeline.inspect.inspect import inspect
 from zskel.pipeline.inspect.measures import lengths

@@ -25,7 +25,7 @@ from zskel.data.common.errors import BadCache, BadInput
 from zskel.pipeline.base.changes import differences
 from zskel.pipeline.base.config import load_experiment
 from zskel.pipeline.steps.model_store import Bank
-from zskel.pipeline.verify.verify import seal_caches, verify
+from zskel.pipeline.verify.verify import verify, write_checksums
 
 ALL = ("store", "backbones", "features", "results", "models")
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"
@@ -204,19 +204,19 @@ def test_a_change_on_purpose_is_sealed(
     path = work / "features" / "text.h5"
     with h5py.File(path, "r+") as file:
         file.attrs["encoder"] = "by hand"
-    with pytest.raises(BadCache, match=f"pipeline verify --seal {path}"):
+    with pytest.raises(BadCache, match=f"pipeline verify --write-checksums {path}"):
         read_text_features(path)
-    ended = commands.run("verify", "--seal", path)
-    assert ended.code == 0 and f"sealed {path}" in ended.err + ended.out
+    ended = commands.run("verify", "--write-checksums", path)
+    assert ended.code == 0 and f"wrote the checksum of {path}" in ended.err
     assert read_text_features(path).encoder == "by hand" and is_sealed(path)
     with h5py.File(path, "r+") as file:
         del file["f_y"]
     before = path.read_bytes()
     with pytest.raises(BadCache, match=f"{path}: dataset /f_y is missing"):
-        seal_caches([path])
+        write_checksums([path])
     assert path.read_bytes() == before
-    with pytest.raises(BadCache, match="only caches are sealed"):
-        seal_caches([work / "store" / "skeletons.h5"])
+    with pytest.raises(BadCache, match="checksums are written for caches alone"):
+        write_checksums([work / "store" / "skeletons.h5"])
 
 
 def test_a_bank_and_a_folder_of_work_directories(
@@ -241,8 +241,7 @@ def test_a_bank_and_a_folder_of_work_directories(
         {"reading": {"dataset": "synthetic", "class_names": ["a"]}, "raw": []}))
     assert set(bad(verify([root]))) == {
         "bank/backbones/ffffffffffffffff is the backbone that it is named by",
-        f"bank/stores/{store.name}/skeletons.h5 says what it is read from",
-        f"bank/stores/{store.name}/skeletons.h5 has the classes of its data set"}
+        f"bank/stores/{store.name}/skeletons.h5 says what it is read from"}
 
 
 def test_a_config_that_the_features_name_is_not_run(
@@ -285,7 +284,7 @@ def test_what_is_nothing_of_ours_is_refused(tmp_path: Path, name: str) -> None:
             file["x"] = 1
     else:
         path.write_text("hello")
-    with pytest.raises(BadInput, match="verify knows work directories, banks"):
+    with pytest.raises(BadInput, match="verify knows work directories, model stores"):
         verify([path])
 
 

@@ -41,21 +41,21 @@ def in_processes(
         Exception: Whatever ``work`` raises.
     """
     others = set(multiprocessing.active_children())
-    with _without_signals():  # it starts a process that keeps the books
+    with without_signals():  # it starts a process that keeps the books
         # spawn: the parent may have threads (numba, BLAS), which fork does not survive.
         pool = ProcessPoolExecutor(
             processes, mp_context=multiprocessing.get_context("spawn"),
             initializer=end_with_parent)
     own: list[Any] = []
     try:
-        with _without_signals():
+        with without_signals():
             futures = {pool.submit(work, *call): number for number, call in enumerate(calls)}
         own = [each for each in multiprocessing.active_children() if each not in others]
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool:
         raise PipelineError(
-            "a process that parses was killed, probably for want of memory; run the same command "
+            "a worker process was killed, probably for want of memory; run the same command "
             f"with fewer: --workers {max(processes // 2, 1)}") from None
     except BaseException:
         for process in own or set(multiprocessing.active_children()) - others:
@@ -82,7 +82,7 @@ def end_with_parent(*_: object) -> None:
 
 
 @contextmanager
-def _without_signals() -> Iterator[None]:
+def without_signals() -> Iterator[None]:
     """Processes that are started here never get the signals that end a command."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows has no such signals either
         yield

@@ -493,7 +493,7 @@ def _explain(error: ValidationError, section: type[_Section]) -> str:
     # An unknown key first: it may be the misspelled one of a key that is missing.
     first, *others = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     location = tuple(part for part in first["loc"] if part != "[key]")  # of a dict: its name
-    if location[-1] in ("int", "str"):  # of a value that may be either
+    if location[-1:] in (("int",), ("str",)):  # of a value that may be either
         others = [other for other in others if other["loc"][:-1] == location[:-1]]
         location = location[:-1]
         for other in others:

@@ -37,8 +37,6 @@ def search(
         min=1, help="Processes of this machine that work on it.")] = 1,
     method: Annotated[str | None, typer.Option(autocompletion=beginning(one_method), help=(
         "A config of configs/_base_/methods instead of the experiment's method."))] = None,
-    batch: Annotated[int, typer.Option(min=1, help=(
-        "Trials of equal shape that a worker trains as one stack."))] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of what is sampled.")] = 0,
     work_dir: WorkDirOption = None,
     cfg_options: Options = None,
@@ -56,5 +54,5 @@ def search(
 
     job = plan_search(
         load_experiment(experiment, cfg_options or ()), space, trials=trials, storage=storage,
-        method=method, batch=batch, seed=seed, work_dir=work_dir)
+        method=method, seed=seed, work_dir=work_dir)
     run(job, workers, as_json)

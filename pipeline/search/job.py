@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zskel.data.common.errors import BadConfig
+from zskel.data.caches import CALIBRATION, read_skeleton_features, read_text_features
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.common.files import digest_json
-from zskel.pipeline.base.config import Experiment
+from zskel.pipeline.base.config import Experiment, NamedConfig
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.search.space import SearchConfig, Step, check_parameters
+from zskel.pipeline.steps.feature_files import cache_digest, missing_texts
+from zskel.zsl.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,6 @@ class SearchJob:
         storage: URL.
         name: The space's name with what else tells this search from others.
         seed: Of the samplers.
-        batch: How many trials a worker takes at once.
     """
 
     experiment: Experiment
@@ -35,7 +37,6 @@ class SearchJob:
     storage: str
     name: str
     seed: int = 0
-    batch: int = 1
 
     @property
     def folder(self) -> Path:
@@ -48,7 +49,7 @@ class SearchJob:
         return self.experiment.fit.method.name
 
     @property
-    def seen_from(self) -> str:
+    def seen_from(self) -> Any:
         """What C_s is. The honest default, whatever protocol the experiment is fitted by."""
         return self.experiment.fit.seen_classifier or "f_x"
 
@@ -56,7 +57,7 @@ class SearchJob:
         """Of a step, in the storage."""
         return f"{self.experiment.name}/{self.name}/{step.name}/seed-{self.seed}"
 
-    def method(self, options: dict[str, Any], seed: int) -> Any:
+    def method(self, options: dict[str, Any], seed: int = 0) -> Any:
         """An unfitted method."""
         from zskel.zsl.methods import METHODS
 
@@ -80,7 +81,7 @@ class SearchJob:
         step = self.config.steps[at]
         options = {**settled, **step.fixed, **params}
         if any(other not in options for other in step.ties.values()):
-            options = {**vars(self.method(options, 0).params), **options}
+            options = {**vars(self.method(options).params), **options}
             options.pop("seed")
         return {**options, **{name: options[other] for name, other in step.ties.items()}}
 
@@ -98,20 +99,50 @@ class SearchJob:
         Raises:
             BadConfig: A parameter is unknown, or a value impossible.
         """
-        method = self.method(dict(self.experiment.fit.method.options), 0)
-        known = method.params.model_dump()
+        own = dict(self.experiment.fit.method.options)
+        known = self.method(own).params.model_dump()
         check_parameters(self.config, self.method_name, known)
         self.gate(0)
         settled = dict(known)
         for at, step in enumerate(self.config.steps):
-            for ends in _corners(step):
+            for params in step.extremes():
                 try:
-                    options = self.options(at, settled, ends)
-                    self.method({**self.experiment.fit.method.options, **{
-                        name: options[name] for name in (*step.fixed, *step.space, *step.ties)}}, 0)
+                    options = self.options(at, settled, params)
+                    self.method({**own, **{name: options[name] for name in (
+                        *step.fixed, *step.space, *step.ties)}})
                 except BadConfig as error:
                     raise BadConfig(f"search step {step.name!r}: {error}") from None
             settled |= step.fixed
+
+
+def read_validation(job: SearchJob) -> tuple[Validation, dict[str, str]]:
+    """What settings are scored on: the calibration phase's caches and the texts.
+
+    The test phase's are not opened, and need not be there.
+
+    Returns:
+        The objective, and SHA-256 by what a file holds: "calibration cache", "text cache" ...
+
+    Raises:
+        BadCache: A cache is missing or breaks its contract.
+        BadInput: The method takes text features that are not there.
+    """
+    work, method = job.work, job.method(dict(job.experiment.fit.method.options))
+    missing = missing_texts(work, method)
+    if missing:
+        raise BadInput(missing)
+    texts = {part: work.text_part(part) for part in method.text_parts} or {"": work.text}
+    others = {name: work.skeleton(CALIBRATION, name) for name in method.extra_features}
+    others = {name: path for name, path in others.items() if path.is_file()}
+    files = {"calibration cache": work.skeleton(CALIBRATION),
+             **{f"text cache {part}".strip(): path for part, path in texts.items()},
+             **{f"{name} cache": path for name, path in others.items()}}
+    digests = {name: cache_digest(path) for name, path in files.items()}
+    read = {part: read_text_features(path) for part, path in texts.items()}
+    return Validation(
+        read_skeleton_features(files["calibration cache"]), read if method.text_parts else read[""],
+        gate=job.gate, seen_from=job.seen_from,
+        extra={name: (read_skeleton_features(path),) for name, path in others.items()}), digests
 
 
 def search_folder(work: WorkDir, name: str) -> Path:
@@ -119,35 +150,7 @@ def search_folder(work: WorkDir, name: str) -> Path:
     return work.root / "search" / name
 
 
-def search_name(space: str, method: str | None, seed: int) -> str:
-    """What a search is called: its space, and what is not the default.
-
-    >>> search_name("paper", None, 0), search_name("tpe", "cada_vae", 2)
-    ('paper', 'tpe-cada_vae-seed2')
-    """
-    return "-".join([space, *([method] if method else []), *([f"seed{seed}"] if seed else [])])
-
-
-def with_method(experiment: Experiment, method: Any) -> Experiment:
+def with_method(experiment: Experiment, method: NamedConfig) -> Experiment:
     """The experiment with another method."""
     return experiment.model_copy(
         update={"fit": experiment.fit.model_copy(update={"method": method})})
-
-
-def with_options(experiment: Experiment, options: dict[str, Any]) -> Experiment:
-    """The experiment with other options of its method."""
-    method = experiment.fit.method
-    return with_method(experiment, method.model_copy(update={"options": options}))
-
-
-def _corners(step: Step) -> list[dict[str, Any]]:
-    """The lowest and the highest of everything, and each value of a choice."""
-    low: dict[str, Any] = {}
-    high: dict[str, Any] = {}
-    more: list[dict[str, Any]] = []
-    for name, dimension in step.space.items():
-        distribution = dimension.distribution()
-        values = dimension.values or [distribution.low, distribution.high]  # type: ignore[attr-defined]
-        low[name], high[name] = values[0], values[-1]
-        more += [{name: value} for value in values[1:-1]]
-    return [low, high, *({**low, **each} for each in more)]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zskel.data.classes import class_names
-from zskel.pipeline.base.config import Experiment, check_experiment
+from zskel.data.common.files import remove_left_behind, write_json, write_text
+from zskel.pipeline.base.config import check_experiment
 from zskel.pipeline.base.experiment_file import experiment_source
-from zskel.pipeline.search.job import SearchJob, with_options
-from zskel.pipeline.search.worker import Chosen
+from zskel.pipeline.base.locks import held
+from zskel.pipeline.search.job import SearchJob, read_validation, with_method
+from zskel.pipeline.search.page import write_page
+from zskel.pipeline.search.worker import SLOT, WORKER, StepResult
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -23,16 +27,29 @@ FORMAT, FORMAT_VERSION = "zsl-search", 1
 INCIDENTAL = ("worker", "seconds")
 
 
+def write_outcome(job: SearchJob, results: Sequence[StepResult]) -> tuple[dict[str, Any], Path]:
+    """Writes all that a finished search leaves in its folder.
+
+    Returns:
+        The content of ``trials.json``, and the page.
+    """
+    content = outcome(job, results, read_validation(job)[1])
+    with held(job.folder / ".outcome", f"the outcome of search {job.name}",
+              lambda: remove_left_behind(job.folder)):
+        write_json(job.folder / "trials.json", content)
+        write_text(job.folder / "trials.csv", to_csv(content))
+        write_text(job.folder / "best.py", best_config(job, results[-1]))
+        return content, write_page(content, job.folder)
+
+
 def outcome(
-    job: SearchJob, finished: Sequence[Sequence[FrozenTrial]], chosen: Sequence[Chosen],
-    digests: Mapping[str, str],
+    job: SearchJob, results: Sequence[StepResult], digests: Mapping[str, str]
 ) -> dict[str, Any]:
     """A search as JSON values.
 
     Args:
         job: The search.
-        finished: By step, the finished trial of every slot.
-        chosen: By step.
+        results: Of each step.
         digests: Of the caches.
     """
     return {
@@ -49,66 +66,50 @@ def outcome(
             "space": {name: each.model_dump(mode="json", exclude_none=True)
                       for name, each in step.space.items()},
             "fixed": dict(step.fixed), "ties": dict(step.ties),
-            "best_slot": choice.trial.user_attrs["slot"] if choice.trial else None,
-            "trials": [trial_row(trial, choice) for trial in trials],
-        } for step, trials, choice in zip(job.config.steps, finished, chosen)],
-        "best": {"value": chosen[-1].trial.value if chosen[-1].trial else None,
-                 "options": chosen[-1].options},
+            "best_slot": result.best.user_attrs[SLOT],
+            "trials": [trial_row(trial, trial.number == result.best.number)
+                       for trial in result.trials],
+        } for step, result in zip(job.config.steps, results)],
+        "best": {"value": results[-1].best.value, "options": results[-1].options},
     }
 
 
-def trial_row(trial: FrozenTrial, choice: Chosen | None = None) -> dict[str, Any]:
+def trial_row(trial: FrozenTrial, best: bool) -> dict[str, Any]:
     """A finished trial as JSON values."""
     attributes = trial.user_attrs
     return {
-        "slot": attributes["slot"], "state": trial.state.name.lower(), "value": trial.value,
-        "best": choice is not None and choice.trial is not None
-        and choice.trial.user_attrs["slot"] == attributes["slot"],
-        "params": dict(trial.params), "metrics": attributes.get("metrics", {}),
+        "slot": attributes[SLOT], "state": trial.state.name.lower(), "value": trial.value,
+        "best": best, "params": dict(trial.params), "metrics": attributes.get("metrics", {}),
         "by_seed": attributes.get("by_seed", []), "error": attributes.get("error"),
-        "seconds": attributes.get("seconds"), "worker": attributes.get("worker"),
+        "seconds": round(trial.duration.total_seconds(), 3) if trial.duration else None,
+        "worker": attributes.get(WORKER),
     }
 
 
 def to_csv(content: Mapping[str, Any]) -> str:
     """All trials, one a row, in full precision."""
-    names = list(dict.fromkeys(
-        name for step in content["steps"] for name in step["space"]))
-    metrics = list(dict.fromkeys(
-        name for step in content["steps"] for trial in step["trials"] for name in trial["metrics"]))
+    rows = [(step["name"], trial) for step in content["steps"] for trial in step["trials"]]
+    names = list(dict.fromkeys(name for step in content["steps"] for name in step["space"]))
+    metrics = list(dict.fromkeys(name for _, trial in rows for name in trial["metrics"]))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["step", "slot", "state", "best", "value", *names,
                      *(f"validation_{name}" for name in metrics), "seconds", "host", "pid",
                      "error"])
-    for step in content["steps"]:
-        for trial in step["trials"]:
-            worker = trial["worker"] or {}
-            writer.writerow([
-                step["name"], trial["slot"], trial["state"], trial["best"], _cell(trial["value"]),
-                *(_cell(trial["params"].get(name)) for name in names),
-                *(_cell(trial["metrics"].get(name)) for name in metrics),
-                _cell(trial["seconds"]), worker.get("host", ""), worker.get("pid", ""),
-                trial["error"] or "",
-            ])
+    for step, trial in rows:
+        worker = trial["worker"] or {}
+        writer.writerow(["" if value is None else value for value in (
+            step, trial["slot"], trial["state"], trial["best"], trial["value"],
+            *map(trial["params"].get, names), *map(trial["metrics"].get, metrics),
+            trial["seconds"], worker.get("host"), worker.get("pid"), trial["error"])])
     return file.getvalue()
 
 
-def best_config(job: SearchJob, best: Chosen) -> str:
+def best_config(job: SearchJob, result: StepResult) -> str:
     """The experiment with the best setting, as a config that needs no other file."""
-    experiment = with_options(job.experiment, best.options)
-    content = _content(experiment)
-    check_experiment(content, "the best setting")
-    value = f"{best.trial.value:.4f}" if best.trial is not None else "none"
-    return experiment_source([
-        f"The best setting of `pipeline search {job.experiment.name}`, space {job.name}: "
-        "chosen by",
-        f"{job.config.objective} on the calibration phase ({value}); no test clip had a part "
-        "in it.",
-    ], content)
-
-
-def _content(experiment: Experiment) -> dict[str, Any]:
+    method = job.experiment.fit.method
+    experiment = with_method(
+        job.experiment, method.model_copy(update={"options": result.options}))
     content = experiment.model_dump(mode="python", exclude_none=True)
     if experiment.dataset.class_names is not None:
         # They may stand in a file, which this config shall not need.
@@ -116,8 +117,10 @@ def _content(experiment: Experiment) -> dict[str, Any]:
     for key in ("class_text_parts", "feature_views"):
         if not content.get(key):
             content.pop(key, None)
-    return content
-
-
-def _cell(value: Any) -> Any:
-    return "" if value is None else repr(value) if isinstance(value, float) else value
+    check_experiment(content, "the best setting")
+    return experiment_source([
+        f"The best setting of `pipeline search {job.experiment.name}`, space {job.name}: "
+        "chosen by",
+        f"{job.config.objective} on the calibration phase ({result.best.value:.4f}); no test clip "
+        "had a part in it.",
+    ], content)

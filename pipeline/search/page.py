@@ -18,7 +18,7 @@ from zskel.pipeline.search.figures import (
     slice_figures,
     standalone,
 )
-from zskel.pipeline.search.importance import importances
+from zskel.pipeline.search.space import Dimension
 
 PAGE = "search.html"
 
@@ -47,10 +47,9 @@ def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
     views: list[dict[str, Any]] = []
     figures: list[Figure] = []
     for step in content["steps"]:
-        measured = importances(step)
         drawn: dict[str, list[Figure | None]] = {
             "history": [history_figure(step, objective)],
-            "importance": [importance_figure(step, measured)],
+            "importance": [importance_figure(step)],
             "map": [*map_figures(step)], "slices": [*slice_figures(step, objective)],
         }
         kept = {kind: [figure for figure in each if figure is not None]
@@ -58,7 +57,6 @@ def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
         figures += [figure for each in kept.values() for figure in each]
         views.append({
             "step": step, "table": trials_table(step, objective),
-            "measures": [each.measure for each in measured],
             "best": next((trial for trial in step["trials"] if trial["best"]), None),
             "pruned": sum(trial["state"] == "pruned" for trial in step["trials"]),
             "broken": sum(bool(trial["error"]) for trial in step["trials"]),
@@ -72,7 +70,7 @@ def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
         best=content["steps"][-1]["trials"][content["steps"][-1]["best_slot"]],
         options=[(name, _text(value), name in searched)
                  for name, value in content["best"]["options"].items()],
-        described=_described,
+        described=lambda dimension: Dimension(**dimension).described(),
     )
     return page, figures
 
@@ -100,12 +98,6 @@ def trials_table(step: Mapping[str, Any], objective: str) -> Table:
                                           each["slot"]))]
     return Table(f"trials-{step['name']}", f"All trials of step {step['name']}, best first; "
                  "the one that was chosen is marked.", columns, rows)
-
-
-def _described(dimension: Mapping[str, Any]) -> str:
-    from zskel.pipeline.search.space import Dimension
-
-    return Dimension(**dimension).described()
 
 
 def _is_number(dimension: Mapping[str, Any]) -> bool:

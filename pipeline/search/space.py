@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from itertools import product
 from pathlib import Path
@@ -19,6 +19,7 @@ from zskel.pipeline.base.config import load_section
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.trial import Trial
 
 Objective = Literal["gzsl_harmonic_mean", "zsl_accuracy", "gzsl_ausuc"]
 Sampler = Literal["random", "tpe", "cmaes", "grid", "qmc"]
@@ -92,6 +93,15 @@ class Dimension(_Part):
         if self.type == "exponent":
             return FloatDistribution(10 ** self.low, 10 ** self.high, log=True)
         return FloatDistribution(self.low, self.high, log=self.type == "log-uniform")
+
+    def suggest(self, trial: Trial, name: str) -> Any:
+        """The value of this parameter in a trial."""
+        if self.values is not None:
+            return trial.suggest_categorical(name, self.values)
+        own: Any = self.distribution()
+        if self.type == "int":
+            return trial.suggest_int(name, own.low, own.high, step=own.step)
+        return trial.suggest_float(name, own.low, own.high, log=own.log)
 
     def points(self) -> list[Any]:
         """All values; none where there are infinitely many."""
@@ -169,14 +179,21 @@ class Step(_Part):
         """How many settings are tried."""
         return self.grid_size if self.trials is None else self.trials
 
-    def grid(self) -> Iterator[dict[str, Any]]:
-        """Its points in order, the last parameter changing first."""
-        for values in product(*(each.points() for each in self.space.values())):
-            yield dict(zip(self.space, values))
+    def extremes(self) -> list[dict[str, Any]]:
+        """Settings to check beforehand: all lowest, all highest, each value of a choice."""
+        ends = {}
+        for name, each in self.space.items():
+            own: Any = each.distribution()
+            ends[name] = each.values or [own.low, own.high]
+        low = {name: values[0] for name, values in ends.items()}
+        high = {name: values[-1] for name, values in ends.items()}
+        return [low, high, *({**low, name: value} for name, values in ends.items()
+                             for value in values[1:-1])]
 
-    def distributions(self) -> dict[str, BaseDistribution]:
-        """By parameter, as Optuna has them."""
-        return {name: each.distribution() for name, each in self.space.items()}
+    def grid(self) -> list[dict[str, Any]]:
+        """Its points in order, the last parameter changing first."""
+        return [dict(zip(self.space, values))
+                for values in product(*(each.points() for each in self.space.values()))]
 
 
 class SearchConfig(_Part):

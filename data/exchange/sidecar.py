@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,26 @@ FORMAT = "zsl-synse-sidecar-1"
 _HELD_OUT = {TEST: ("gtest",), CALIBRATION: ("ztest", "val")}
 
 
+@dataclass(frozen=True)
+class Written:
+    """Where an export has put what.
+
+    Attributes:
+        rows: (phase, section) -> rows of the cache.
+        digests: File below the folder -> SHA-256.
+        text_paths: Part -> file of its features.
+        directories: Phase -> directory of its features.
+    """
+
+    rows: Mapping[tuple[str, str], np.ndarray]
+    digests: Mapping[str, str]
+    text_paths: Mapping[str, str]
+    directories: Mapping[str, str]
+
+
 def write_sidecar(
     folder: Path, stem: str, test: SkeletonFeatures, calibration: SkeletonFeatures,
-    texts: Mapping[str, TextFeatures], rows: Mapping[tuple[str, str], np.ndarray],
-    digests: Mapping[str, str], text_paths: Mapping[str, str], directories: Mapping[str, str],
+    texts: Mapping[str, TextFeatures], written: Written,
 ) -> Path:
     """Writes what the lineage has no place for, and the digest of every file.
 
@@ -48,11 +65,9 @@ def write_sidecar(
         folder: The exported folder.
         stem: Of the file's name.
         test, calibration, texts: What was exported.
-        rows: (phase, section) -> rows of the cache.
-        digests: File below ``folder`` -> SHA-256.
-        text_paths: Part -> file of its features.
-        directories: Phase -> directory of its features.
+        written: Where.
     """
+    rows = written.rows
     arrays: dict[str, np.ndarray] = {}
     for features in (test, calibration):
         phase = features.phase
@@ -62,12 +77,13 @@ def write_sidecar(
         for name in ("sample_id", *IDENTITY):
             arrays[f"{phase}/{name}"] = np.asarray(getattr(features, name))
     arrays["content"] = json_array({
-        "format": FORMAT, "files": dict(digests), "texts": {
-            part: {"file": text_paths[part], "attributes": text_attributes(text)}
+        "format": FORMAT, "files": dict(written.digests), "texts": {
+            part: {"file": written.text_paths[part], "attributes": text_attributes(text)}
             for part, text in texts.items()
         },
         "phases": {features.phase: {
-            "directory": directories[features.phase], "attributes": skeleton_attributes(features),
+            "directory": written.directories[features.phase],
+            "attributes": skeleton_attributes(features),
         } for features in (test, calibration)},
     })
     path = folder / FOLDER / f"{stem}.npz"

@@ -14,7 +14,7 @@ from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures, TextFe
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.exchange.arrays import save_npy_files
 from zskel.data.exchange.layouts import DATASETS, FILL, SECTIONS, Layout, split_files
-from zskel.data.exchange.sidecar import write_sidecar
+from zskel.data.exchange.sidecar import Written, write_sidecar
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ def export_synse(
         arrays |= _vocabularies(test.class_names, texts)
     digests = save_npy_files(folder, arrays, force)
     stem = f"{layout.name}-{Path(layout.features[TEST].format(**values)).name}"
-    sidecar = write_sidecar(
-        folder, stem, test, calibration, texts, rows, digests, paths,
-        {phase: layout.features[phase].format(**values) for phase in (TEST, CALIBRATION)},
-    )
+    directories = {phase: layout.features[phase].format(**values)
+                   for phase in (TEST, CALIBRATION)}
+    sidecar = write_sidecar(folder, stem, test, calibration, texts,
+                            Written(rows, digests, paths, directories))
     return [*(folder / name for name in arrays), sidecar], notes
 
 

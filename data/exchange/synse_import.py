@@ -63,12 +63,10 @@ def import_synse(
                  "unknown (-1)")
     texts = {part: _text(path, names, encoder_name(path, found.test), notes)
              for part, path in found.texts.items()}
-    sources = _digests(found)
+    config = {"imported": "synse", "files": _digests(found), "notes": list(notes)}
     return Imported(
-        test=_cache(test, (TRAIN, "gtest"), TEST, "synse", dataset, names, splits.seen,
-                    splits.unseen, sources, notes),
-        calibration=_cache(calibration, (TRAIN, "ztest", "val"), CALIBRATION, "synse-val", dataset,
-                           names, splits.validation_seen, splits.validation_unseen, sources, notes),
+        test=_cache(test, TEST, splits, dataset, names, config),
+        calibration=_cache(calibration, CALIBRATION, splits, dataset, names, config),
         text=texts.pop("", None), text_parts=texts,
         split=f"{len(splits.seen)}-{len(splits.unseen)}", notes=tuple(notes),
     )
@@ -133,10 +131,14 @@ def _logits(
 
 
 def _cache(
-    sections: dict[str, Section], order: Sequence[str], phase: str, prefix: str, dataset: str,
-    names: tuple[str, ...], seen: tuple[int, ...], unseen: tuple[int, ...],
-    sources: dict[str, str], notes: Sequence[str],
+    sections: dict[str, Section], phase: str, splits: LabelSplits, dataset: str,
+    names: tuple[str, ...], config: dict[str, Any],
 ) -> SkeletonFeatures:
+    seen, unseen, order, prefix = {
+        TEST: (splits.seen, splits.unseen, (TRAIN, "gtest"), "synse"),
+        CALIBRATION: (splits.validation_seen, splits.validation_unseen, (TRAIN, "ztest", "val"),
+                      "synse-val"),
+    }[phase]
     parts = [sections[name] for name in order]
     label = np.concatenate([part.label for part in parts])
     identity: dict[str, Any] = {name: np.full(len(label), -1, np.int16) for name in IDENTITY}
@@ -154,8 +156,7 @@ def _cache(
         **identity,
         dataset=dataset, sample_protocol="cross-subject", phase=phase, class_names=names,
         seen_classes=seen, unseen_classes=unseen, backbone=UNKNOWN_NAME,
-        weights_sha256=UNKNOWN_NAME, config={"imported": "synse", "files": sources,
-                                             "notes": list(notes)},
+        weights_sha256=UNKNOWN_NAME, config=config,
     )
     check_skeleton_features(features, str(parts[0].path.parent))
     return features

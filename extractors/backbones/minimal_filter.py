@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numba import boolean, float32, void
+from numba.types import UniTuple
 from torch import nn
 
 TAPS, TILE = 9, 3
@@ -74,7 +75,7 @@ class MinimalFilter(nn.Module):
         ]
         out = x.new_empty(n, t, v, products[0].shape[3])
         around = out if shortcut is None else shortcut.contiguous()
-        out_of(*(part.flatten(2).numpy() for part in products), self.after.numpy(),
+        out_of(tuple(part.flatten(2).numpy() for part in products), self.after.numpy(),
                around.flatten(2).numpy(), shortcut is not None, out.flatten(2).numpy())
         return out
 
@@ -83,7 +84,7 @@ class MinimalFilter(nn.Module):
 def _kernels() -> tuple[Callable[..., None], Callable[..., None]]:
     """Compiled when first asked for, and kept on disk where that is possible."""
     into = void(_FRAMES, _ROW, float32[:, :, :, ::1])
-    out_of = void(*[_FRAMES] * 5, _ROW, _FRAMES, boolean, _FRAMES)
+    out_of = void(UniTuple(_FRAMES, 5), _ROW, _FRAMES, boolean, _FRAMES)
 
     def compiled(signature: Any, function: Callable[..., None]) -> Callable[..., None]:
         try:
@@ -134,7 +135,8 @@ def _evaluate(x, before, out):  # type: ignore[no-untyped-def]
                 y[i] = two * (d1[i] - d3[i]) - d2[i] + d4[i]
 
 
-def _interpolate(m0, m1, m2, m3, m4, after, around, add, out):  # type: ignore[no-untyped-def]
+def _interpolate(products, after, around, add, out):  # type: ignore[no-untyped-def]
+    m0, m1, m2, m3, m4 = products
     zero, two, four = np.float32(0), np.float32(2), np.float32(4)
     clips, frames, size = out.shape
     for n in range(clips):

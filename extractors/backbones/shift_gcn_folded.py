@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zskel.extractors.backbones.shift_gcn import ShiftBlock, ShiftGCN
-from zskel.extractors.backbones.shift_gcn_kernel import run_block, tap_table
+from zskel.extractors.backbones.shift_gcn_kernel import Frames, Weights, run_block, tap_table
 
 
 class FoldedShiftGCN(nn.Module):
@@ -157,11 +157,12 @@ class _FoldedBlock(nn.Module):
                             self.constant_in.numpy(), none, frames)
         taps_out = tap_table(self.offset_out.numpy(), self.scale_out.numpy(), none,
                              self.constant.flatten().numpy(), frames)
-        run_block()(
-            x.view(v, c, -1).numpy(), place.view(v, c).numpy(), self.weight.numpy(),
-            self.shift_out.view(v, c_out).numpy(), self.bias[:, :, 0].contiguous().numpy(), down,
-            taps_in, self.linear.numpy(), self.linear_bias.numpy(), taps_out, projection,
-            self.shortcut, write.view(v, c_out).numpy(), bodies, self.stride, out.numpy())
+        weights = Weights(
+            self.weight.numpy(), self.shift_out.view(v, c_out).numpy(),
+            self.bias[:, :, 0].contiguous().numpy(), down, taps_in, self.linear.numpy(),
+            self.linear_bias.numpy(), taps_out, projection, self.shortcut)
+        run_block()(x.view(v, c, -1).numpy(), place.view(v, c).numpy(), weights,
+                    write.view(v, c_out).numpy(), Frames(bodies, self.stride), out.numpy())
         return out
 
     def _plan(self, joints: int, frames: int) -> tuple[torch.Tensor, ...]:

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba import boolean, float32, int64, void
+from numba import boolean, float32, int64, types, void
 
 # OpenBLAS takes products of at most this many multiplications as they lie in memory;
 # for larger ones it first copies the factors, which costs matrices of few rows more.
@@ -27,9 +27,45 @@ _SMALL = 1_000_000
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _FLOATS, _ROWS, _CUBE = float32[::1], float32[:, ::1], float32[:, :, ::1]
 _INDEX, _INDICES = int64[::1], int64[:, ::1]
+
+
+class Weights(NamedTuple):
+    """What a folded block computes with; empty matrices for what it does not have.
+
+    Attributes:
+        weight, bias: Of the spatial product, joint by joint, ``[V, C', C]`` and ``[V, C']``.
+        source: Which row of it the shift back reads for each joint's channel, ``[V, C']``.
+        down: Of the spatial shortcut, ``[C', C]``.
+        taps_in, taps_out: ``tap_table`` of the two temporal shifts, ``[C', 6]``.
+        linear, linear_bias: Between these, ``[C', C']`` and ``[C']``.
+        projection: Of the shortcut, ``[C', C]``.
+        shortcut: Whether the input is added as it is.
+    """
+
+    weight: Any
+    source: Any
+    bias: Any
+    down: Any
+    taps_in: Any
+    linear: Any
+    linear_bias: Any
+    taps_out: Any
+    projection: Any
+    shortcut: Any
+
+
+class Frames(NamedTuple):
+    """How frames lie in a row, ``bodies`` values each, and every how many are wanted."""
+
+    bodies: Any
+    stride: Any
+
+
 _SIGNATURE = void(
-    _CUBE, _INDICES, _CUBE, _INDICES, _ROWS, _ROWS, _ROWS, _ROWS, _FLOATS, _ROWS, _ROWS,
-    boolean, _INDICES, int64, int64, _ROWS,
+    _CUBE, _INDICES,
+    types.NamedTuple((_CUBE, _INDICES, _ROWS, _ROWS, _ROWS, _ROWS, _FLOATS, _ROWS, _ROWS, boolean),
+                     Weights),
+    _INDICES, types.NamedUniTuple(int64, 2, Frames), _ROWS,
 )
 
 
@@ -67,13 +103,16 @@ def tap_table(
 
 @numba.njit(**_OPTIONS)
 def _shift_row(  # type: ignore[no-untyped-def]
-    source, bias, beside, tap, around, bodies, stride, relu, padded, target
+    entering, bias, tap, around, lie, relu, padded, target
 ):
     """A temporal shift of ``scale * relu(source + bias + beside) + shift``, and what is added.
 
-    ``padded`` is as long as three rows and some, zero but for the middle.
+    ``entering`` is source and beside. ``padded`` is as long as three rows and some, zero
+    but for the middle.
     """
     zero = np.float32(0)
+    source, beside = entering
+    bodies, stride = lie.bodies, lie.stride
     size, made = len(source), len(target)
     low, high, scale, shift, constant = tap[1], tap[2], tap[3], tap[4], tap[5]
     inside = padded[size + bodies : 2 * size + bodies]
@@ -117,10 +156,13 @@ def _product(weight, x, out):  # type: ignore[no-untyped-def]
 
 
 def _block(  # type: ignore[no-untyped-def]
-    x, place, weight, source, bias, down, taps_in, linear, linear_bias, taps_out, projection,
-    shortcut, write, bodies, stride, out,
+    x, place, weights, write, lie, out
 ):
-    """See ``_FoldedBlock.on_cpu``; empty matrices for what a block does not have."""
+    """See ``_FoldedBlock.on_cpu``."""
+    weight, source, bias, down = weights.weight, weights.source, weights.bias, weights.down
+    taps_in, taps_out = weights.taps_in, weights.taps_out
+    linear, linear_bias = weights.linear, weights.linear_bias
+    projection, bodies, stride = weights.projection, lie.bodies, lie.stride
     joints, c_in, size = x.shape
     channels, made = len(linear), out.shape[1]
     rows = x.reshape(joints * c_in, size)
@@ -147,15 +189,15 @@ def _block(  # type: ignore[no-untyped-def]
             _product(projection, kept, around)
         for c in range(channels):
             read_at = source[v, c]
-            _shift_row(spread[read_at], bias[read_at // channels, read_at % channels],
-                       beside[c] if len(down) else nothing, taps_in[c], nothing,
-                       bodies, 1, False, padded, before[c])
+            _shift_row((spread[read_at], beside[c] if len(down) else nothing),
+                       bias[read_at // channels, read_at % channels], taps_in[c], nothing,
+                       Frames(bodies, 1), False, padded, before[c])
         _product(linear, before, after)
         for c in range(channels):
             added = nothing
             if len(projection):
                 added = around[c]
-            elif shortcut:
+            elif weights.shortcut:
                 added = rows[place[v, c]]
-            _shift_row(after[c], linear_bias[c], nothing, taps_out[c], added,
-                       bodies, stride, True, padded, out[write[v, c]])
+            _shift_row((after[c], nothing), linear_bias[c], taps_out[c], added,
+                       lie, True, padded, out[write[v, c]])

@@ -11,6 +11,7 @@ from typing import Any
 
 from zskel.data.common.errors import PipelineError
 from zskel.data.common.files import write_json
+from zskel.data.common.outside import trust
 from zskel.data.common.processes import end_with_parent, without_signals
 from zskel.pipeline.base.config import Experiment, load_method
 from zskel.pipeline.base.progress import quiet, say
@@ -41,14 +42,17 @@ def plan_search(
     Raises:
         BadConfig: A name, a key or a value is unknown or impossible.
     """
+    from zskel.zsl.methods import METHODS
+
     space_name, config = load_space(space)
     if method is not None:
         experiment = with_method(experiment, load_method(method, experiment.dataset.name))
-    work = WorkDir.of(experiment.name, work_dir)
-    name = "-".join(filter(None, [space_name, method, f"seed{seed}" if seed else None]))
+    place = WorkDir.of(experiment.name, work_dir)
+    name = "-".join(filter(None, [space_name, method and METHODS.called(method),
+                                  f"seed{seed}" if seed else None]))
     job = SearchJob(
-        experiment, space_name, config.with_trials(trials), work,
-        storage or f"sqlite:///{search_folder(work, name) / 'trials.db'}", name, seed)
+        experiment, space_name, config.with_trials(trials), place,
+        storage or f"sqlite:///{search_folder(place, name) / 'trials.db'}", name, seed)
     job.check()
     return job
 
@@ -146,6 +150,7 @@ def _help(job: SearchJob) -> None:
     """The whole life of a process that helps."""
     end_with_parent()
     quiet()
+    trust(job.method_name, job.experiment.fit.gate.name)  # as the command's user did
     try:
         work(job)
     except (PipelineError, OSError) as error:

@@ -312,6 +312,20 @@ def test_any_method_with_parameters_can_be_searched(job: Plan) -> None:
     assert content["best"]["options"]["batch_size"] == 50  # of the method's own config
 
 
+def test_a_method_in_a_file_of_ones_own_is_called_by_its_name(job: Plan, quick: Path) -> None:
+    (quick / "mine.py").write_text("""
+from zskel.zsl.methods.cada_vae import CADAVAE
+
+
+class Mine(CADAVAE):
+    name = "mine"
+""")
+    content = search(job(step(trials=1, space={
+        "latent_dim": {"type": "int", "low": 4, "high": 6}}), method=f"{quick}/mine.py:Mine"))
+    assert content["name"] == "other-mine" and (
+        quick / "work" / "search" / "other-mine" / "best.py").is_file()
+
+
 def test_a_missing_cache_is_one_clear_line(job: Plan, quick: Path) -> None:
     planned = job()
     (quick / "work" / "features" / "skeleton_calibration.h5").unlink()

@@ -1,0 +1,296 @@
+"""What a config file may say: the sections of an experiment, and the digest of what decides it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.files import digest_json
+from zskel.data.common.outside import outside_code
+from zskel.data.protocols import RANDOM_CLIPS
+
+
+class Section(BaseModel):
+    """A part of a config; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _NamesCode(Section):
+    """A section in which code of one's own may be named (``zskel.data.common.outside``).
+
+    Attributes:
+        code: Written with the section, never read: SHA-256 of each such file, so that
+            what was made with other code is stale.
+    """
+
+    code: dict[str, str | None] = Field({}, exclude=True)
+
+    @model_serializer(mode="wrap")
+    def _with_code(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        content = {key: value for key, value in serialize(self).items()
+                   if info.mode != "json" or key not in self._left_out()}
+        code = outside_code(content) if info.mode == "json" else {}
+        return {**content, "code": code} if code else content
+
+    def _left_out(self) -> set[str]:
+        """What JSON, which digests and caches hold, leaves out: what changes no number."""
+        return set()
+
+
+class DatasetConfig(_NamesCode):
+    """Which recordings, how they are read, which clips train.
+
+    Attributes:
+        name: Of ``zskel.data.classes``.
+        reader: Of ``zskel.data.readers``; imported features need none.
+        reader_options: The reader's keyword arguments.
+        cleaning: Named steps of ``zskel.data.bodies``.
+        sample_protocol: Of ``zskel.data.protocols``.
+        train: Subjects, cameras or setups that train instead of the protocol's,
+            by number, or by name where the recordings name them.
+        group: Field that the calibration phase holds out whole instead of the
+            protocol's; "clip": clips, class by class. None where no subject is
+            known means "clip".
+        test_share, test_seed: The share of each class's clips that
+            ``random-clips`` draws for the test, and the seed of the draw.
+        class_names: Of a data set of one's own: a list in label order, or a
+            text file with one a line, in the working directory or beside the config.
+    """
+
+    name: str
+    class_names: list[str] | str | None = None
+    reader: str | None = None
+    reader_options: dict[str, Any] = {}
+    cleaning: list[dict[str, Any]] = [{"type": "keep_most_active", "bodies": 2}]
+    sample_protocol: str = "cross-subject"
+    train: list[int | str] | None = None
+    group: Literal["subject", "camera", "setup", "clip"] | None = None
+    test_share: float = Field(0.25, gt=0, lt=1)
+    test_seed: int = Field(0, ge=0)
+
+    def _left_out(self) -> set[str]:
+        return set() if self.sample_protocol == RANDOM_CLIPS else {"test_share", "test_seed"}
+
+
+class SplitConfig(Section):
+    """Which classes are unseen: a named split, or one's own list.
+
+    Attributes:
+        name: Of ``zskel.data.splits``, or any name if ``unseen`` is given.
+        unseen, validation_unseen: Classes by name or by index, 0-based; names
+            become indices when the experiment is checked.
+        validation_seed: Of the draw where no validation-unseen classes are given.
+    """
+
+    name: str
+    unseen: list[int | str] | None = None
+    validation_unseen: list[int | str] | None = None
+    validation_seed: int = 0
+
+
+class CalibrationConfig(Section):
+    """Which training subjects are held out whole to calibrate the gate.
+
+    Attributes:
+        share: Of the training subjects, drawn with ``seed``; of each class's
+            training clips where ``dataset.group`` is "clip".
+        subjects: These instead, by number or by name.
+    """
+
+    share: float = Field(0.25, gt=0, lt=1)
+    subjects: list[int | str] | None = None
+    seed: int = 0
+
+
+class BackboneConfig(_NamesCode):
+    """The skeleton feature extractor; see ``zskel.extractors.training.BackboneSpec``."""
+
+    name: str
+    model: dict[str, Any]
+    prepare: list[dict[str, Any]] = []
+    train_pipeline: list[dict[str, Any]]
+    test_pipeline: list[dict[str, Any]]
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    optim_wrapper: dict[str, Any]
+    param_scheduler: list[dict[str, Any]] = []
+    seed: int = Field(0, ge=0)
+    num_workers: int = Field(0, ge=0)
+    vis_backends: list[dict[str, Any]] = []
+    extract_autocast: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    def _left_out(self) -> set[str]:
+        same = {"extract_autocast"} if self.extract_autocast == "float32" else set()
+        return {"num_workers", "vis_backends"} | same
+
+
+class FeatureView(_NamesCode):
+    """Further features of the same clips by the same weights, in caches of their own.
+
+    A config may give the list of transforms alone.
+
+    Attributes:
+        transforms: mmaction2 transforms of the prepared clip, which go before those
+            of ``backbone.test_pipeline``.
+    """
+
+    transforms: list[dict[str, Any]] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_transforms(cls, content: Any) -> Any:
+        return {"transforms": content} if isinstance(content, (list, tuple)) else content
+
+
+class NamedConfig(_NamesCode):
+    """A registered name, or that of code of one's own, with its options."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class TextPart(Section):
+    """Further text features, to stand beside others in f_y.
+
+    Attributes:
+        encoder: Of ``zskel.extractors.text``; None: that of the first part.
+        source: Where its strings come from.
+    """
+
+    encoder: NamedConfig | None = None
+    source: NamedConfig = NamedConfig(name="label")
+
+
+class TextConfig(Section):
+    """The text feature extractor: an encoder and where its strings come from.
+
+    Attributes:
+        encoder: Of ``zskel.extractors.text``.
+        source: Of ``zskel.extractors.text.sources``.
+        concat_with: Where there are any, f_y is the embedding of ``source`` and
+            those of these parts side by side, each scaled to unit length.
+    """
+
+    encoder: NamedConfig
+    source: NamedConfig = NamedConfig(name="label")
+    concat_with: list[TextPart] = []
+
+
+class FitConfig(Section):
+    """Stage two.
+
+    Attributes:
+        method: Of ``zskel.zsl.methods`` with its hyper-parameters.
+        gate: Of ``zskel.zsl.gates`` with its options.
+        gates: Further gates by names of one's own, evaluated beside ``gate`` on
+            the same fitted method.
+        protocol: How it is trained, chosen and evaluated: of ``zskel.zsl.protocols``.
+        seen_classifier: What C_s is: a softmax on "f_x" or "z_r", or the
+            backbone's "logits"; None: what the protocol says.
+        seeds: How many seeds: 0, 1, ...
+    """
+
+    method: NamedConfig
+    gate: NamedConfig = NamedConfig(name="domain_classifier")
+    gates: dict[str, NamedConfig] = {}
+    protocol: Literal["strict", "released"] = "strict"
+    seen_classifier: Literal["f_x", "z_r", "logits"] | None = None
+    seeds: int = Field(3, ge=1)
+
+
+class Texts(Section):
+    """What a config of ``configs/_base_/text`` says."""
+
+    class_text: TextConfig | None = None
+    class_text_parts: dict[str, TextConfig] = {}
+
+
+class ImportedConfig(Section):
+    """Where the caches come from if not from recordings.
+
+    Attributes:
+        format: As ``pipeline import`` names it.
+        source: What was imported, as its folder or file is called.
+    """
+
+    format: str
+    source: str
+
+
+class Experiment(Section):
+    """One experiment: everything but where the raw files are.
+
+    Attributes:
+        imported: Set by ``pipeline import`` in place of what stage one needs.
+        backbone: None for imported features only.
+        class_text: What f_y is made from; None for imported features only.
+        class_text_parts: Further text features by name, such as "verb" and
+            "noun", for methods that embed parts of speech.
+        feature_views: Further features of each clip by name, "f_x_" and a word,
+            for methods that take them by that name.
+    """
+
+    name: str
+    dataset: DatasetConfig
+    split: SplitConfig
+    calibration: CalibrationConfig = CalibrationConfig()
+    imported: ImportedConfig | None = None
+    backbone: BackboneConfig | None = None
+    class_text: TextConfig | None = None
+    class_text_parts: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], TextConfig] = {}
+    feature_views: dict[Annotated[str, Field(pattern="^f_x_[a-z0-9_]+$")], FeatureView] = {}
+    fit: FitConfig
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_asked_for(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        # An experiment from before there were the choices keeps its digest.
+        aside = {"feature_views", "imported"} if info.mode == "json" else set()
+        aside = {key for key in aside if not getattr(self, key)}
+        return {key: value for key, value in serialize(self).items() if key not in aside}
+
+    def digest(self) -> str:
+        """SHA-256 of the whole config."""
+        return digest_json(self.model_dump(mode="json"))
+
+    @property
+    def needed_backbone(self) -> BackboneConfig:
+        """The backbone of an experiment whose features are extracted.
+
+        Raises:
+            BadConfig: The features were imported.
+        """
+        self.require_stage_one()
+        assert self.backbone is not None
+        return self.backbone
+
+    def require_stage_one(self) -> None:
+        """Checks that features can be extracted.
+
+        Raises:
+            BadConfig: The features were imported, or the reader is told of another
+                data set.
+        """
+        if self.imported is not None:
+            raise BadConfig(f"experiment {self.name}: its features were imported from "
+                            f"{self.imported.source} ({self.imported.format}) and there is nothing "
+                            "to extract; `pipeline import` makes them anew")
+        name = self.dataset.name
+        read_as = self.dataset.reader_options.get("dataset", name)
+        if read_as != name:
+            raise BadConfig(f"experiment {self.name}: dataset.name is {name!r}, and "
+                            f"dataset.reader_options.dataset {read_as!r}; set both to the same")

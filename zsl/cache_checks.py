@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from zskel.data.caches import (
 )
 from zskel.data.common.errors import BadCache, BadInput
 from zskel.data.text_rows import check_distinct
+from zskel.zsl.methods.base import ZeroShotMethod
 
 Text = TextFeatures | Mapping[str, TextFeatures]
 """Text features, or for methods with ``text_parts`` those of each part by name."""
@@ -26,6 +26,8 @@ Text = TextFeatures | Mapping[str, TextFeatures]
 Extra = Mapping[str, Sequence[SkeletonFeatures]]
 """Further skeleton features by the name that ``method.fit`` gives them, for each the
 test-phase and the calibration-phase ones, with the same rows as the main ones."""
+
+Method = ZeroShotMethod | type[ZeroShotMethod]
 
 
 def check_caches(
@@ -96,11 +98,11 @@ def check_rows(features: SkeletonFeatures, where: str) -> None:
         f"{int(unseen.sum())} of unseen classes, both are needed"))
 
 
-def text_of(method: Any, text: Text) -> np.ndarray | dict[str, np.ndarray]:
+def text_of(method: Method, text: Text) -> np.ndarray | dict[str, np.ndarray]:
     """f_y in the form that a method takes.
 
     Args:
-        method: A ``ZeroShotMethod``.
+        method: Fitted or not, or its class.
         text: Checked already.
 
     Raises:
@@ -120,11 +122,13 @@ def text_of(method: Any, text: Text) -> np.ndarray | dict[str, np.ndarray]:
     return {part: given[part].f_y for part in parts}
 
 
-def extra_of(method: Any, extra: Extra, features: SkeletonFeatures) -> dict[str, np.ndarray]:
+def extra_of(
+    method: Method, extra: Extra, features: SkeletonFeatures
+) -> dict[str, np.ndarray]:
     """The further skeleton features that a method takes, ``[N, D]`` for all rows of a phase.
 
     Args:
-        method: A ``ZeroShotMethod``.
+        method: Fitted or not, or its class.
         extra: May hold more than the method takes.
         features: The main ones of the phase.
 
@@ -148,6 +152,6 @@ def extra_of(method: Any, extra: Extra, features: SkeletonFeatures) -> dict[str,
     return arrays
 
 
-def _require(condition: bool, problem: Any) -> None:
+def _require(condition: bool, problem: str | Callable[[], str]) -> None:
     if not condition:
         raise BadCache(problem() if callable(problem) else problem)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from zskel.data.common.errors import BadInput
 from zskel.data.common.linear import fit_linear
 from zskel.zsl.linear import linear_arrays, linear_model
-from zskel.zsl.methods.base import State, check_features
+from zskel.zsl.methods.base import State
+from zskel.zsl.methods.checks import check_features
 
 
 class SeenClassifier:

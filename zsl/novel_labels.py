@@ -12,7 +12,7 @@ from zskel.data.caches import CALIBRATION, TEST
 from zskel.data.common.errors import BadInput
 from zskel.zsl.fitted import Fitted
 from zskel.zsl.gates.base import Gate, GateInput
-from zskel.zsl.methods.base import TextFeatures
+from zskel.zsl.methods.checks import TextFeatures
 from zskel.zsl.phase_models import PhaseModels
 
 

@@ -12,7 +12,8 @@ from zskel.data.common.errors import BadInput
 from zskel.zsl.cache_checks import Extra, Text, extra_of, text_of
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.gates.base import EVIDENCE, F_X, F_Y, JOINT_PROBA, REFERENCE, GateInput, Reference
-from zskel.zsl.methods.base import EpochHook, Progress, TextFeatures, ZeroShotMethod, unit_rows
+from zskel.zsl.methods.base import EpochHook, Progress, ZeroShotMethod
+from zskel.zsl.methods.checks import TextFeatures, unit_rows
 
 SeenFrom = Literal["f_x", "z_r", "logits"]
 """What C_s is: a linear softmax on f_x (eq. 10), one on z_r (Table 8), or the
@@ -65,7 +66,7 @@ class PhaseModels:
         )
 
     def finish(self) -> PhaseModels:
-        """Fits C_u and C_s; the method is as it shall be."""
+        """Fits C_u and C_s. Call it after the method has been fitted."""
         self.method.fit_unseen_classifier(self.features.unseen_classes)
         self.seen_classes = np.asarray(self.features.seen_classes)
         if self.seen_from != "logits":

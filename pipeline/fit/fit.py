@@ -17,7 +17,7 @@ from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import bar, say
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.steps.feature_files import FeatureFiles
-from zskel.pipeline.steps.fits import ALL, Fit, fit_configs, is_current_result, variant_of
+from zskel.pipeline.steps.fits import ALL, Fit, fit_configs, is_current_result
 from zskel.pipeline.steps.fitted_models import keep, kept_path, not_kept
 from zskel.pipeline.steps.records import make_arrays, make_record
 from zskel.pipeline.steps.results import result_stem, write_result
@@ -94,7 +94,7 @@ def _fit_seed(
     digests = files.digests(method)
     # The seed is a field of its own: all seeds of one setting share a digest.
     identities: dict[str, dict[str, Any]] = {
-        key: {"method": what.method_name, "variant": variant_of(method), "seed": seed,
+        key: {"method": what.method_name, "variant": method.variant, "seed": seed,
               "protocol": what.config.protocol, "split": experiment.split.name, "gate_key": key}
         for key in what.gates
     }

@@ -12,7 +12,7 @@ from zskel.data.common.files import digest_json
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.plan.definition import FitCall
 from zskel.pipeline.steps.feature_files import FeatureFiles
-from zskel.pipeline.steps.fits import Fit, fit_configs, is_current_result, variant_of
+from zskel.pipeline.steps.fits import Fit, fit_configs, is_current_result
 from zskel.pipeline.steps.results import result_stem
 
 THERE, TO_FIT, WAITING = "there", "to fit", "after features"
@@ -62,7 +62,7 @@ def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
         what = Fit(config)
         for seed in range(call.seeds):
             method = what.method(seed)
-            variant = variant_of(method)
+            variant = method.variant
             digests = None
             if files is not None and not files.missing(method):
                 digests = files.digests(method)

@@ -115,13 +115,6 @@ def fit_configs(
     return configs
 
 
-def variant_of(method: Any) -> str:
-    """What of a method is not the default: its ablation, its recipe, its switches."""
-    own = getattr(method, "variant", None)
-    recipe = getattr(method.params, "recipe", "paper")
-    return str(own or ("default" if recipe == "paper" else recipe))
-
-
 def is_current_result(path: Path, config_digest: str, digests: CacheDigests) -> bool:
     """Whether a result is there, whole, and was made by this config from these caches."""
     try:

@@ -80,11 +80,11 @@ class Files:
 
         return self._once(path, read_state)
 
-    def saved_method(self, folder: Path) -> tuple[Any, list[Check]]:
-        """A folder that a method was saved to."""
+    def saved_method(self, path: Path) -> tuple[Any, list[Check]]:
+        """A file, or a folder of version 1, that a method was saved to."""
         from zskel.zsl.methods.saving import load_method
 
-        return self._once(folder, load_method)
+        return self._once(path, load_method)
 
     def _once(
         self, path: Path, read: Callable[[Path], Any],

@@ -83,7 +83,8 @@ def _fitted(parts: Parts, experiment: Experiment) -> Iterator[Check]:
         fit = _own_fit(experiment, {**origin["identity"], "gate_key": ""}, fits)
         changes[path] = fit and (
             [] if origin["config_digest"] == fit.model_digest() else differences(
-                card["params"], fit.method(card["seed"]).params.model_dump(mode="json")
+                card["phases"]["test"]["params"],
+                fit.method(card["seed"]).params.model_dump(mode="json")
             ) or ["the digest of what it was fitted with is another one"])
     for path, own in changes.items():
         if own is not None:
@@ -101,7 +102,7 @@ _NAMED_BY = {"method", "variant", "protocol", "split", "seed", "gate_key"}
 
 def _own_fit(experiment: Experiment, identity: Mapping[str, Any], made: dict[str, Any]) -> Any:
     """The fit that the config makes under this name; None if it makes none."""
-    from zskel.pipeline.steps.fits import Fit, fit_configs, variant_of
+    from zskel.pipeline.steps.fits import Fit, fit_configs
     from zskel.zsl.gates import GATES
 
     name = identity["method"]
@@ -114,7 +115,7 @@ def _own_fit(experiment: Experiment, identity: Mapping[str, Any], made: dict[str
     fit = made[name]
     same = fit is not None and identity["gate_key"] in fit.gates and (
         identity["protocol"], identity["split"], identity["variant"]) == (
-        fit.config.protocol, experiment.split.name, variant_of(fit.method(identity["seed"])))
+        fit.config.protocol, experiment.split.name, fit.method(identity["seed"]).variant)
     return fit if same else None
 
 

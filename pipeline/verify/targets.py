@@ -19,7 +19,7 @@ from zskel.pipeline.verify.staleness import check_staleness, known_experiment
 from zskel.pipeline.verify.work_dir import Parts, read_parts
 
 _KNOWN = ("verify knows work directories, model stores, folders of those, sequence stores and "
-          "features (.h5), results (.json), fitted models (.safetensors), saved methods (folders) "
+          "features (.h5), results (.json), fitted models and saved methods (.safetensors) "
           "and weights (.pth, .pt)")
 
 
@@ -90,14 +90,26 @@ def _file(path: Path, experiment: Experiment | None, named: str) -> list[Check]:
     return [*found, *(check for check in _compared(parts, experiment) if check.part == path)]
 
 
+def is_method_file(path: Path) -> bool:
+    """Whether a file is what a method's ``save`` writes."""
+    from zskel.zsl.model_file import METHOD, read_card
+
+    try:
+        read_card(path, METHOD)
+    except BadInput:
+        return False
+    return True
+
+
 def _alone(path: Path, files: Files) -> list[Check]:
     if path.suffix == ".npz" and path.with_suffix(".json").is_file():
         path = path.with_suffix(".json")
     if path.suffix == ".json":
         return files.result(path)[1]
     if path.suffix == ".safetensors":
-        if path.with_name("model.json").is_file():
-            return files.saved_method(path.parent)[1]
+        folder = path.with_name("model.json").is_file()  # as version 1 saved methods
+        if folder or is_method_file(path):
+            return files.saved_method(path.parent if folder else path)[1]
         return files.model(path)[1]
     if path.suffix in (".pth", ".pt"):
         there = path.with_name("backbone.json").is_file()

@@ -268,7 +268,15 @@ def test_weights_and_models_from_elsewhere(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     method = Ridge().fit(rng.normal(size=(8, 3)).astype(np.float32), np.arange(8) % 2,
                          rng.normal(size=(3, 2)).astype(np.float32), seen_classes=[0, 1])
-    folder = Path(method.save(tmp_path / "model"))
+    path = method.save(tmp_path / "model.safetensors")
+    assert verify([path])["ok"]
+    flip(path, -1)
+    assert not verify([path])["ok"]
+
+
+def test_a_method_of_version_1_is_verified(tmp_path: Path) -> None:
+    kept = Path(__file__).parents[1] / "zsl" / "resources" / "version_1" / "sa_dvae"
+    folder = Path(shutil.copytree(kept, tmp_path / "model"))
     assert verify([folder])["ok"] and verify([folder / "model.safetensors"])["ok"]
     flip(folder / "model.safetensors", -1)
     assert not verify([folder])["ok"]

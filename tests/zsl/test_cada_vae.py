@@ -191,7 +191,7 @@ def test_probabilities_and_what_goes_with_them():
 def test_c_u_is_a_softmax_on_the_latents_means(activation):
     f_x, _, _ = problem()
     model = fitted(classifier_activation=activation).fit_unseen_classifier(UNSEEN)
-    logits = dense(model._unseen_classifier, encode(model._vaes.skeleton, f_x)[0])
+    logits = dense(model._unseen_classifier, encode(model._networks.skeleton, f_x)[0])
     if activation == "relu":
         logits = np.maximum(logits, 0)
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -202,7 +202,7 @@ def test_c_u_is_a_softmax_on_the_latents_means(activation):
 def test_evidence_is_that_of_plain_numpy():
     f_x, _, f_y = problem()
     model = fitted().fit_unseen_classifier(UNSEEN)
-    vaes, text = model._vaes, f_y / np.linalg.norm(f_y, axis=1, keepdims=True)
+    vaes, text = model._networks, f_y / np.linalg.norm(f_y, axis=1, keepdims=True)
     (mean, lv), (mean_y, lv_y) = encode(vaes.skeleton, f_x), encode(vaes.texts["y"], text)
 
     def to(classes):
@@ -229,7 +229,7 @@ def test_seen_latents_are_draws_of_each_classs_clips():
     model = fitted(noise="dimension")
     draws = model._z_seen.reshape(4, 20, 6)
     for seen, of_class in zip(SEEN, draws, strict=True):
-        mean, lv = encode(model._vaes.skeleton, f_x[y == seen])
+        mean, lv = encode(model._networks.skeleton, f_x[y == seen])
         # 17 or 18 clips for 20 draws: all of them, some twice.
         centre, spread = mean.mean(axis=0), np.sqrt(np.exp(lv).mean(axis=0) + mean.var(axis=0))
         assert (np.abs(of_class.mean(axis=0) - centre) < 5 * spread / math.sqrt(20)).all()

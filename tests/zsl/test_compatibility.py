@@ -215,13 +215,13 @@ def test_bad_parameters_are_refused_by_name(cls, params, message):
 
 @every_method
 def test_the_recipe_only_sets_defaults(cls):
-    module = __import__(cls.__module__, fromlist=["SWITCHES"])
-    for recipe, column in (("paper", 0), ("released", 1)):
-        params = cls(recipe=recipe).params
-        for name, values in module.SWITCHES.items():
-            assert getattr(params, name) == values[column], name
-            for value in values:
-                assert getattr(cls(recipe=recipe, **{name: value}).params, name) == value
+    defaults, released = cls().params, cls(recipe="released").params
+    assert cls(recipe="paper").params == defaults
+    for name, value in cls.params_model.released.items():
+        assert getattr(released, name) == value != getattr(defaults, name), name
+        for recipe in ("paper", "released"):
+            for given in (value, getattr(defaults, name)):
+                assert getattr(cls(recipe=recipe, **{name: given}).params, name) == given
 
 
 @every_method

@@ -14,9 +14,11 @@ from safetensors.numpy import save_file
 
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_file
-from zskel.zsl.fitted import FORMAT as FITTED
 from zskel.zsl.fitted import check_fitted, read_card
-from zskel.zsl.methods.saving import CARD, FORMAT, WEIGHTS, load_method
+from zskel.zsl.methods.saving import load_method
+from zskel.zsl.model_file import FITTED, METHOD, write_model_file
+
+CARD, WEIGHTS = "model.json", "model.safetensors"  # of a folder of version 1
 
 
 def raw(header: Any, body: bytes = b"", length: int | None = None) -> bytes:
@@ -52,9 +54,10 @@ def test_a_lying_header_is_refused_without_memory_or_code(
     path = tmp_path / WEIGHTS
     path.write_bytes(HEADERS[name])
     (tmp_path / CARD).write_text(json.dumps({
-        "format": FORMAT, "format_version": 1, "method": "ridge", "params": {}, "values": {},
+        "format": METHOD.format, "format_version": 1, "method": "ridge", "params": {}, "values": {},
         "weights_sha256": digest_file(path)}))
-    for read, where in ((read_card, path), (check_fitted, path), (load_method, tmp_path)):
+    for read, where in ((read_card, path), (check_fitted, path), (load_method, path),
+                        (load_method, tmp_path)):
         with pytest.raises(BadInput) as caught:
             read(where)
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
@@ -66,19 +69,18 @@ def test_names_in_a_card_are_looked_up_and_never_imported(tmp_path: Path) -> Non
     """A method is a name of the registry, not a path to something to call."""
     for name in ("os:system", "os.system", "zskel.zsl.methods.sa_dvae:SADVAE", "../ridge",
                  "__import__"):
-        save_file({"x": np.ones(2)}, tmp_path / WEIGHTS)
-        (tmp_path / CARD).write_text(json.dumps({
-            "format": FORMAT, "format_version": 1, "method": name,
-            "params": {"command": "touch was-here"}, "values": {},
-            "weights_sha256": digest_file(tmp_path / WEIGHTS)}))
+        path = write_model_file(
+            tmp_path / "a.safetensors", METHOD,
+            {"method": name, "params": {"command": "touch was-here"}, "values": {}},
+            {"x": np.ones(2)})
         with pytest.raises(BadInput, match="unknown method|only a file names"):
-            load_method(tmp_path)
+            load_method(path)
 
 
 def test_a_card_of_another_kind_of_value_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    for card in ("[]", "null", "{", '{"format": 3}', json.dumps({"format": FITTED}), "9" * 5000,
-                 "[" * 10**5):
+    for card in ("[]", "null", "{", '{"format": 3}', json.dumps({"format": FITTED.format}),
+                 "9" * 5000, "[" * 10**5):
         save_file({"x": np.ones(2)}, path, {"card": card})
         with pytest.raises(BadInput) as caught:
             read_card(path)

@@ -187,7 +187,7 @@ def both():
         patch.setattr(sa_dvae, "Trainer",
                       lambda *a, **k: trainers.append(original(*a, **k)) or trainers[-1])
         model = SADVAE(**OPTIONS).fit(f_x, y, f_y, seen_classes=SEEN)
-    return model, as_transcribed(model._vae, trainers[0].discriminator), weights, initial
+    return model, as_transcribed(model._networks, trainers[0].discriminator), weights, initial
 
 
 def test_released_equals_the_transcription_after_200_steps(both):

@@ -156,7 +156,7 @@ def both(request):
         patch.setattr(sa_dvae, "Trainer",
                       lambda *a, **k: trainers.append(original(*a, **k)) or trainers[-1])
         model = SADVAE(**options(variant)).fit(f_x, y, f_y, seen_classes=SEEN)
-    return model, as_transcribed(model._vae, trainers[0].discriminator), weights, initial
+    return model, as_transcribed(model._networks, trainers[0].discriminator), weights, initial
 
 
 def test_paper_equals_the_transcription_after_200_steps(both):

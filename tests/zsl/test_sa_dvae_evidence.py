@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.sa_dvae import SADVAE
-from zskel.zsl.methods.sa_dvae_evidence import JointClassifier, draw_seen
-from zskel.zsl.vae import AlignedVAE
 
 SEEN, UNSEEN, N, D, R, V = (0, 1, 3, 4, 6, 7, 8, 9), (2, 5), 240, 12, 4, 2
 OPTIONS = dict(z_r_dim=R, z_v_dim=V, epochs=20, batch_size=16, learning_rate=8e-3,
@@ -57,29 +54,13 @@ def test_joint_classifier_follows_the_unseen_classes(model):
     assert one.shape[1] == 9 and np.array_equal(two, model.predict_joint_proba(f_x))
 
 
-def test_seen_draws_are_of_each_class_s_own_clips_and_balanced():
-    rng = np.random.default_rng(1)
-    vae = AlignedVAE(D, 4, R, V, torch.Generator().manual_seed(0))
-    with torch.no_grad():  # hardly any noise: each draw tells its clip
-        vae.encoder_x.linear.weight[V + R:] = 0
-        vae.encoder_x.linear.bias[V + R:] = -30
-    y = torch.tensor([7] * 3 + [2] * 10)
-    f_x = torch.from_numpy(rng.normal(size=(13, D)).astype(np.float32))
-    z = draw_seen(vae, f_x, y, np.array([2, 7]), 6, torch.Generator().manual_seed(1), "dimension")
-    means = vae.encoder_x(f_x)[0].detach().numpy()[:, V:]
-    clip = [int(np.argmin(((means - row) ** 2).sum(1))) for row in z]
-    np.testing.assert_allclose(z, means[clip], atol=1e-5)
-    assert len(set(clip[:6])) == 6 and set(clip[:6]) <= set(range(3, 13))
-    assert sorted(clip[6:]) == [0, 0, 1, 1, 2, 2]  # three clips, six draws
-
-
-def test_joint_classifier_separates_blobs():
-    rng = np.random.default_rng(2)
-    centres = 4 * rng.normal(size=(3, R))
-    z = np.repeat(centres, 30, axis=0) + rng.normal(size=(90, R))
-    proba = JointClassifier(z[:60].astype(np.float32), z[60:].astype(np.float32), 30).predict_proba(
-        centres.astype(np.float32))
-    assert proba.argmax(axis=1).tolist() == [0, 1, 2]
+def test_seen_draws_are_of_each_class_s_own_clips_and_balanced(model):
+    f_x, y, _ = problem()
+    draws = model.state().arrays["z_seen"].reshape(len(SEEN), OPTIONS["joint_samples"], R)
+    means = model.transform(f_x).z_r
+    of_classes = np.array([means[y == k].mean(axis=0) for k in SEEN])
+    nearest = [np.linalg.norm(of_classes - own.mean(axis=0), axis=1).argmin() for own in draws]
+    assert nearest == list(range(len(SEEN)))
 
 
 def test_evidence_equals_numpy(model):
@@ -90,7 +71,7 @@ def test_evidence_equals_numpy(model):
     def linear(layer, x):
         return x @ layer.weight.detach().double().numpy().T + layer.bias.detach().double().numpy()
 
-    vae = model._vae
+    vae = model._networks
     mean, lv = np.split(linear(vae.encoder_x.linear, f_x), 2, axis=1)
     mean_y, lv_y = np.split(linear(vae.encoder_y.linear, unit), 2, axis=1)
     mean_r, lv_r = mean[:, V:], lv[:, V:]

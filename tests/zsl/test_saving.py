@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from zskel.data.common.errors import BadConfig, BadInput
-from zskel.data.common.files import digest_file
 from zskel.zsl.methods import METHODS
 from zskel.zsl.methods.sa_dvae import SADVAE
-from zskel.zsl.methods.saving import CARD, FORMAT, WEIGHTS, load_method
+from zskel.zsl.methods.saving import load_method
+from zskel.zsl.model_file import METHOD, read_card, read_model_file, write_model_file
 
 SMALL = dict(z_r_dim=6, z_v_dim=2, epochs=2, batch_size=16, learning_rate=5e-3,
              classifier_samples=30, classifier_epochs=20, joint_samples=10)
@@ -32,27 +34,29 @@ def fitted(seed=0, **params):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     model, f_x = fitted()
-    return model.fit_unseen_classifier(UNSEEN).save(tmp_path_factory.mktemp("models") / "a"), f_x
+    path = tmp_path_factory.mktemp("models") / "a.safetensors"
+    return model.fit_unseen_classifier(UNSEEN).save(path), f_x
 
 
 @pytest.fixture
-def folder(saved, tmp_path):
+def copy(saved, tmp_path):
     """A copy to spoil."""
-    shutil.copytree(saved[0], tmp_path / "copy")
-    return tmp_path / "copy"
+    return Path(shutil.copy(saved[0], tmp_path / "copy.safetensors"))
 
 
-def edit(folder, **changes):
-    card = json.loads((folder / CARD).read_text())
-    (folder / CARD).write_text(json.dumps({**card, **changes}))
+def edit(path, **changes):
+    """Changes the card, and leaves out what is None."""
+    with safe_open(path, "numpy") as file:
+        card = {**json.loads(file.metadata()["card"]), **changes}
+    card = {key: value for key, value in card.items() if value is not None}
+    save_file(load_file(path), path, {"card": json.dumps(card)})
 
 
-def edit_arrays(folder, change):
+def edit_arrays(path, change):
     """Changes the arrays and signs them again."""
-    arrays = load_file(folder / WEIGHTS)
+    content, arrays = read_model_file(path, METHOD)
     change(arrays)
-    save_file(arrays, folder / WEIGHTS)
-    edit(folder, weights_sha256=digest_file(folder / WEIGHTS))
+    write_model_file(path, METHOD, {key: content[key] for key in METHOD.keys}, arrays)
 
 
 @pytest.mark.parametrize("params", [
@@ -61,8 +65,8 @@ def edit_arrays(folder, change):
 ])
 def test_a_loaded_method_is_equal_to_the_bit(tmp_path, params):
     model, f_x = fitted(seed=3, **params)
-    model.fit_unseen_classifier(UNSEEN).save(tmp_path / "model")
-    loaded = SADVAE.load(tmp_path / "model")
+    model.fit_unseen_classifier(UNSEEN).save(tmp_path / "model.safetensors")
+    loaded = SADVAE.load(tmp_path / "model.safetensors")
     assert loaded.params == model.params
     assert loaded.history == model.history
     assert loaded.discriminator_steps == model.discriminator_steps
@@ -80,19 +84,23 @@ def test_a_loaded_method_is_equal_to_the_bit(tmp_path, params):
 
 def test_a_method_without_unseen_classifier_can_be_saved_and_continued(tmp_path):
     model, f_x = fitted()
-    loaded = SADVAE.load(model.save(tmp_path / "model"))
+    loaded = SADVAE.load(model.save(tmp_path / "model.safetensors"))
     with pytest.raises(BadInput, match="fit_unseen_classifier before"):
         loaded.predict_proba(f_x)
     assert np.array_equal(loaded.fit_unseen_classifier(UNSEEN).predict_proba(f_x),
                           model.fit_unseen_classifier(UNSEEN).predict_proba(f_x))
 
 
-def test_saving_again_replaces_and_leaves_two_files(saved, tmp_path):
+def test_saving_again_replaces_the_one_file(copy):
     other, f_x = fitted(seed=1)
-    folder = shutil.copytree(saved[0], tmp_path / "model")
-    other.save(folder)
-    assert sorted(path.name for path in folder.iterdir()) == [CARD, WEIGHTS]
-    assert np.array_equal(SADVAE.load(folder).transform(f_x).z_r, other.transform(f_x).z_r)
+    assert other.save(copy) == copy
+    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
+    assert np.array_equal(SADVAE.load(copy).transform(f_x).z_r, other.transform(f_x).z_r)
+
+
+def test_a_folder_is_no_file_to_save_to(tmp_path):
+    with pytest.raises(BadInput, match="is a folder; name a file, such as .*model.safetensors"):
+        fitted()[0].save(tmp_path)
 
 
 def test_what_is_saved_is_not_shared_with_the_method(tmp_path):
@@ -104,68 +112,43 @@ def test_what_is_saved_is_not_shared_with_the_method(tmp_path):
     assert np.array_equal(other.transform(f_x).z_r, before)
 
 
-def test_an_unfitted_method_is_refused_and_leaves_no_folder(tmp_path):
+def test_an_unfitted_method_is_refused_and_leaves_nothing(tmp_path):
     with pytest.raises(BadInput, match="call fit first"):
-        SADVAE().save(tmp_path / "model")
-    assert not (tmp_path / "model").exists()
+        SADVAE().save(tmp_path / "models" / "model.safetensors")
+    assert not (tmp_path / "models").exists()
 
 
-def test_a_crash_between_the_files_leaves_nothing_that_loads(saved, folder, monkeypatch):
-    def crash(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("zskel.zsl.methods.saving.write_json", crash)
-    model, _ = fitted(seed=1)
-    with pytest.raises(KeyboardInterrupt):
-        model.save(folder)
-    with pytest.raises(BadInput, match="model.json: no such file"):
-        load_method(folder)
-
-
-def swap_weights(folder):
-    fitted(seed=9)[0].save(folder.parent / "other")
-    shutil.copy(folder.parent / "other" / WEIGHTS, folder / WEIGHTS)
-
-
-def truncate(folder):
-    data = (folder / WEIGHTS).read_bytes()
-    (folder / WEIGHTS).write_bytes(data[: len(data) // 2])
-
-
-def sign_nonsense(folder):
-    (folder / WEIGHTS).write_bytes(b"nonsense")
-    edit(folder, weights_sha256=digest_file(folder / WEIGHTS))
+def truncate(path):
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
 
 
 def drop(name):
-    return lambda folder: edit_arrays(folder, lambda arrays: arrays.pop(name))
+    return lambda path: edit_arrays(path, lambda arrays: arrays.pop(name))
 
 
 def shorten(name):
-    return lambda folder: edit_arrays(
-        folder, lambda arrays: arrays.update({name: arrays[name][:-1]}))
+    return lambda path: edit_arrays(
+        path, lambda arrays: arrays.update({name: arrays[name][:-1]}))
 
 
 def params(**changes):
-    def apply(folder):
-        card = json.loads((folder / CARD).read_text())
-        edit(folder, params={**card["params"], **changes})
-    return apply
+    return lambda path: edit(path, params={**read_card(path, METHOD)["params"], **changes})
 
 
 @pytest.mark.parametrize(("spoil", "error", "message"), [
-    (lambda f: (f / CARD).unlink(), BadInput, r"model\.json: no such file; expected a folder"),
-    (lambda f: (f / WEIGHTS).unlink(), BadInput, r"model\.safetensors: no such file"),
-    (lambda f: (f / CARD).write_text("{"), BadInput, r"model\.json: not readable as JSON"),
-    (lambda f: (f / CARD).write_bytes(b"\xff\xfe\x00"), BadInput, "not readable as JSON"),
-    (lambda f: (f / CARD).write_text("[]"), BadInput, "not a saved method"),
-    (lambda f: edit(f, format="something"), BadInput, f"format '{FORMAT}' expected"),
-    (lambda f: edit(f, params=[]), BadInput, "not a saved method"),
-    (lambda f: edit(f, format_version=2), BadInput, "format_version 2, expected 1"),
-    (lambda f: edit(f, method="sa_dave"), BadConfig, "did you mean 'sa_dvae'"),
-    (truncate, BadInput, "not the weights that model.json was written for"),
-    (swap_weights, BadInput, "not the weights that model.json was written for"),
-    (sign_nonsense, BadInput, "not a safetensors file"),
+    (lambda p: p.unlink(), BadInput, "no such file; a method's `save` writes one"),
+    (lambda p: p.write_bytes(b""), BadInput, "damaged"),
+    (lambda p: p.write_bytes(b"nonsense"), BadInput, "damaged"),
+    (truncate, BadInput, "damaged"),
+    (lambda p: p.write_bytes(p.read_bytes()[:-1] + b"\x7f"), BadInput,
+     "damaged .its arrays are not those that were written"),
+    (lambda p: save_file({"a": np.ones(2)}, p), BadInput, "'zero-shot-skeleton/method' expected"),
+    (lambda p: edit(p, format="something"), BadInput, "'zero-shot-skeleton/method' expected"),
+    (lambda p: edit(p, params=[]), BadInput, "its card has no params"),
+    (lambda p: edit(p, values=None), BadInput, "its card has no values"),
+    (lambda p: edit(p, format_version=3), BadInput, "format_version 3, expected 2"),
+    (lambda p: edit(p, method="sa_dave"), BadConfig, "did you mean 'sa_dvae'"),
     (drop("f_y"), BadInput, "do not make a sa_dvae: 'f_y'"),
     (drop("vae.decoder_x.bias"), BadInput, "do not make a sa_dvae.*decoder_x.bias"),
     (shorten("vae.encoder_y.linear.weight"), BadInput, "do not make a sa_dvae.*encoder_y"),
@@ -173,12 +156,12 @@ def params(**changes):
     (params(z_v_dim=3), BadInput, "do not make a sa_dvae"),
     (params(z_w_dim=3), BadConfig, "z_w_dim"),
     (params(noise="none"), BadConfig, "noise"),
-    (lambda f: edit(f, values={}), BadInput, "do not make a sa_dvae: 'history'"),
+    (lambda p: edit(p, values={}), BadInput, "do not make a sa_dvae: 'history'"),
 ])
-def test_missing_damaged_and_swapped_files_are_refused_in_one_line(folder, spoil, error, message):
-    spoil(folder)
+def test_missing_damaged_and_swapped_files_are_refused_in_one_line(copy, spoil, error, message):
+    spoil(copy)
     with pytest.raises(error, match=message) as caught:
-        load_method(folder)
+        load_method(copy)
     assert "\n" not in str(caught.value)
 
 

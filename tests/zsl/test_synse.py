@@ -9,8 +9,8 @@ from transferable import make
 
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.zsl.methods import METHODS
+from zskel.zsl.methods.checks import check_training_parts
 from zskel.zsl.methods.synse import SynSE, SynSEParams
-from zskel.zsl.methods.text_parts import check_training_parts
 from zskel.zsl.methods.text_vae import TERMS
 
 SMALL = dict(latent_dim=6, epochs=4, cycles=2, free_cycles=1, batch_size=16, learning_rate=3e-3,
@@ -47,7 +47,7 @@ def test_every_term_is_that_of_plain_numpy(noise, output):
     f_x, y, texts = problem()
     generator = torch.Generator().manual_seed(2)
     model = SynSE(latent_dim=6, output_activation=output)
-    vaes = model._new_vaes(D, {"verb": 5, "noun": 4}, generator)
+    vaes = model._new_networks(D, {"verb": 5, "noun": 4}, generator)
     state = generator.get_state()
     terms = vaes.terms(
         torch.from_numpy(f_x), {k: torch.from_numpy(v[y]) for k, v in texts.items()}, generator,
@@ -160,7 +160,7 @@ def test_halves_follow_nouns_and_verbs():
 def test_classes_that_share_a_row_share_its_latents():
     # Labels without a noun all have the text of "#".
     model = fitted()
-    mean, log_variance = model._vaes.encode_text(model._rows(np.array([1, 4])))
+    mean, log_variance = model._networks.encode_text(model._text_of(np.array([1, 4])))
     assert torch.equal(mean[0, :3], mean[1, :3])
     assert torch.equal(log_variance[0, :3], log_variance[1, :3])
     assert not torch.equal(mean[0, 3:], mean[1, 3:])

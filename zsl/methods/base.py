@@ -7,22 +7,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from zskel.data.common.errors import BadConfig, BadInput
+from zskel.zsl.methods.checks import TextFeatures, check_features, unit_rows
+from zskel.zsl.model_file import METHOD, as_written, read_model_file, write_model_file
 
 Progress = Callable[[int, int], None]
 """Called with the steps done so far and the steps in all."""
 
 EpochHook = Callable[[int], None]
 """Called after each epoch with its number, from 0; the method can predict then."""
-
-TextFeatures = np.ndarray | Mapping[str, np.ndarray]
-"""f_y ``[C, Dt]``, or for methods with ``text_parts`` one such array for each part."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,54 @@ class State:
     values: dict[str, Any]
 
 
+class MethodParams(BaseModel):
+    """The parameters that every method has; those of a method are a subclass.
+
+    Attributes:
+        seed: Of every draw.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    seed: int = Field(0, ge=0, lt=1 << 32)
+
+
+class RecipeParams(MethodParams):
+    """Those of a method whose released code does not do what its paper says.
+
+    The recipe only sets defaults: what is given explicitly wins, so that any
+    mixture can be run.
+
+    Attributes:
+        recipe: "paper", or "released" for what the released code executes.
+        released: What the recipe "released" sets.
+    """
+
+    released: ClassVar[Mapping[str, Any]] = {}
+
+    recipe: Literal["paper", "released"] = "paper"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe_sets_defaults(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("recipe") != "released":
+            return given
+        return {**cls.released, **given}
+
+
 class ZeroShotMethod(ABC):
     """A method that learns from seen classes and names clips of unseen ones.
 
     It sees arrays and class ids, never a path. Class ids are rows of ``f_y``.
     ``fit`` comes first, then ``fit_unseen_classifier``, then ``predict_proba``.
 
+    Args:
+        **params: Of ``params_model``.
+
     Attributes:
         name: Its name in the registry.
+        params_model: The class of its parameters.
+        params: The checked parameters.
         text_parts: Names of the text features it takes instead of one f_y,
             such as ("verb", "noun"); ``f_y`` is then a mapping with these keys.
         extra_features: Names of further skeleton features ``[N, D]`` that
@@ -67,14 +106,31 @@ class ZeroShotMethod(ABC):
         seen_classes: Ascending; after ``fit``.
         unseen_classes: The columns of ``predict_proba``, ascending; after
             ``fit_unseen_classifier``.
+
+    Raises:
+        BadConfig: A parameter is unknown or impossible.
     """
 
     name: ClassVar[str]
+    params_model: ClassVar[type[MethodParams]] = MethodParams
     text_parts: ClassVar[tuple[str, ...]] = ()
     extra_features: ClassVar[tuple[str, ...]] = ()
+    params: MethodParams
     history: dict[str, list[float]]
     seen_classes: np.ndarray
     unseen_classes: np.ndarray
+
+    #: What a fit sets and a new one forgets.
+    _learned: ClassVar[tuple[str, ...]] = ("history", "seen_classes", "unseen_classes")
+
+    def __init__(self, **params: Any) -> None:
+        self.params = check_params(self.params_model, self.name, params)
+
+    @property
+    def variant(self) -> str:
+        """What of it is not the default, as results name it."""
+        recipe = self.params.recipe if isinstance(self.params, RecipeParams) else "paper"
+        return "default" if recipe == "paper" else recipe
 
     @abstractmethod
     def steps(self, samples: int) -> int:
@@ -179,25 +235,69 @@ class ZeroShotMethod(ABC):
     def restore(self, state: State) -> None:
         """Takes over the state of another method of this class and these parameters."""
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes the fitted method to a folder; see ``zskel.zsl.methods.saving.save_method``."""
-        from zskel.zsl.methods.saving import save_method
-
-        return save_method(self, folder)
-
-    @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Reads a method that ``save`` wrote.
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the fitted method to one file, such as ``model.safetensors``.
 
         Raises:
-            BadInput: A file is missing or damaged, or holds another method.
+            BadInput: It is not fitted.
         """
-        from zskel.zsl.methods.saving import load_method
+        content, arrays = self.content()
+        return write_model_file(path, METHOD, content, arrays)
 
-        method = load_method(folder)
-        if not isinstance(method, cls):
-            raise BadInput(f"{folder}: holds {method.name!r}, expected {cls.name!r}")
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Reads a method of this class that ``save`` wrote; no code in the file is ever run.
+
+        Raises:
+            BadInput: The file is missing or damaged, or holds another method.
+            BadConfig: Its parameters are not this version's.
+        """
+        content, arrays = read_model_file(path, METHOD)
+        if content["method"] != cls.name:
+            raise BadInput(f"{path}: holds {content['method']!r}, expected {cls.name!r}")
+        return cls.of_content(content, arrays, path)
+
+    def content(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What a file keeps of it: JSON values and arrays."""
+        state = self.state()
+        return {"method": self.name, "params": self.params.model_dump(mode="json"),
+                "values": state.values}, state.arrays
+
+    @classmethod
+    def of_content(
+        cls, content: Mapping[str, Any], arrays: dict[str, np.ndarray],
+        path: str | os.PathLike[str],
+    ) -> Self:
+        """The method that ``content`` told of.
+
+        Args:
+            content, arrays: As :meth:`content` gave them.
+            path: Where they come from, for errors.
+
+        Raises:
+            BadInput: The arrays make no such method.
+            BadConfig: The parameters are not this version's.
+        """
+        method = cls(**content["params"])
+        with as_written(path, cls.name):
+            method.restore(State(arrays, content["values"]))
         return method
+
+    def _forget(self) -> None:
+        """Back to a method that is not fitted."""
+        for name in self._learned:
+            self.__dict__.pop(name, None)
+
+    def _require_fit(self, caller: str = "") -> None:
+        """Refuses to go on before ``fit``; for a caller's sake, before C_u's too.
+
+        Raises:
+            BadInput: It has not been called.
+        """
+        if "seen_classes" not in self.__dict__:
+            raise BadInput(f"{self.name}: call fit first")
+        if caller and "unseen_classes" not in self.__dict__:
+            raise BadInput(f"{self.name}: call fit_unseen_classifier before {caller}")
 
 
 Params = TypeVar("Params", bound=BaseModel)
@@ -218,97 +318,3 @@ def check_params(model: type[Params], method: str, params: Mapping[str, Any]) ->
             raise BadConfig(f"{method}: {message}") from None
         field = ".".join(str(part) for part in first["loc"])
         raise BadConfig(f"{method}: {field} = {first['input']!r}: {message}") from None
-
-
-def check_unseen(classes: Sequence[int], count: int, seen_classes: np.ndarray) -> np.ndarray:
-    """Checks unseen classes and returns them ascending, int64.
-
-    Raises:
-        BadInput: As :func:`check_classes`, or one was seen in training.
-    """
-    unseen = check_classes(classes, count, "unseen_classes")
-    seen = np.intersect1d(unseen, seen_classes)
-    if len(seen):
-        raise BadInput(f"unseen_classes holds class {seen[0]}, which was seen in training")
-    return unseen
-
-
-def unit_rows(f: np.ndarray, name: str = "f_y") -> np.ndarray:
-    """Rows scaled to unit length.
-
-    Raises:
-        BadInput: A row is all zeros.
-
-    >>> unit_rows(np.array([[3.0, 4.0]]))
-    array([[0.6, 0.8]])
-    """
-    norms = np.linalg.norm(f, axis=1, keepdims=True)
-    if not norms.all():
-        raise BadInput(f"{name} row {int(np.argmin(norms))} is all zeros")
-    return f / norms
-
-
-def check_training_data(
-    f_x: Any, y: Any, f_y: Any, seen_classes: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Checks what ``fit`` is given.
-
-    Returns:
-        f_x as float32, y as int64, f_y as float32, seen_classes ascending.
-
-    Raises:
-        BadInput: With the first broken rule in one line.
-    """
-    f_x, f_y = check_features(f_x, "f_x"), check_features(f_y, "f_y")
-    y = np.asarray(y)
-    if y.shape != (len(f_x),) or y.dtype.kind not in "iu":
-        raise BadInput(f"y is {y.dtype} {list(y.shape)}, "
-                       f"expected integers [{len(f_x)}], one a row of f_x")
-    seen = check_classes(seen_classes, len(f_y), "seen_classes")
-    strange = np.setdiff1d(y, seen)
-    if len(strange):
-        raise BadInput(f"y holds class {strange[0]}, which is not in seen_classes")
-    empty = np.setdiff1d(seen, y)
-    if len(empty):
-        raise BadInput(f"seen class {empty[0]} has no row in f_x; leave it out of seen_classes")
-    return f_x, y.astype(np.int64), f_y, seen
-
-
-def check_features(f: Any, name: str, columns: int | None = None) -> np.ndarray:
-    """Checks a feature matrix and returns it as contiguous float32.
-
-    Raises:
-        BadInput: It is not ``[N, D]`` with N, D > 0, has another number of
-            columns than ``columns``, or holds non-finite values.
-    """
-    try:
-        f = np.ascontiguousarray(f, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise BadInput(f"{name} is not an array of numbers") from None
-    if f.ndim != 2 or 0 in f.shape:
-        raise BadInput(f"{name} has shape {list(f.shape)}, "
-                       "expected [rows, columns], neither of them 0")
-    if columns is not None and f.shape[1] != columns:
-        raise BadInput(f"{name} has {f.shape[1]} columns, fit was given {columns}")
-    finite = np.isfinite(f).all(axis=1)
-    if not finite.all():
-        raise BadInput(f"{name} row {int(np.argmin(finite))} holds non-finite values")
-    return f
-
-
-def check_classes(classes: Sequence[int], count: int, name: str) -> np.ndarray:
-    """Checks a list of class ids and returns it ascending, int64.
-
-    Raises:
-        BadInput: It is empty, has duplicates, or an id outside ``range(count)``.
-    """
-    array = np.asarray(classes)
-    if array.ndim != 1 or not len(array) or array.dtype.kind not in "iu":
-        raise BadInput(f"{name} is {classes!r}, expected a list of class ids")
-    unique = np.unique(array).astype(np.int64)
-    if len(unique) < len(array):
-        raise BadInput(f"{name} has duplicates")
-    if unique[0] < 0 or unique[-1] >= count:
-        outside = unique[0] if unique[0] < 0 else unique[-1]
-        raise BadInput(f"{name} holds class {outside}, f_y has rows for {count} classes")
-    return unique

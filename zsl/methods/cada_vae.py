@@ -12,24 +12,15 @@ and unseen classes decides (``predict_joint_proba``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from zskel.zsl.methods.base import (
-    EpochHook,
-    Progress,
-    check_params,
-    check_training_data,
-    unit_rows,
-)
-from zskel.zsl.methods.latent_method import LatentMethod
-from zskel.zsl.methods.latent_params import LatentParams
-from zskel.zsl.methods.text_vae import VAE, Reconstruction, TextVAEs
+from zskel.zsl.methods.latent_method import WHOLE
+from zskel.zsl.methods.text_vae import VAE, Reconstruction, TextVAEMethod, TextVAEParams, TextVAEs
 from zskel.zsl.methods.warm_ups import ALIGNMENT_START, KL_START, cycle_at, warm_up
 
 __all__ = ["CADAVAE", "CADAVAEParams"]
@@ -37,16 +28,9 @@ __all__ = ["CADAVAE", "CADAVAEParams"]
 Span = tuple[float, float]
 Width = Annotated[int, Field(ge=1)]
 
-_RELEASED: dict[str, Any] = {
-    "noise": "sample", "output_activation": "relu", "classifier_activation": "relu",
-    "reconstruction": "mean", "schedule": "cycles", "latent_dim": 100,
-    "encoder_x_hidden": (), "decoder_x_hidden": (), "encoder_y_hidden": (), "decoder_y_hidden": (),
-    "beta": 7 / 300, "gamma": 1.0, "delta": 0.0,
-}
 
-
-class CADAVAEParams(LatentParams):
-    """All parameters of CADA-VAE, beyond those of ``LatentParams``.
+class CADAVAEParams(TextVAEParams):
+    """All parameters of CADA-VAE, beyond those of ``TextVAEParams``.
 
     Networks, loss, weights, warm-ups, epochs and batch size default to the
     paper's (section 4.1); the warm-ups are parts of its 100 epochs. The learning
@@ -73,6 +57,13 @@ class CADAVAEParams(LatentParams):
             the text's KL are in force; for "cycles".
     """
 
+    released: ClassVar[Mapping[str, Any]] = {
+        "noise": "sample", "output_activation": "relu", "classifier_activation": "relu",
+        "reconstruction": "mean", "schedule": "cycles", "latent_dim": 100,
+        "encoder_x_hidden": (), "decoder_x_hidden": (), "encoder_y_hidden": (),
+        "decoder_y_hidden": (), "beta": 7 / 300, "gamma": 1.0, "delta": 0.0,
+    }
+
     latent_dim: int = Field(64, ge=1)
     epochs: int = Field(100, ge=1)
     batch_size: int = Field(50, ge=1)
@@ -91,13 +82,6 @@ class CADAVAEParams(LatentParams):
     kl_start: float = Field(KL_START, ge=0, lt=1)
     alignment_start: float = Field(ALIGNMENT_START, ge=0, lt=1)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _recipe_sets_defaults(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("recipe") != "released":
-            return given
-        return {**_RELEASED, **given}
-
     @model_validator(mode="after")
     def _possible(self) -> Self:
         for name in ("beta_span", "gamma_span", "delta_span"):
@@ -107,7 +91,7 @@ class CADAVAEParams(LatentParams):
         return self
 
 
-class CADAVAE(LatentMethod):
+class CADAVAE(TextVAEMethod):
     """CADA-VAE in the style of scikit-learn.
 
     Args:
@@ -117,34 +101,19 @@ class CADAVAE(LatentMethod):
         BadConfig: A parameter is unknown or impossible.
     """
 
-    name: ClassVar[str] = "cada_vae"
+    name = "cada_vae"
+    params_model = CADAVAEParams
+    params: CADAVAEParams
 
-    def __init__(self, **params: Any) -> None:
-        self.params = check_params(CADAVAEParams, self.name, params)
-
-    def fit(
-        self,
-        f_x: np.ndarray,
-        y: np.ndarray,
-        f_y: np.ndarray,
-        *,
-        seen_classes: Sequence[int],
-        on_progress: Progress | None = None,
-        on_epoch: EpochHook | None = None,
-    ) -> CADAVAE:
-        """Trains both VAEs. See :meth:`ZeroShotMethod.fit`."""
-        f_x, y, f_y, seen = check_training_data(f_x, y, f_y, seen_classes)
-        return self._fit(f_x, y, {"y": unit_rows(f_y)}, seen, on_progress, on_epoch)
-
-    def _new_vaes(
+    def _new_networks(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator
     ) -> TextVAEs:
         params = self.params
         return TextVAEs(
             VAE(f_x_dim, params.latent_dim, params.encoder_x_hidden, params.decoder_x_hidden,
                 params.output_activation),
-            {"y": VAE(text_dims["y"], params.latent_dim, params.encoder_y_hidden,
-                      params.decoder_y_hidden, params.output_activation)},
+            {WHOLE: VAE(text_dims[WHOLE], params.latent_dim, params.encoder_y_hidden,
+                        params.decoder_y_hidden, params.output_activation)},
             generator,
         )
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.special import softmax
 from typing_extensions import Self
 
@@ -20,11 +20,14 @@ from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import (
     EpochHook,
     Latents,
+    MethodParams,
     Progress,
     State,
     ZeroShotMethod,
+)
+from zskel.zsl.methods.checks import (
+    TextFeatures,
     check_features,
-    check_params,
     check_training_data,
     check_unseen,
     unit_rows,
@@ -35,7 +38,7 @@ from zskel.zsl.threads import single_threaded
 Setting = tuple[float, ...]
 
 
-class ClosedFormParams(BaseModel):
+class ClosedFormParams(MethodParams):
     """Parameters that all of them have.
 
     Attributes:
@@ -45,11 +48,8 @@ class ClosedFormParams(BaseModel):
         seed: Of the division into folds. Nothing else is drawn.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     folds: int = Field(5, ge=2)
     temperature: float | None = Field(None, gt=0)
-    seed: int = Field(0, ge=0, lt=1 << 32)
 
 
 class ClosedFormMethod(ZeroShotMethod):
@@ -73,12 +73,10 @@ class ClosedFormMethod(ZeroShotMethod):
     """
 
     params_model: ClassVar[type[ClosedFormParams]] = ClosedFormParams
-    params: Any
+    params: ClosedFormParams
     setting: Setting
     temperature: float
-
-    def __init__(self, **params: Any) -> None:
-        self.params = check_params(self.params_model, self.name, params)
+    _learned = (*ZeroShotMethod._learned, "_model", "_text", "setting", "temperature")
 
     def _settings(self) -> list[Setting]:
         """The penalties to choose from."""
@@ -109,7 +107,7 @@ class ClosedFormMethod(ZeroShotMethod):
         self,
         f_x: np.ndarray,
         y: np.ndarray,
-        f_y: np.ndarray,
+        f_y: TextFeatures,
         *,
         seen_classes: Sequence[int],
         on_progress: Progress | None = None,
@@ -144,7 +142,7 @@ class ClosedFormMethod(ZeroShotMethod):
             BadInput: Not fitted, a class was seen in training, or it has no
                 row in ``f_y``.
         """
-        self._fitted()
+        self._require_fit()
         self.unseen_classes = check_unseen(unseen_classes, len(self._text), self.seen_classes)
         return self
 
@@ -154,7 +152,7 @@ class ClosedFormMethod(ZeroShotMethod):
         Raises:
             BadInput: No unseen classes yet, wrong width, or non-finite values.
         """
-        self._require_classes("predict_proba")
+        self._require_fit("predict_proba")
         return self._proba(f_x, self.unseen_classes)
 
     def predict_joint_proba(self, f_x: np.ndarray) -> np.ndarray:
@@ -163,7 +161,7 @@ class ClosedFormMethod(ZeroShotMethod):
         Raises:
             BadInput: As :meth:`predict_proba`.
         """
-        self._require_classes("predict_joint_proba")
+        self._require_fit("predict_joint_proba")
         return self._proba(f_x, np.concatenate([self.seen_classes, self.unseen_classes]))
 
     def transform(self, f_x: np.ndarray) -> Latents:
@@ -172,7 +170,8 @@ class ClosedFormMethod(ZeroShotMethod):
         Raises:
             BadInput: Not fitted, wrong width, or non-finite values.
         """
-        z_r = self._embed(self._fitted(), self._standardized(f_x)).astype(np.float32)
+        x = self._standardized(f_x)
+        z_r = self._embed(self._model, x).astype(np.float32)
         return Latents(z_r=z_r, z_v=np.zeros((len(z_r), 0), np.float32))
 
     def evidence(self, f_x: np.ndarray) -> dict[str, np.ndarray]:
@@ -181,7 +180,7 @@ class ClosedFormMethod(ZeroShotMethod):
         Raises:
             BadInput: As :meth:`predict_proba`.
         """
-        self._require_classes("evidence")
+        self._require_fit("evidence")
         x = self._standardized(f_x)
         return {
             f"score_{side}": self._scores(self._model, x, self._text[classes]).max(axis=1)
@@ -193,9 +192,10 @@ class ClosedFormMethod(ZeroShotMethod):
 
     def state(self) -> State:
         """Solution, texts and classes."""
-        arrays = {f"model.{name}": array for name, array in self._fitted().items()}
+        self._require_fit()
+        arrays = {f"model.{name}": array for name, array in self._model.items()}
         arrays |= {"text": self._text, "seen_classes": self.seen_classes}
-        if hasattr(self, "unseen_classes"):
+        if "unseen_classes" in self.__dict__:
             arrays["unseen_classes"] = self.unseen_classes
         return State(arrays, {"setting": list(self.setting), "temperature": self.temperature,
                               "history": self.history})
@@ -237,29 +237,15 @@ class ClosedFormMethod(ZeroShotMethod):
         return best
 
     def _standardized(self, f_x: np.ndarray) -> np.ndarray:
-        model = self._fitted()
+        self._require_fit()
+        model = self._model
         f_x = check_features(f_x, "f_x", len(model["mean"]))
         return (f_x.astype(np.float64) - model["mean"]) / model["scale"]
 
     @single_threaded()
     def _proba(self, f_x: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        scores = self._scores(self._fitted(), self._standardized(f_x), self._text[classes])
+        scores = self._scores(self._model, self._standardized(f_x), self._text[classes])
         return softmax(scores / self.temperature, axis=1)
-
-    def _forget(self) -> None:
-        for name in ("_model", "_text", "seen_classes", "unseen_classes", "history", "setting",
-                     "temperature"):
-            self.__dict__.pop(name, None)
-
-    def _fitted(self) -> Arrays:
-        if not hasattr(self, "_model"):
-            raise BadInput(f"{self.name}: call fit first")
-        return self._model
-
-    def _require_classes(self, caller: str) -> None:
-        self._fitted()
-        if not hasattr(self, "unseen_classes"):
-            raise BadInput(f"{self.name}: call fit_unseen_classifier before {caller}")
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import (
     EpochHook,
     Latents,
+    MethodParams,
     Progress,
     State,
-    TextFeatures,
     ZeroShotMethod,
+)
+from zskel.zsl.methods.checks import (
+    TextFeatures,
     check_features,
-    check_params,
-    check_training_data,
+    check_training_texts,
     check_unseen,
-    unit_rows,
 )
 from zskel.zsl.methods.saving import module_arrays, restore_module
-from zskel.zsl.methods.text_parts import check_training_parts
 from zskel.zsl.methods.training import Step, run_epochs, shuffled_batches, steps_of
 
 _WHOLE = "f_y"  # the name of the only part, where a method takes one text a class
@@ -36,20 +35,16 @@ Text = Mapping[str, Tensor]
 """Unit rows ``[K, Dt]`` for each part of the text; "f_y" where it has no parts."""
 
 
-class TrainingParams(BaseModel):
+class TrainingParams(MethodParams):
     """What every method here is trained with.
 
     Attributes:
         epochs, batch_size, learning_rate: Of the optimizer.
-        seed: Of every draw.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
-    seed: int = Field(0, ge=0, lt=1 << 32)
 
 
 class CompatibilityMethod(ZeroShotMethod):
@@ -74,11 +69,9 @@ class CompatibilityMethod(ZeroShotMethod):
         BadConfig: A parameter is unknown or impossible.
     """
 
-    params_model: ClassVar[type[TrainingParams]]
-    params: Any
-
-    def __init__(self, **params: Any) -> None:
-        self.params = check_params(self.params_model, self.name, params)
+    params_model: ClassVar[type[TrainingParams]] = TrainingParams
+    params: TrainingParams
+    _learned = (*ZeroShotMethod._learned, "_net", "_text", "_f_x_dim")
 
     def steps(self, samples: int) -> int:
         """Training steps that ``fit`` takes on so many samples."""
@@ -103,7 +96,7 @@ class CompatibilityMethod(ZeroShotMethod):
         return f_x
 
     def _begin(
-        self, f_x: Any, y: Any, f_y: TextFeatures, seen_classes: Sequence[int],
+        self, f_x: np.ndarray, y: np.ndarray, f_y: TextFeatures, seen_classes: Sequence[int],
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Checks the training data, builds the network.
@@ -114,11 +107,8 @@ class CompatibilityMethod(ZeroShotMethod):
         Raises:
             BadInput: See :meth:`ZeroShotMethod.fit`.
         """
-        if self.text_parts:
-            f_x, y, parts, seen = check_training_parts(f_x, y, f_y, seen_classes, self.text_parts)
-        else:
-            f_x, y, text, seen = check_training_data(f_x, y, f_y, seen_classes)
-            parts = {_WHOLE: unit_rows(text)}
+        f_x, y, parts, seen = check_training_texts(
+            f_x, y, f_y, seen_classes, self.text_parts, _WHOLE)
         self.seen_classes = seen
         self._text = {name: torch.from_numpy(part) for name, part in parts.items()}
         self.__dict__.pop("unseen_classes", None)
@@ -150,7 +140,7 @@ class CompatibilityMethod(ZeroShotMethod):
         Raises:
             BadInput: Not fitted, a class was seen in training, or it has no text.
         """
-        self._fitted()
+        self._require_fit()
         count = len(next(iter(self._text.values())))
         self.unseen_classes = check_unseen(unseen_classes, count, self.seen_classes)
         return self
@@ -161,7 +151,8 @@ class CompatibilityMethod(ZeroShotMethod):
         Raises:
             BadInput: No unseen classes yet, wrong width, or non-finite values.
         """
-        return self._proba(f_x, self._unseen("predict_proba"))
+        self._require_fit("predict_proba")
+        return self._proba(f_x, self.unseen_classes)
 
     def predict_joint_proba(self, f_x: np.ndarray) -> np.ndarray:
         """The softmax of the scores over seen, then unseen classes, ``[N, S + U]``.
@@ -169,13 +160,14 @@ class CompatibilityMethod(ZeroShotMethod):
         Raises:
             BadInput: As :meth:`predict_proba`.
         """
-        unseen = self._unseen("predict_joint_proba")
-        return self._proba(f_x, np.concatenate([self.seen_classes, unseen]))
+        self._require_fit("predict_joint_proba")
+        return self._proba(f_x, np.concatenate([self.seen_classes, self.unseen_classes]))
 
     def evidence(self, f_x: np.ndarray) -> dict[str, np.ndarray]:
         """``seen_margin``: the best score of a seen class less that of an unseen one."""
-        unseen = self._unseen("evidence")
-        scores = self._scores(f_x, np.concatenate([self.seen_classes, unseen])).numpy()
+        self._require_fit("evidence")
+        classes = np.concatenate([self.seen_classes, self.unseen_classes])
+        scores = self._scores(f_x, classes).numpy()
         count = len(self.seen_classes)
         return {"seen_margin": scores[:, :count].max(axis=1) - scores[:, count:].max(axis=1)}
 
@@ -194,11 +186,11 @@ class CompatibilityMethod(ZeroShotMethod):
 
     def state(self) -> State:
         """See :meth:`ZeroShotMethod.state`."""
-        self._fitted()
+        self._require_fit()
         arrays = module_arrays(self._net, "net")
         arrays.update({f"text.{name}": part.numpy() for name, part in self._text.items()})
         arrays["seen_classes"] = self.seen_classes
-        if hasattr(self, "unseen_classes"):
+        if "unseen_classes" in self.__dict__:
             arrays["unseen_classes"] = self.unseen_classes
         return State(arrays, {"f_x_dim": self._f_x_dim, "history": self.history})
 
@@ -225,16 +217,6 @@ class CompatibilityMethod(ZeroShotMethod):
     def _scores(self, f_x: np.ndarray, classes: np.ndarray) -> Tensor:
         return self._score(self._checked(f_x), self._text_of(classes))
 
-    def _fitted(self) -> None:
-        if not hasattr(self, "_net"):
-            raise BadInput(f"{self.name}: call fit first")
-
-    def _unseen(self, caller: str) -> np.ndarray:
-        self._fitted()
-        if not hasattr(self, "unseen_classes"):
-            raise BadInput(f"{self.name}: call fit_unseen_classifier before {caller}")
-        return self.unseen_classes
-
     def _checked(self, f_x: np.ndarray) -> Tensor:
-        self._fitted()
+        self._require_fit()
         return torch.from_numpy(self._input(check_features(f_x, "f_x", self._f_x_dim)))

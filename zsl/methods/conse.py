@@ -7,8 +7,6 @@ ones; the unseen class is the one whose text has the largest cosine with it.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from pydantic import Field
 from scipy.special import softmax
@@ -47,8 +45,8 @@ class ConSE(ClosedFormMethod):
         BadConfig: A parameter is unknown or impossible.
     """
 
-    name: ClassVar[str] = "conse"
-    params_model: ClassVar[type[ClosedFormParams]] = ConSEParams
+    name, params_model = "conse", ConSEParams
+    params: ConSEParams
 
     def _settings(self) -> list[Setting]:
         sharpness = self.params.sharpness

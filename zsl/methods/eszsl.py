@@ -10,7 +10,6 @@ for features X ``[D, N]``, texts S ``[Dt, S]`` and labels Y ``[N, S]`` of 1 and 
 from __future__ import annotations
 
 from itertools import product
-from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -47,8 +46,8 @@ class ESZSL(ClosedFormMethod):
         BadConfig: A parameter is unknown or impossible.
     """
 
-    name: ClassVar[str] = "eszsl"
-    params_model: ClassVar[type[ClosedFormParams]] = ESZSLParams
+    name, params_model = "eszsl", ESZSLParams
+    params: ESZSLParams
 
     def _settings(self) -> list[Setting]:
         return list(product(*(

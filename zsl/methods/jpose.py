@@ -15,11 +15,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from zskel.zsl.methods.base import EpochHook, Progress, TextFeatures
+from zskel.zsl.methods.base import EpochHook, Progress, RecipeParams
+from zskel.zsl.methods.checks import TextFeatures
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
 from zskel.zsl.ranking import class_hinge, draw_one, mined_triplet_of_all_pairs, triplet
 from zskel.zsl.threads import single_threaded
@@ -29,25 +30,14 @@ PARTS = ("verb", "noun")
 JOINT = "joint"
 SPACES = (*PARTS, JOINT)
 
-#: What each switch is with the method's authors and in synse-zsl's code.
-SWITCHES: dict[str, tuple[Any, Any]] = {
-    "losses": ("triplets", "hinge"),
-    "networks": ("gated", "tanh_relu"),
-    "class_gradient": (True, False),
-    "margin": (1.0, 0.3),
-    "embedding_dim": (256, 50),
-    "joint_weight_decay": (0.0, 1e-3),
-}
-
 # Unit rows of one text, embedded in different batches, differ in the last bits only.
 _SAME_TEXT = 1 - 1e-5
 
 
-class JPoSEParams(TrainingParams):
+class JPoSEParams(RecipeParams, TrainingParams):
     """All parameters of JPoSE.
 
-    ``recipe`` only sets the defaults of the switches (``SWITCHES``); what is
-    given explicitly wins. Epochs and learning rate default to what suits some
+    Epochs and learning rate default to what suits some
     hundred clips; the published ones are in the configs.
 
     Attributes:
@@ -76,7 +66,15 @@ class JPoSEParams(TrainingParams):
         joint_weight_decay: Of the layers into the joint space, Adam's L2 form.
     """
 
-    recipe: Literal["paper", "released"] = "paper"
+    released: ClassVar[Mapping[str, Any]] = {
+        "losses": "hinge",
+        "networks": "tanh_relu",
+        "class_gradient": False,
+        "margin": 0.3,
+        "embedding_dim": 50,
+        "joint_weight_decay": 1e-3,
+    }
+
     text_hidden_dim: int = Field(512, ge=1)
     skeleton_text: float = Field(1.0, ge=0)
     text_skeleton: float = Field(2.0, ge=0)
@@ -94,13 +92,6 @@ class JPoSEParams(TrainingParams):
     margin: float = Field(1.0, gt=0)
     embedding_dim: int = Field(256, ge=1)
     joint_weight_decay: float = Field(0.0, ge=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _recipe_sets_defaults(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("recipe") != "released":
-            return given
-        return {**{name: values[1] for name, values in SWITCHES.items()}, **given}
 
 
 class JPoSE(CompatibilityMethod):
@@ -120,9 +111,8 @@ class JPoSE(CompatibilityMethod):
         BadConfig: A parameter is unknown or impossible.
     """
 
-    name: ClassVar[str] = "jpose"
-    params_model: ClassVar[type[TrainingParams]] = JPoSEParams
-    text_parts: ClassVar[tuple[str, ...]] = PARTS
+    name, params_model = "jpose", JPoSEParams
+    text_parts = PARTS
     params: JPoSEParams
     _net: JPoSENetwork
 

@@ -1,153 +1,219 @@
-"""What CADA-VAE and SynSE share: training, and classifiers on latents."""
+"""What CADA-VAE, SynSE and SA-DVAE share: training, and classifiers on latents."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from zskel.data.common.errors import BadInput
 from zskel.zsl.classifiers import SeenClassifier, fit_linear_softmax
 from zskel.zsl.methods.base import (
     EpochHook,
     Latents,
     Progress,
+    RecipeParams,
     State,
     ZeroShotMethod,
+)
+from zskel.zsl.methods.checks import (
+    TextFeatures,
     check_features,
+    check_training_texts,
     check_unseen,
 )
 from zskel.zsl.methods.saving import module_arrays, restore_module
-from zskel.zsl.methods.text_vae import TERMS, TextVAEs
-from zskel.zsl.methods.training import rows_in_turn, run_epochs, shuffled_batches, steps_of
+from zskel.zsl.methods.training import Epoch, rows_in_turn, run_epochs, steps_of
 from zskel.zsl.threads import single_threaded
-from zskel.zsl.vae import activate, initialize, sample_gaussian
+from zskel.zsl.vae import Initialization, Noise, Output, activate, initialize, sample_gaussian
+
+#: The name of the only text, where a method takes one a class.
+WHOLE = "y"
 
 # Added to the seed for draws after training, so that they do not depend on how
-# much was drawn before: the same classes give the same classifiers.
+# much was drawn before: the same classes give the same classifiers, whatever was
+# called first.
 _CLASSIFIER_STREAM, _SEEN_STREAM, _JOINT_STREAM = 1 << 32, 2 << 32, 3 << 32
 
 
-class LatentMethod(ZeroShotMethod):
-    """A method whose VAEs put skeletons and texts into one latent space.
-
-    Text features are scaled to unit length inside, skeleton features are used
-    as given. On one machine the result is the same to the bit for the same
-    seed, and no global random state is read or changed.
+class LatentParams(RecipeParams):
+    """Parameters that all of them have.
 
     Attributes:
-        params: The checked parameters.
+        epochs, batch_size, learning_rate: Of the networks, trained by Adam.
+        classifier_samples: Draws of text latents per unseen class to train C_u on.
+        classifier_epochs, classifier_learning_rate: Of C_u, full batch.
+        seed: Of every draw: initial weights, order of samples, noise.
+        noise: Of every latent drawn, for the classifiers too; see
+            :func:`zskel.zsl.vae.sample_gaussian`.
+        output_activation: After all decoders.
+        classifier_activation: After C_u's layer, before its softmax. With "relu"
+            it starts from drawn weights instead of zeros, which a ReLU would
+            never leave.
     """
 
-    terms: ClassVar[tuple[str, ...]] = TERMS
-    params: Any
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    classifier_samples: int = Field(500, ge=1)
+    classifier_epochs: int = Field(300, ge=1)
+    classifier_learning_rate: float = Field(1e-3, gt=0)
+    noise: Noise = "dimension"
+    output_activation: Output = "linear"
+    classifier_activation: Output = "linear"
+
+
+class LatentMethod(ZeroShotMethod):
+    """A method whose networks put skeletons and texts into one latent space.
+
+    Skeletons become Gaussians of z_x = z_v (+) z_r, texts of z_y, which is
+    aligned with z_r; most methods have no z_v. Text features are scaled to unit
+    length inside, skeleton features are used as given. On one machine the result
+    is the same to the bit for the same seed, and no global random state is read
+    or changed.
+    """
+
+    params: LatentParams
+    _networks: nn.Module
+    _networks_name: ClassVar[str] = "vaes"  # in files
+    _learned = (*ZeroShotMethod._learned, "_networks", "_texts", "_f_x_dim", "_z_seen",
+                "_unseen_classifier", "_joint")
+
+    @property
+    @abstractmethod
+    def _z_dims(self) -> tuple[int, int]:
+        """Widths of z_v and of z_r."""
+
+    @property
+    @abstractmethod
+    def _joint_samples(self) -> tuple[int, int]:
+        """Draws per class for ``predict_joint_proba``: of a seen one, of an unseen one."""
 
     @abstractmethod
-    def _new_vaes(
+    def _new_networks(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator
-    ) -> TextVAEs:
-        """The networks, from the widths of f_x and of each text."""
+    ) -> nn.Module:
+        """The networks with drawn weights, from the widths of f_x and of each text."""
 
     @abstractmethod
-    def _weights(self, step: int, steps: int) -> tuple[float, ...]:
-        """The weight of each of ``terms`` after ``step`` of all ``steps``."""
+    def _training(
+        self, f_x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> tuple[Sequence[str], Epoch]:
+        """Names of the loss terms, and what trains the networks for an epoch.
+
+        Args:
+            f_x: ``[N, D]``.
+            y: ``[N]`` class ids.
+            generator: Of every draw.
+        """
+
+    @abstractmethod
+    def _encode(self, f_x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of z_x ``[N, V + R]`` of ``[N, D]``."""
+
+    @abstractmethod
+    def _encode_text(self, texts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of z_y ``[C, R]`` of each text part's ``[C, Dt]``."""
+
+    def _sample_text(
+        self, mean: Tensor, log_variance: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """A draw of z_y."""
+        return sample_gaussian(mean, log_variance, generator, self.params.noise)
+
+    def _initialization(self) -> Initialization:
+        """Of C_u, where it starts from drawn weights."""
+        return "uniform"
+
+    def _new_joint_classifier(self) -> SeenClassifier:
+        """Unfitted, for ``predict_joint_proba``."""
+        return SeenClassifier()
 
     @property
     def variant(self) -> str:
         """The recipe."""
-        return str(self.params.recipe)
+        return self.params.recipe
 
     def steps(self, samples: int) -> int:
         """Training steps that ``fit`` takes on so many samples."""
         return steps_of(samples, self.params.epochs, self.params.batch_size)
 
     @single_threaded()
-    def _fit(
+    def fit(
         self,
         f_x: np.ndarray,
         y: np.ndarray,
-        texts: Mapping[str, np.ndarray],
-        seen: np.ndarray,
-        on_progress: Progress | None,
-        on_epoch: EpochHook | None,
+        f_y: TextFeatures,
+        *,
+        seen_classes: Sequence[int],
+        on_progress: Progress | None = None,
+        on_epoch: EpochHook | None = None,
     ) -> Self:
-        """Trains the VAEs on checked arrays; ``texts`` are unit rows by part."""
+        """Trains the networks. See :meth:`ZeroShotMethod.fit`."""
+        f_x, y, texts, seen = check_training_texts(
+            f_x, y, f_y, seen_classes, self.text_parts, WHOLE)
         self._forget()
-        params, n = self.params, len(f_x)
-        self.seen_classes = seen
+        self.seen_classes, self.history = seen, {}
         self._texts = {name: torch.from_numpy(text) for name, text in texts.items()}
-        generator = torch.Generator().manual_seed(params.seed)
-        dims = {name: text.shape[1] for name, text in texts.items()}
-        vaes = self._vaes = self._new_vaes(f_x.shape[1], dims, generator)
-        optimizer = torch.optim.Adam(vaes.parameters(), lr=params.learning_rate, fused=True)
+        generator = torch.Generator().manual_seed(self.params.seed)
+        self._f_x_dim = f_x.shape[1]
+        self._networks = self._new_networks(self._f_x_dim, self._text_dims(), generator)
         features, labels = torch.from_numpy(f_x), torch.from_numpy(y)
-        batches = -(-n // params.batch_size)
-
-        def step(rows: Tensor, epoch: int, k: int) -> Tensor:
-            weights = self._weights(epoch * batches + k // params.batch_size, self.steps(n))
-            terms = vaes.terms(
-                features[rows], {name: text[labels[rows]] for name, text in self._texts.items()},
-                generator, noise=params.noise, reconstruction=params.reconstruction,
-            )[: len(self.terms)]
-            loss = torch.dot(terms, torch.tensor(weights))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            return torch.cat([terms.detach(), loss.detach()[None]])
 
         def after_epoch(epoch: int) -> None:
-            assert on_epoch is not None
-            self._keep_seen(features, labels)
-            on_epoch(epoch)
-            # What the hook has fitted belongs to weights that change again.
-            self._forget_classifiers()
+            if on_epoch is not None:
+                self._keep_seen(features, labels)
+                on_epoch(epoch)
+                # What the hook has fitted belongs to weights that change again.
+                self._forget_classifiers()
 
         try:
-            self.history = run_epochs(
-                shuffled_batches(step, len(self.terms) + 1, n, params.batch_size, generator),
-                (*self.terms, "loss"), method=self.name, samples=n, epochs=params.epochs,
-                batch_size=params.batch_size, on_progress=on_progress,
-                on_epoch=after_epoch if on_epoch is not None else None,
+            terms, train = self._training(features, labels, generator)
+            run_epochs(
+                train, terms, method=self.name, samples=len(f_x), epochs=self.params.epochs,
+                batch_size=self.params.batch_size, on_progress=on_progress,
+                on_epoch=after_epoch, history=self.history,
             )
+            self._keep_seen(features, labels)
         except BaseException:
             self._forget()
             raise
-        self._keep_seen(features, labels)
         return self
 
     @torch.no_grad()
     def transform(self, f_x: np.ndarray) -> Latents:
-        """Means of the latents as z_r; z_v has no columns.
+        """Means of z_r and z_v for ``[N, D]``; without a z_v it has no columns.
 
         Raises:
             BadInput: Not fitted, wrong width, or non-finite values.
         """
-        mean, _ = self._fitted().skeleton.encode(self._checked(f_x))
-        return Latents(z_r=mean.numpy().copy(), z_v=np.zeros((len(mean), 0), np.float32))
+        f = self._checked(f_x)
+        mean_v, mean_r = self._encode(f)[0].split(self._z_dims, dim=-1)
+        return Latents(z_r=mean_r.numpy().copy(), z_v=mean_v.numpy().copy())
 
     @single_threaded()
     def fit_unseen_classifier(self, unseen_classes: Sequence[int]) -> Self:
-        """Trains C_u, a linear softmax, on draws of the latents of these classes' text.
+        """Trains C_u, a linear softmax, on draws of z_y from the text of these classes.
 
         Raises:
             BadInput: Not fitted, a class was seen in training, or it has no
                 row in ``f_y``.
         """
-        self._fitted()
-        params = self.params
+        self._require_fit()
+        params, initialization = self.params, self._initialization()
         count = len(next(iter(self._texts.values())))
         unseen = check_unseen(unseen_classes, count, self.seen_classes)
         self._forget_classifiers()
         generator = torch.Generator().manual_seed(params.seed + _CLASSIFIER_STREAM)
         relu, initial = params.classifier_activation == "relu", None
-        if relu:
-            initial = nn.utils.skip_init(nn.Linear, params.latent_dim, len(unseen))
-            initialize(initial, generator)
+        if relu or initialization != "uniform":
+            initial = nn.utils.skip_init(nn.Linear, self._z_dims[1], len(unseen))
+            initialize(initial, generator, initialization)
         self._unseen_classifier = fit_linear_softmax(
             self._draw_text(unseen, params.classifier_samples, generator),
             torch.arange(len(unseen)).repeat_interleave(params.classifier_samples),
@@ -159,12 +225,12 @@ class LatentMethod(ZeroShotMethod):
 
     @torch.no_grad()
     def predict_proba(self, f_x: np.ndarray) -> np.ndarray:
-        """``[N, U]``: C_u on the means of the latents.
+        """p_u ``[N, U]``: C_u on the mean of z_r.
 
         Raises:
             BadInput: No unseen classifier yet, wrong width, or non-finite values.
         """
-        self._require_classifier("predict_proba")
+        self._require_fit("predict_proba")
         logits = self._unseen_classifier(torch.from_numpy(self.transform(f_x).z_r))
         return activate(logits, self.params.classifier_activation).double().softmax(-1).numpy()
 
@@ -172,127 +238,91 @@ class LatentMethod(ZeroShotMethod):
     def predict_joint_proba(self, f_x: np.ndarray) -> np.ndarray:
         """``[N, S + U]``: one softmax over latents of seen and unseen classes.
 
-        Seen classes give draws of their training clips' latents, unseen ones
-        draws of their text's. The layer is fitted as C_s is (see
-        :class:`zskel.zsl.classifiers.SeenClassifier`) when first asked for.
+        CADA-VAE's way (Schoenfeld et al., CVPR 2019): seen classes give draws of
+        their training clips' z_r, unseen ones draws of their text's z_y. Draws
+        rather than means, because without the noise of one side the softmax would
+        tell the sides apart. The layer is fitted as C_s is (see
+        :class:`zskel.zsl.classifiers.SeenClassifier`) when first asked for: on many
+        classes that takes seconds.
 
         Raises:
             BadInput: As :meth:`predict_proba`.
         """
-        self._require_classifier("predict_joint_proba")
+        self._require_fit("predict_joint_proba")
         if not hasattr(self, "_joint"):
-            params = self.params
-            generator = torch.Generator().manual_seed(params.seed + _JOINT_STREAM)
-            z_y = self._draw_text(self.unseen_classes, params.joint_unseen_samples, generator)
-            counts = ([params.joint_seen_samples] * len(self.seen_classes)
-                      + [params.joint_unseen_samples] * len(self.unseen_classes))
-            self._joint = SeenClassifier().fit(
+            generator = torch.Generator().manual_seed(self.params.seed + _JOINT_STREAM)
+            of_seen, of_unseen = self._joint_samples
+            z_y = self._draw_text(self.unseen_classes, of_unseen, generator)
+            counts = [of_seen] * len(self.seen_classes) + [of_unseen] * len(self.unseen_classes)
+            self._joint = self._new_joint_classifier().fit(
                 np.concatenate([self._z_seen, z_y.numpy()]),
                 np.repeat(np.arange(len(counts)), counts),
             )
         return self._joint.predict_proba(self.transform(f_x).z_r)
 
-    @torch.no_grad()
-    def evidence(self, f_x: np.ndarray) -> dict[str, np.ndarray]:
-        """Float64 ``[N]`` each.
-
-        - ``reconstruction_error``: squared distance of f_x from what its mean
-          latent decodes to;
-        - ``distance_seen``, ``distance_unseen``: 2-Wasserstein distance of its
-          latent Gaussian from the nearest class's;
-        - ``kl_r``: divergence of its latent Gaussian from the prior.
-
-        Raises:
-            BadInput: As :meth:`predict_proba`.
-        """
-        self._require_classifier("evidence")
-        f = self._checked(f_x)
-        mean, log_variance = self._vaes.skeleton.encode(f)
-        gaussians = torch.cat([mean, torch.exp(0.5 * log_variance)], dim=-1)
-
-        def nearest(classes: np.ndarray) -> Tensor:
-            mean_y, log_variance_y = self._vaes.encode_text(self._rows(classes))
-            others = torch.cat([mean_y, torch.exp(0.5 * log_variance_y)], dim=-1)
-            return torch.cdist(gaussians, others).amin(dim=1)
-
-        found = {
-            "reconstruction_error": (self._vaes.skeleton.decode(mean) - f).square().sum(dim=1),
-            "distance_seen": nearest(self.seen_classes),
-            "distance_unseen": nearest(self.unseen_classes),
-            "kl_r": 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=1),
-        }
-        return {name: values.double().numpy() for name, values in found.items()}
-
-    def _text_arrays(self) -> dict[str, str]:
-        return {part: f"text.{part}" for part in self.text_parts} or {"": "text.y"}
-
     def state(self) -> State:
         """Weights, texts, classes and seen latents; the joint classifier is fitted anew."""
+        self._require_fit()
         arrays = {
-            **module_arrays(self._fitted(), "vaes"),
-            **{f"text.{name}": text.numpy() for name, text in self._texts.items()},
+            **module_arrays(self._networks, self._networks_name),
+            **{array: self._texts[part or WHOLE].numpy()
+               for part, array in self._text_arrays().items()},
             "seen_classes": self.seen_classes, "z_seen": self._z_seen,
         }
-        if hasattr(self, "_unseen_classifier"):
+        if "unseen_classes" in self.__dict__:
             arrays |= module_arrays(self._unseen_classifier, "unseen_classifier")
             arrays["unseen_classes"] = self.unseen_classes
-        return State(arrays, {"history": self.history, "f_x_dim": self._vaes.skeleton.features})
+        history = {name: list(values) for name, values in self.history.items()}
+        return State(arrays, {"history": history, "f_x_dim": self._f_x_dim})
 
     def restore(self, state: State) -> None:
         """Takes over the state of another method with the same parameters."""
-        arrays, params = state.arrays, self.params
+        arrays = state.arrays
         self._forget()
-        names = self.text_parts or ("y",)
-        texts = {name: torch.from_numpy(arrays[f"text.{name}"].copy()) for name in names}
-        dims = {name: text.shape[1] for name, text in texts.items()}
-        vaes = self._new_vaes(state.values["f_x_dim"], dims, torch.Generator())
-        restore_module(vaes, "vaes", arrays)
+        self._texts = {part or WHOLE: torch.from_numpy(arrays[array].copy())
+                       for part, array in self._text_arrays().items()}
+        self._f_x_dim = state.values["f_x_dim"]
+        networks = self._new_networks(self._f_x_dim, self._text_dims(), torch.Generator())
+        restore_module(networks, self._networks_name, arrays)
         seen, z_seen = arrays["seen_classes"].copy(), arrays["z_seen"].copy()
-        if z_seen.shape != (len(seen) * params.joint_seen_samples, params.latent_dim):
+        if z_seen.shape != (len(seen) * self._joint_samples[0], self._z_dims[1]):
             raise ValueError(f"z_seen has shape {list(z_seen.shape)}")
         if "unseen_classes" in arrays:
-            layer = nn.Linear(params.latent_dim, len(arrays["unseen_classes"]))
+            layer = nn.Linear(self._z_dims[1], len(arrays["unseen_classes"]))
             restore_module(layer, "unseen_classifier", arrays)
             self._unseen_classifier = layer
             self.unseen_classes = arrays["unseen_classes"].copy()
         self.history = state.values["history"]
-        self._texts, self._vaes, self.seen_classes, self._z_seen = texts, vaes, seen, z_seen
+        self._networks, self.seen_classes, self._z_seen = networks, seen, z_seen
 
-    def _rows(self, classes: np.ndarray) -> dict[str, Tensor]:
+    def _text_arrays(self) -> dict[str, str]:
+        return {part: f"text.{part}" for part in self.text_parts} or {"": f"text.{WHOLE}"}
+
+    def _text_dims(self) -> dict[str, int]:
+        return {name: text.shape[1] for name, text in self._texts.items()}
+
+    def _text_of(self, classes: np.ndarray) -> dict[str, Tensor]:
         return {name: text[torch.from_numpy(classes)] for name, text in self._texts.items()}
 
     @torch.no_grad()
     def _draw_text(self, classes: np.ndarray, count: int, generator: torch.Generator) -> Tensor:
-        mean, log_variance = self._vaes.encode_text(self._rows(classes))
+        mean, log_variance = self._encode_text(self._text_of(classes))
         rows = torch.arange(len(classes)).repeat_interleave(count)
-        return self._vaes.sample_text(mean[rows], log_variance[rows], generator, self.params.noise)
+        return self._sample_text(mean[rows], log_variance[rows], generator)
 
     @torch.no_grad()
     def _keep_seen(self, f_x: Tensor, y: Tensor) -> None:
-        """Draws latents of training clips, as many of each seen class, its clips in turn."""
+        """Draws z_r of training clips, as many of each seen class, its clips in turn."""
         generator = torch.Generator().manual_seed(self.params.seed + _SEEN_STREAM)
-        rows = rows_in_turn(y, self.seen_classes, self.params.joint_seen_samples, generator)
-        mean, log_variance = self._vaes.skeleton.encode(f_x[rows])
+        rows = rows_in_turn(y, self.seen_classes, self._joint_samples[0], generator)
+        (_, mean), (_, log_variance) = (
+            part.split(self._z_dims, dim=-1) for part in self._encode(f_x[rows]))
         self._z_seen = sample_gaussian(mean, log_variance, generator, self.params.noise).numpy()
-
-    def _forget(self) -> None:
-        for name in ("_vaes", "_texts", "_z_seen", "history", "seen_classes"):
-            self.__dict__.pop(name, None)
-        self._forget_classifiers()
 
     def _forget_classifiers(self) -> None:
         for name in ("_unseen_classifier", "_joint", "unseen_classes"):
             self.__dict__.pop(name, None)
 
-    def _fitted(self) -> TextVAEs:
-        if not hasattr(self, "_vaes"):
-            raise BadInput(f"{self.name}: call fit first")
-        return self._vaes
-
-    def _require_classifier(self, caller: str) -> None:
-        self._fitted()
-        if not hasattr(self, "_unseen_classifier"):
-            raise BadInput(f"{self.name}: call fit_unseen_classifier before {caller}")
-
     def _checked(self, f_x: np.ndarray) -> Tensor:
-        return torch.from_numpy(check_features(f_x, "f_x", self._fitted().skeleton.features))
+        self._require_fit()
+        return torch.from_numpy(check_features(f_x, "f_x", self._f_x_dim))

@@ -21,7 +21,8 @@ from torch.nn.utils import skip_init
 from typing_extensions import Self
 
 from zskel.data.common.errors import BadInput
-from zskel.zsl.methods.base import EpochHook, Progress
+from zskel.zsl.methods.base import EpochHook, Progress, RecipeParams
+from zskel.zsl.methods.checks import TextFeatures
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
 from zskel.zsl.ranking import class_hinge
 from zskel.zsl.threads import single_threaded
@@ -29,23 +30,10 @@ from zskel.zsl.vae import Output, activate, initialize
 
 TERMS = ("hinge", "reconstruction_x", "reconstruction_y", "contraction", "mmd", "loss")
 
-#: What each switch is by the definition and in synse-zsl's code.
-SWITCHES: dict[str, tuple[Any, Any]] = {
-    "contraction": ("jacobian", "summed_rows"),
-    "mmd_kappa": ("median", 32.0),
-    "class_gradient": (True, False),
-    "hinge_counts_true": (False, True),
-    "log_f_x": (False, True),
-    "output_activation": ("linear", "relu"),
-    "text_weight_decay": (0.0, 1e-3),
-}
-
-
-class ReViSEParams(TrainingParams):
+class ReViSEParams(RecipeParams, TrainingParams):
     """All parameters of ReViSE.
 
-    ``recipe`` only sets the defaults of the switches (``SWITCHES``); what is
-    given explicitly wins. Epochs, batch size and learning rate default to what
+    Epochs, batch size and learning rate default to what
     suits some hundred clips; the published ones are in the configs.
 
     Attributes:
@@ -74,7 +62,16 @@ class ReViSEParams(TrainingParams):
         text_weight_decay: Of the text's layers, Adam's L2 form.
     """
 
-    recipe: Literal["paper", "released"] = "paper"
+    released: ClassVar[Mapping[str, Any]] = {
+        "contraction": "summed_rows",
+        "mmd_kappa": 32.0,
+        "class_gradient": False,
+        "hinge_counts_true": True,
+        "log_f_x": True,
+        "output_activation": "relu",
+        "text_weight_decay": 1e-3,
+    }
+
     code_dim: int = Field(100, ge=1)
     text_hidden_dim: int = Field(512, ge=1)
     embedding_dim: int = Field(50, ge=1)
@@ -90,13 +87,6 @@ class ReViSEParams(TrainingParams):
     log_f_x: bool = False
     output_activation: Output = "linear"
     text_weight_decay: float = Field(0.0, ge=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _recipe_sets_defaults(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("recipe") != "released":
-            return given
-        return {**{name: values[1] for name, values in SWITCHES.items()}, **given}
 
     @model_validator(mode="after")
     def _kernel_falls(self) -> Self:
@@ -120,8 +110,7 @@ class ReViSE(CompatibilityMethod):
         BadConfig: A parameter is unknown or impossible.
     """
 
-    name: ClassVar[str] = "revise"
-    params_model: ClassVar[type[TrainingParams]] = ReViSEParams
+    name, params_model = "revise", ReViSEParams
     params: ReViSEParams
     _net: ReViSENetwork
 
@@ -130,7 +119,7 @@ class ReViSE(CompatibilityMethod):
         self,
         f_x: np.ndarray,
         y: np.ndarray,
-        f_y: np.ndarray,
+        f_y: TextFeatures,
         *,
         seen_classes: Sequence[int],
         on_progress: Progress | None = None,

@@ -6,8 +6,6 @@ method cannot do better than this, its networks do not add.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from pydantic import Field
 
@@ -41,8 +39,8 @@ class Ridge(ClosedFormMethod):
         BadConfig: A parameter is unknown or impossible.
     """
 
-    name: ClassVar[str] = "ridge"
-    params_model: ClassVar[type[ClosedFormParams]] = RidgeParams
+    name, params_model = "ridge", RidgeParams
+    params: RidgeParams
 
     def _settings(self) -> list[Setting]:
         penalty = self.params.penalty

@@ -1,4 +1,4 @@
-"""What SA-DVAE's latents say beyond C_u: a softmax over all classes, and distances."""
+"""What SA-DVAE's latents may tell of unseen classes beyond C_u."""
 
 from __future__ import annotations
 
@@ -6,70 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zskel.zsl.classifiers import SeenClassifier
-from zskel.zsl.methods.training import rows_in_turn
-from zskel.zsl.vae import AlignedVAE, Noise, sample_gaussian
-
-
-@torch.no_grad()
-def draw_seen(
-    vae: AlignedVAE,
-    f_x: Tensor,
-    y: Tensor,
-    classes: np.ndarray,
-    count: int,
-    generator: torch.Generator,
-    noise: Noise,
-) -> np.ndarray:
-    """Draws z_r of training clips, as many of every class.
-
-    Draws rather than means, because the unseen classes' latents are draws of
-    z_y: without the noise of one side the softmax would tell the sides apart.
-
-    Args:
-        vae: The trained networks.
-        f_x: ``[N, D]``.
-        y: ``[N]`` class ids.
-        classes: ``[S]`` the seen ones.
-        count: Draws per class, of its clips in turn, in random order.
-        generator: Draws the order and the noise.
-        noise: See :func:`zskel.zsl.vae.sample_gaussian`.
-
-    Returns:
-        Float32 ``[S * count, R]``, class by class.
-    """
-    mean, log_variance = vae.encoder_x(f_x[rows_in_turn(y, classes, count, generator)])
-    _, mean_r = vae.split(mean)
-    _, log_variance_r = vae.split(log_variance)
-    return sample_gaussian(mean_r, log_variance_r, generator, noise).numpy()
-
-
-class JointClassifier:
-    """One softmax over seen and unseen classes on latents.
-
-    As CADA-VAE (Schoenfeld et al., CVPR 2019) classifies in GZSL: seen classes
-    give draws of z_r, unseen ones draws of z_y, as many each. The layer is
-    fitted as C_s is, see :class:`zskel.zsl.classifiers.SeenClassifier`: 300 steps of
-    Adam, which do for C_u, do not for ten times as many classes.
-
-    Args:
-        z_seen: ``[S * count, R]``, class by class.
-        z_unseen: ``[U * count, R]``, class by class.
-        count: Draws per class.
-        inverse_penalty: As C_s's. Noisy draws need more of a penalty than f_x:
-            with C_s's 30, validation-unseen classes of real features were named
-            7 points worse.
-    """
-
-    def __init__(
-        self, z_seen: np.ndarray, z_unseen: np.ndarray, count: int, inverse_penalty: float = 0.3
-    ) -> None:
-        z = np.concatenate([z_seen, z_unseen])
-        self._model = SeenClassifier(inverse_penalty).fit(z, np.arange(len(z)) // count)
-
-    def predict_proba(self, z_r: np.ndarray) -> np.ndarray:
-        """Probabilities ``[N, S + U]`` for ``[N, R]``."""
-        return self._model.predict_proba(z_r)
+from zskel.zsl.vae import AlignedVAE
 
 
 @torch.no_grad()

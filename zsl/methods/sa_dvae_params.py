@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from zskel.zsl.losses import Reduction
+from zskel.zsl.methods.latent_method import LatentParams
 from zskel.zsl.schedules import LATE_BETA_X, LATE_BETA_Y
-from zskel.zsl.vae import Initialization, Noise, Output
+from zskel.zsl.vae import Initialization
 
 KlSchedule = Literal["cyclical", "late"]
 AlignmentSchedule = Literal["after_first_epoch", "last_fifth"]
@@ -20,39 +22,15 @@ AdversarialLoss = Literal["log", "mean"]
 Turn = Literal["after", "before"]
 Engine = Literal["reference", "fast"]
 
-#: What each switch is in the paper and in the released code.
-SWITCHES: dict[str, tuple[Any, Any]] = {
-    "noise": ("dimension", "sample"),
-    "output_activation": ("linear", "relu"),
-    "classifier_activation": ("linear", "relu"),
-    "kl_schedule": ("cyclical", "late"),
-    "alignment_schedule": ("after_first_epoch", "last_fifth"),
-    "tie_lambda_2": (False, True),
-    "discriminator_branches": ("skeleton", "skeleton+text"),
-    "permute": ("z_v", "both"),
-    "discriminator_scale": ("one", "lambda_2"),
-    "adversarial_loss": ("log", "mean"),
-    "squared_error": ("sum", "mean"),
-    "initialization": ("uniform", "xavier"),
-    "discriminator_turn": ("after", "before"),
-}
 
-# Not differences of the method: the paper prints these values rounded.
-_RELEASED_WEIGHTS = {"beta_x": LATE_BETA_X, "beta_y": LATE_BETA_Y, "lambda_2": LATE_BETA_Y}
-
-
-class SADVAEParams(BaseModel):
-    """All parameters of SA-DVAE.
+class SADVAEParams(LatentParams):
+    """All parameters of SA-DVAE, beyond those of ``LatentParams``.
 
     The loss weights, n_d and the widths default to the paper's for NTU-60
     (Table 2). Epochs and learning rate do not: the paper's 10 epochs at about
     3e-5 hardly move the weights on a few hundred clips, so the defaults are for
     sets of that size, chosen by the ZSL accuracy of validation-unseen classes
     on held-out training subjects.
-
-    ``recipe`` only sets the defaults of the switches (``SWITCHES``) and of
-    beta_x, beta_y and lambda_2; what is given explicitly wins, so any mixture
-    can be run.
 
     Attributes:
         recipe: "paper" is the text, eq. 1-13; "released" is what the code that
@@ -66,16 +44,8 @@ class SADVAEParams(BaseModel):
         lambda_2: Final weight of L_T in eq. 7.
         n_d: VAE steps before each step of D_T.
         epochs, batch_size, learning_rate: Of the VAEs; D_T shares the last two.
-        classifier_samples: Draws of z_y per unseen class to train C_u on.
-        classifier_epochs, classifier_learning_rate: Of C_u, full batch.
         joint_samples: Draws per class, seen and unseen alike, for
             ``predict_joint_proba``.
-        seed: Of every draw: initial weights, order of samples, noise.
-        noise: Of every latent drawn, for C_u too. See
-            :func:`zskel.zsl.vae.sample_gaussian`; "sample" draws one number each for
-            z_r, z_v and z_y.
-        output_activation: After both decoders.
-        classifier_activation: After C_u's layer, before its softmax.
         kl_schedule: Of beta_x, beta_y and lambda_2: "cyclical" is eq. 13, "late"
             the ramps of :mod:`zskel.zsl.schedules` from 59 % and 80 % of the epoch.
         alignment_schedule: Of lambda_1: 1 "after_first_epoch", or in the
@@ -107,9 +77,16 @@ class SADVAEParams(BaseModel):
             :class:`zskel.zsl.methods.sa_dvae_text.TextCoordinates`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    #: The switches, and weights that the paper prints rounded.
+    released: ClassVar[Mapping[str, Any]] = {
+        "noise": "sample", "output_activation": "relu", "classifier_activation": "relu",
+        "kl_schedule": "late", "alignment_schedule": "last_fifth", "tie_lambda_2": True,
+        "discriminator_branches": "skeleton+text", "permute": "both",
+        "discriminator_scale": "lambda_2", "adversarial_loss": "mean", "squared_error": "mean",
+        "initialization": "xavier", "discriminator_turn": "before",
+        "beta_x": LATE_BETA_X, "beta_y": LATE_BETA_Y, "lambda_2": LATE_BETA_Y,
+    }
 
-    recipe: Literal["paper", "released"] = "paper"
     variant: Literal["fd+tc", "fd", "naive"] = "fd+tc"
     z_r_dim: int = Field(160, ge=1)
     z_v_dim: int = Field(8, ge=1)
@@ -118,16 +95,7 @@ class SADVAEParams(BaseModel):
     lambda_2: float = Field(0.011, ge=0)
     n_d: int = Field(5, ge=1)
     epochs: int = Field(25, ge=1)
-    batch_size: int = Field(32, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    classifier_samples: int = Field(500, ge=1)
-    classifier_epochs: int = Field(300, ge=1)
-    classifier_learning_rate: float = Field(1e-3, gt=0)
     joint_samples: int = Field(200, ge=1)
-    seed: int = Field(0, ge=0, lt=1 << 32)
-    noise: Noise = "dimension"
-    output_activation: Output = "linear"
-    classifier_activation: Output = "linear"
     kl_schedule: KlSchedule = "cyclical"
     alignment_schedule: AlignmentSchedule = "after_first_epoch"
     tie_lambda_2: bool = False
@@ -140,14 +108,6 @@ class SADVAEParams(BaseModel):
     discriminator_turn: Turn = "after"
     engine: Engine = "reference"
     text_basis: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _recipe_sets_defaults(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("recipe") != "released":
-            return given
-        released = {name: values[1] for name, values in SWITCHES.items()}
-        return {**released, **_RELEASED_WEIGHTS, **given}
 
     @model_validator(mode="after")
     def _basis_is_for_linear_outputs(self) -> Self:
@@ -165,6 +125,13 @@ class SADVAEParams(BaseModel):
         >>> SADVAEParams(recipe="released", noise="dimension").changed
         {'noise': 'dimension'}
         """
-        column = 0 if self.recipe == "paper" else 1
+        column = ("paper", "released").index(self.recipe)
         return {name: getattr(self, name) for name, values in SWITCHES.items()
                 if getattr(self, name) != values[column]}
+
+
+#: What each switch is in the paper and in the released code.
+SWITCHES: dict[str, tuple[Any, Any]] = {
+    name: (SADVAEParams.model_fields[name].default, value)
+    for name, value in SADVAEParams.released.items() if not isinstance(value, float)
+}

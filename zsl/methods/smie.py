@@ -17,32 +17,26 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from zskel.data.common.errors import BadInput
-from zskel.zsl.methods.base import EpochHook, Progress, check_features
+from zskel.zsl.methods.base import EpochHook, Progress, RecipeParams
+from zskel.zsl.methods.checks import TextFeatures, check_features
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
 from zskel.zsl.ranking import draw_one
 from zskel.zsl.threads import single_threaded
 from zskel.zsl.vae import initialize
 
-#: What each switch is in the paper and in the released code.
-SWITCHES: dict[str, tuple[Any, Any]] = {
-    "negatives": ("other_class", "roll"),
-    "normalize_at_evaluation": (True, False),
-}
-
 # Pairs that are scored at once: 64 MB in the first hidden layer of 1024.
 _PAIRS = 1 << 14
 
 
-class SMIEParams(TrainingParams):
+class SMIEParams(RecipeParams, TrainingParams):
     """All parameters of SMIE.
 
-    ``recipe`` only sets the defaults of the switches (``SWITCHES``); what is
-    given explicitly wins. Epochs and learning rate default to what suits some
+    Epochs and learning rate default to what suits some
     hundred clips; the published ones are in the configs.
 
     Attributes:
@@ -61,7 +55,11 @@ class SMIEParams(TrainingParams):
             in training, or f_x.
     """
 
-    recipe: Literal["paper", "released"] = "paper"
+    released: ClassVar[Mapping[str, Any]] = {
+        "negatives": "roll",
+        "normalize_at_evaluation": False,
+    }
+
     hidden_dims: tuple[int, int] = (1024, 512)
     temporal_weight: float = Field(0.5, ge=0)
     temporal_margin: float = Field(0.1, ge=0)
@@ -70,13 +68,6 @@ class SMIEParams(TrainingParams):
     warm_up: float = Field(0.15, ge=0, lt=1)
     negatives: Literal["other_class", "roll"] = "other_class"
     normalize_at_evaluation: bool = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _recipe_sets_defaults(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("recipe") != "released":
-            return given
-        return {**{name: values[1] for name, values in SWITCHES.items()}, **given}
 
 
 class SMIE(CompatibilityMethod):
@@ -96,9 +87,8 @@ class SMIE(CompatibilityMethod):
         BadConfig: A parameter is unknown or impossible.
     """
 
-    name: ClassVar[str] = "smie"
-    params_model: ClassVar[type[TrainingParams]] = SMIEParams
-    extra_features: ClassVar[tuple[str, ...]] = ("f_x_masked",)
+    name, params_model = "smie", SMIEParams
+    extra_features = ("f_x_masked",)
     params: SMIEParams
     _net: SMIENetwork
 
@@ -107,7 +97,7 @@ class SMIE(CompatibilityMethod):
         self,
         f_x: np.ndarray,
         y: np.ndarray,
-        f_y: np.ndarray,
+        f_y: TextFeatures,
         *,
         seen_classes: Sequence[int],
         f_x_masked: np.ndarray | None = None,

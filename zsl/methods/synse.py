@@ -13,30 +13,26 @@ alignment are off at first, so that the VAEs learn to reconstruct.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from zskel.zsl.methods.base import EpochHook, Progress, check_params
-from zskel.zsl.methods.latent_method import LatentMethod
-from zskel.zsl.methods.latent_params import LatentParams
-from zskel.zsl.methods.text_parts import check_training_parts
-from zskel.zsl.methods.text_vae import TERMS, VAE, Reconstruction, TextVAEs
+from zskel.zsl.methods.text_vae import (
+    TERMS,
+    VAE,
+    TextVAEMethod,
+    TextVAEParams,
+    TextVAEs,
+)
 from zskel.zsl.methods.warm_ups import ALIGNMENT_START, KL_START, cycle_at, warm_up
 
 __all__ = ["SynSE", "SynSEParams"]
 
-_RELEASED: dict[str, Any] = {
-    "noise": "sample", "output_activation": "relu", "classifier_activation": "relu",
-    "reconstruction": "mean",
-}
 
-
-class SynSEParams(LatentParams):
-    """All parameters of SynSE, beyond those of ``LatentParams``.
+class SynSEParams(TextVAEParams):
+    """All parameters of SynSE, beyond those of ``TextVAEParams``.
 
     Weights and ramps default to those of SynSE's 55/5 split, whose 10 cycles
     have 1700 steps; a cycle here is a tenth of the training. Epochs, batch size
@@ -57,6 +53,11 @@ class SynSEParams(LatentParams):
         free_cycles: Cycles at the start without KL of nouns and verbs.
     """
 
+    released: ClassVar[Mapping[str, Any]] = {
+        "noise": "sample", "output_activation": "relu", "classifier_activation": "relu",
+        "reconstruction": "mean",
+    }
+
     beta_x: float = Field(7 / 300, ge=0)
     beta_y: float = Field(0.01, ge=0)
     alpha: float = Field(1.0, ge=0)
@@ -65,17 +66,9 @@ class SynSEParams(LatentParams):
     free_cycles: int = Field(2, ge=0)
     epochs: int = Field(60, ge=1)
     latent_dim: int = Field(100, ge=2, multiple_of=2)
-    reconstruction: Reconstruction = "sum"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _recipe_sets_defaults(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("recipe") != "released":
-            return given
-        return {**_RELEASED, **given}
 
 
-class SynSE(LatentMethod):
+class SynSE(TextVAEMethod):
     """SynSE in the style of scikit-learn.
 
     ``f_y`` is a mapping of "verb" and "noun" to ``[C, Dt]``. A label without a
@@ -91,28 +84,12 @@ class SynSE(LatentMethod):
         BadConfig: A parameter is unknown or impossible.
     """
 
-    name: ClassVar[str] = "synse"
-    text_parts: ClassVar[tuple[str, ...]] = ("verb", "noun")
-    terms: ClassVar[tuple[str, ...]] = TERMS[:-1]  # no distribution alignment
+    name, text_parts = "synse", ("verb", "noun")
+    params_model = SynSEParams
+    terms = TERMS[:-1]  # no distribution alignment
+    params: SynSEParams
 
-    def __init__(self, **params: Any) -> None:
-        self.params = check_params(SynSEParams, self.name, params)
-
-    def fit(
-        self,
-        f_x: np.ndarray,
-        y: np.ndarray,
-        f_y: Mapping[str, np.ndarray],
-        *,
-        seen_classes: Sequence[int],
-        on_progress: Progress | None = None,
-        on_epoch: EpochHook | None = None,
-    ) -> SynSE:
-        """Trains the three VAEs. See :meth:`ZeroShotMethod.fit`."""
-        f_x, y, texts, seen = check_training_parts(f_x, y, f_y, seen_classes, self.text_parts)
-        return self._fit(f_x, y, texts, seen, on_progress, on_epoch)
-
-    def _new_vaes(
+    def _new_networks(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator
     ) -> TextVAEs:
         half, output = self.params.latent_dim // 2, self.params.output_activation

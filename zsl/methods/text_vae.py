@@ -1,4 +1,4 @@
-"""Variational autoencoders of skeletons and of one or several texts, aligned.
+"""Variational autoencoders of skeletons and of one or several texts, aligned by training.
 
 CADA-VAE has one text whose latents take the whole of the skeleton's latent
 space; SynSE has a noun and a verb, each of which takes half of it.
@@ -6,15 +6,20 @@ space; SynSE has a noun and a verb, each of which takes half of it.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
+import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from zskel.zsl.losses import gaussian_kl, squared_error
+from zskel.zsl.methods.latent_method import LatentMethod, LatentParams
+from zskel.zsl.methods.training import Epoch, shuffled_batches
 from zskel.zsl.vae import GaussianEncoder, Noise, Output, activate, initialize, sample_gaussian
 
 Reconstruction = Literal["l1", "sum", "mean"]
@@ -178,3 +183,115 @@ def _hidden(widths: Sequence[int]) -> nn.Sequential:
     for inputs, outputs in pairwise(widths):
         layers += [skip_init(nn.Linear, inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers)
+
+
+class TextVAEParams(LatentParams):
+    """Parameters of methods with such VAEs.
+
+    Attributes:
+        recipe: "paper", or "released" for what the code of SynSE's authors
+            executes.
+        latent_dim: Width of the latents.
+        cycles: Equal parts of the training, each with the same schedule.
+        reconstruction: Distance of all reconstructions: "l1", or the squared L2
+            norm, its "sum" or "mean" over the dimensions.
+        joint_seen_samples, joint_unseen_samples: Draws per class for
+            ``predict_joint_proba``: of clips' latents, of text latents.
+    """
+
+    latent_dim: int = Field(100, ge=1)
+    cycles: int = Field(10, ge=1)
+    reconstruction: Reconstruction = "sum"
+    joint_seen_samples: int = Field(200, ge=1)
+    joint_unseen_samples: int = Field(400, ge=1)
+
+
+class TextVAEMethod(LatentMethod):
+    """A method that trains ``TextVAEs`` by autograd; ``transform`` gives no z_v."""
+
+    terms: ClassVar[tuple[str, ...]] = TERMS
+    params: TextVAEParams
+    _networks: TextVAEs
+
+    @abstractmethod
+    def _new_networks(
+        self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator
+    ) -> TextVAEs:
+        """See :class:`LatentMethod`."""
+
+    @abstractmethod
+    def _weights(self, step: int, steps: int) -> tuple[float, ...]:
+        """The weight of each of ``terms`` after ``step`` of all ``steps``."""
+
+    @property
+    def _z_dims(self) -> tuple[int, int]:
+        return 0, self.params.latent_dim
+
+    @property
+    def _joint_samples(self) -> tuple[int, int]:
+        return self.params.joint_seen_samples, self.params.joint_unseen_samples
+
+    def _training(
+        self, f_x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> tuple[Sequence[str], Epoch]:
+        params, vaes, n = self.params, self._networks, len(f_x)
+        optimizer = torch.optim.Adam(vaes.parameters(), lr=params.learning_rate, fused=True)
+        batches = -(-n // params.batch_size)
+
+        def step(rows: Tensor, epoch: int, k: int) -> Tensor:
+            weights = self._weights(epoch * batches + k // params.batch_size, self.steps(n))
+            terms = vaes.terms(
+                f_x[rows], {name: text[y[rows]] for name, text in self._texts.items()},
+                generator, noise=params.noise, reconstruction=params.reconstruction,
+            )[: len(self.terms)]
+            loss = torch.dot(terms, torch.tensor(weights))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return torch.cat([terms.detach(), loss.detach()[None]])
+
+        names = (*self.terms, "loss")
+        return names, shuffled_batches(step, len(names), n, params.batch_size, generator)
+
+    def _encode(self, f_x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._networks.skeleton.encode(f_x)
+
+    def _encode_text(self, texts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        return self._networks.encode_text(texts)
+
+    def _sample_text(
+        self, mean: Tensor, log_variance: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        return self._networks.sample_text(mean, log_variance, generator, self.params.noise)
+
+    @torch.no_grad()
+    def evidence(self, f_x: np.ndarray) -> dict[str, np.ndarray]:
+        """Float64 ``[N]`` each.
+
+        - ``reconstruction_error``: squared distance of f_x from what its mean
+          latent decodes to;
+        - ``distance_seen``, ``distance_unseen``: 2-Wasserstein distance of its
+          latent Gaussian from the nearest class's;
+        - ``kl_r``: divergence of its latent Gaussian from the prior.
+
+        Raises:
+            BadInput: As :meth:`predict_proba`.
+        """
+        self._require_fit("evidence")
+        f = self._checked(f_x)
+        mean, log_variance = self._encode(f)
+        gaussians = torch.cat([mean, torch.exp(0.5 * log_variance)], dim=-1)
+
+        def nearest(classes: np.ndarray) -> Tensor:
+            mean_y, log_variance_y = self._encode_text(self._text_of(classes))
+            others = torch.cat([mean_y, torch.exp(0.5 * log_variance_y)], dim=-1)
+            return torch.cdist(gaussians, others).amin(dim=1)
+
+        found = {
+            "reconstruction_error": (
+                self._networks.skeleton.decode(mean) - f).square().sum(dim=1),
+            "distance_seen": nearest(self.seen_classes),
+            "distance_unseen": nearest(self.unseen_classes),
+            "kl_r": 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=1),
+        }
+        return {name: values.double().numpy() for name, values in found.items()}

@@ -20,7 +20,7 @@ from differences import markdown, put_section
 
 from zskel.pipeline.base.config import load_experiment
 from zskel.pipeline.fit.fit import fit
-from zskel.pipeline.import_.import_ import import_features
+from zskel.pipeline.import_.import_ import ImportOptions, import_features
 from zskel.pipeline.steps.results import ResultRecord, read_result
 from zskel.zsl.statistics import mean_std, paired_comparison
 
@@ -33,7 +33,8 @@ def fit_split(mapping: Path, split: int, unseen: int, work_dirs: Path) -> list[R
     work = work_dirs / f"random-{split}"
     config = work / "experiment.py"
     if not config.is_file():
-        import_features("npz", mapping, work, random_split=split, unseen=unseen, class_text=TEXTS)
+        import_features("npz", mapping, work,
+                        ImportOptions(random_split=split, unseen=unseen, class_text=TEXTS))
     paths = fit(load_experiment(str(config)), work, [0], ["all"], [GATE], keep_models=False)
     return [read_result(path) for path in paths]
 

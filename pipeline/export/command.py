@@ -30,6 +30,7 @@ def export(
         "Replace files that say something else."))] = False,
 ) -> None:
     """Write caches as the folders and files that other people's scripts read."""
+    from zskel.data.exchange.synse_export import Names
     from zskel.pipeline.export.export import export as run
 
-    run(work_dir, to[0], to[1], layout, dataset, visual, encoder, mode, force)
+    run(work_dir, to[0], to[1], layout, Names(dataset, visual, encoder, mode), force)

@@ -13,6 +13,7 @@ from zskel.data.caches import (
 )
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.common.registry import nearest
+from zskel.data.exchange.synse_export import Names
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir
 
@@ -20,8 +21,7 @@ FORMATS = ("synse", "smie", "npz", "table")
 
 
 def export(
-    work_dir: Path, to: str, folder: Path, layout: str = "sa-dvae", dataset: str | None = None,
-    visual: str | None = None, encoder: str | None = None, mode: str | None = None,
+    work_dir: Path, to: str, folder: Path, layout: str = "sa-dvae", names: Names | None = None,
     force: bool = False,
 ) -> list[Path]:
     """Writes both phases and the text features of a work directory.
@@ -31,8 +31,8 @@ def export(
         to: One of ``FORMATS``.
         folder: Where the files go.
         layout: Of ``synse``: whose scripts are to read it; see ``zskel.data.exchange.layouts``.
-        dataset, visual, encoder, mode: Of ``synse`` and, the first, ``smie``: names in the
-            paths, instead of those that follow from the caches.
+        names: Of ``synse`` and, that of the data set, ``smie``: names in the paths, instead
+            of those that follow from the caches.
         force: Replace files that say something else.
 
     Returns:
@@ -52,7 +52,7 @@ def export(
     texts = _texts(work)
     for part, text in texts.items():
         check_caches(test, calibration, {part: text} if part else text)
-    notes: list[str] = []
+    names, notes = names or Names(), list[str]()
     if to == "npz":
         from zskel.data.exchange.npz import export_npz
 
@@ -66,13 +66,14 @@ def export(
 
         if "" not in texts:
             raise BadInput(f"{work.text}: no such file; SMIE takes one text embedding a class")
-        files, notes = export_smie(folder, test, calibration, texts[""], dataset, force)
+        files, notes = export_smie(folder, test, calibration, texts[""], names.dataset,
+                                   force)
     else:
         from zskel.data.exchange.layouts import layout_of
-        from zskel.data.exchange.synse_export import Names, export_synse
+        from zskel.data.exchange.synse_export import export_synse
 
         files, notes = export_synse(folder, test, calibration, texts, layout_of(layout),
-                                    Names(dataset, visual, encoder, mode), force)
+                                    names, force)
     for path in files:
         say(f"wrote {path}")
     for note in notes:

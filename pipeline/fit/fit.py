@@ -123,10 +123,10 @@ def _fit_seed(
     for key in missing:
         evaluation = evaluations[key]
         record = make_record(
-            evaluation, {**identities[key], "seen_classifier": what.seen_classifier},
-            experiment=experiment.name, config=what.result_config(key), test=files.test,
-            calibration=files.calibration, text=files.text_record(method), digests=digests,
-            seconds=seconds,
+            evaluation, {**identities[key], "experiment": experiment.name,
+                         "seen_classifier": what.seen_classifier},
+            config=what.result_config(key), test=files.test, calibration=files.calibration,
+            text=files.text_record(method), digests=digests, seconds=seconds,
         )
         write_result(work.root, record, make_arrays(evaluation))
         say(f"{what.method_name}{f', gate {key}' if key else ''}, seed {seed}: "

@@ -44,10 +44,10 @@ def import_(
         "Replace features that were not imported."))] = False,
 ) -> None:
     """Take features from elsewhere as caches, with an experiment that fits them."""
-    from zskel.pipeline.import_.import_ import given_of
-    from zskel.pipeline.import_.import_ import import_features as run
+    from zskel.pipeline.import_.import_ import ImportOptions, given_of, import_features
 
-    run(form, source, work_dir, name=name, dataset=dataset, names=class_names,
-        given=given_of(test_folder, calibration_folder, label_splits, unseen, text or ()),
-        without_logits=without_logits, random_split=random_split, unseen=unseen,
-        class_text=class_text or (), method=method, force=force)
+    import_features(
+        form, source, work_dir,
+        ImportOptions(name, dataset, class_names, without_logits, random_split, unseen,
+                      class_text or (), method, force),
+        given_of(test_folder, calibration_folder, label_splits, text or ()))

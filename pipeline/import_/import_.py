@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,23 +32,14 @@ if TYPE_CHECKING:
 FORMATS = ("synse", "npz")
 
 
-def import_features(
-    form: str, source: Path, work_dir: Path, *, name: str | None = None,
-    dataset: str | None = None, names: Path | None = None, given: Given | None = None,
-    without_logits: bool = False, random_split: int | None = None, unseen: int | None = None,
-    class_text: Sequence[str] = (), method: str = "sa_dvae", force: bool = False,
-) -> Path:
-    """Writes the caches of both phases and an experiment that fits them.
+@dataclass(frozen=True)
+class ImportOptions:
+    """What ``pipeline import`` may be told.
 
-    Args:
-        form: "synse": a folder of the SynSE lineage. "npz": a folder that
-            ``pipeline export`` wrote, or a mapping file for arrays of one's own.
-        source: The folder or file.
-        work_dir: Gets ``features/``, ``experiment.py`` and ``import.json``.
+    Attributes:
         name: Of the experiment; default: the work directory's.
         dataset: Of ``synse``: whose class names hold.
-        names: A text file with the class names of a data set of one's own.
-        given: Of ``synse``: what need not be looked for.
+        class_names: A text file with the class names of a data set of one's own.
         without_logits: Of ``synse``: take a folder without ``_out`` files.
         random_split: Of a mapping file: draw ``unseen`` classes with this seed
             instead of taking its split.
@@ -57,6 +48,32 @@ def import_features(
             ``configs/_base_/text`` say; needs their encoders.
         method: A config of ``configs/_base_/methods`` for the experiment.
         force: Replace caches that were extracted.
+    """
+
+    name: str | None = None
+    dataset: str | None = None
+    class_names: Path | None = None
+    without_logits: bool = False
+    random_split: int | None = None
+    unseen: int | None = None
+    class_text: Sequence[str] = ()
+    method: str = "sa_dvae"
+    force: bool = False
+
+
+def import_features(
+    form: str, source: Path, work_dir: Path, options: ImportOptions = ImportOptions(),
+    given: Given | None = None,
+) -> Path:
+    """Writes the caches of both phases and an experiment that fits them.
+
+    Args:
+        form: "synse": a folder of the SynSE lineage. "npz": a folder that
+            ``pipeline export`` wrote, or a mapping file for arrays of one's own.
+        source: The folder or file.
+        work_dir: Gets ``features/``, ``experiment.py`` and ``import.json``.
+        options: What else the user says.
+        given: Of ``synse``: what need not be looked for.
 
     Returns:
         The experiment's config file.
@@ -67,24 +84,24 @@ def import_features(
     if form not in FORMATS:
         raise BadConfig(f"no format {form!r} to import; {nearest(form, FORMATS)}")
     work = WorkDir(work_dir)
-    _require_room(work, force)
+    _require_room(work, options.force)
     if form == "synse":
-        imported = _synse(source, dataset, names, given, without_logits)
+        imported = _synse(source, options, given)
     elif source.is_dir():
         from zskel.data.exchange.npz import import_npz
 
         imported = import_npz(source)
     else:
-        imported = _own(source, random_split, unseen)
+        imported = _own(source, options)
     _check_together(imported)
-    content = _experiment(imported, name or work_dir.resolve().name, form, source, method)
+    origin = {"format": form, "source": source.name}
+    content = _experiment(imported, options.name or work_dir.resolve().name, origin, options.method)
     check_experiment(content, "the imported features")
     with work_dir_locked(work.root, "pipeline import", make=True):
-        _require_room(work, force)  # somebody else may have written meanwhile
-        imported, embedded = _embed(imported, class_text, work)
+        _require_room(work, options.force)  # somebody else may have written meanwhile
+        imported, embedded = _embed(imported, options.class_text, work)
         # First, so that an import that is stopped from here on can be repeated.
-        write_json(work_dir / "import.json", {"format": form, "source": source.name,
-                                              "notes": list(imported.notes)})
+        write_json(work_dir / "import.json", {**origin, "notes": list(imported.notes)})
         write_skeleton_features(work.skeleton(TEST), imported.test)
         write_skeleton_features(work.skeleton(CALIBRATION), imported.calibration)
         for part, text in _texts(imported).items():
@@ -104,14 +121,12 @@ def import_features(
 
 
 def given_of(
-    test: Path | None, calibration: Path | None, splits: Path | None, unseen: int | None,
-    texts: Sequence[str],
+    test: Path | None, calibration: Path | None, splits: Path | None, texts: Sequence[str]
 ) -> Given:
     """Options of the command line as what need not be looked for.
 
     Args:
         test, calibration, splits: Directories.
-        unseen: How many unseen classes.
         texts: ``FILE``, ``verb=FILE`` or ``noun=FILE``.
     """
     from zskel.data.exchange.synse_find import Given
@@ -123,19 +138,16 @@ def given_of(
             found[part] = Path(path)
         else:
             found[""] = Path(option)
-    return Given(test, calibration, splits, unseen, found)
+    return Given(test, calibration, splits, texts=found)
 
 
-def _synse(
-    source: Path, dataset: str | None, names: Path | None, given: Given | None,
-    without_logits: bool,
-) -> Imported:
+def _synse(source: Path, options: ImportOptions, given: Given | None) -> Imported:
     from zskel.data.exchange.sidecar import read_with_sidecar, sidecars
     from zskel.data.exchange.synse_find import Given
     from zskel.data.exchange.synse_import import import_synse
 
-    given = given or Given()
-    by_hand = names is not None or given != Given(unseen=given.unseen)
+    given, dataset = replace(given or Given(), unseen=options.unseen), options.dataset
+    by_hand = options.class_names is not None or given != Given(unseen=given.unseen)
     exported = [] if by_hand else [
         path for path in sidecars(source)
         if given.unseen is None or path.stem.endswith(f"_{given.unseen}_r")]
@@ -153,21 +165,20 @@ def _synse(
     if dataset is None:
         raise BadConfig(f"{source}: says nothing of its data set; give --dataset NAME, and for one "
                         "of your own --class-names FILE")
-    known = class_names(dataset) if names is None else register_dataset(dataset, names)
-    return import_synse(source, dataset, known, given, without_logits)
+    known = class_names(dataset) if options.class_names is None else \
+        register_dataset(dataset, options.class_names)
+    return import_synse(source, dataset, known, given, options.without_logits)
 
 
-def _own(
-    source: Path, random_split: int | None, unseen: int | None
-) -> Imported:
+def _own(source: Path, options: ImportOptions) -> Imported:
     from zskel.data.exchange.own_arrays import read_own_arrays
 
-    if (random_split is None) != (unseen is None):
+    seed, unseen = options.random_split, options.unseen
+    if (seed is None) != (unseen is None):
         raise BadConfig("--random-split SEED and --unseen N go together")
     arrays = read_own_arrays(source)
-    split = arrays.own_split() if random_split is None or unseen is None else \
-        arrays.random_split(random_split, unseen)
-    return arrays.caches(split)
+    return arrays.caches(arrays.own_split() if seed is None or unseen is None else
+                         arrays.random_split(seed, unseen))
 
 
 def _check_together(imported: Imported) -> None:
@@ -223,12 +234,12 @@ def _texts(imported: Imported) -> dict[str, Any]:
 
 
 def _experiment(
-    imported: Imported, name: str, form: str, source: Path, method: str
+    imported: Imported, name: str, origin: dict[str, str], method: str
 ) -> dict[str, Any]:
     test = imported.test
     content: dict[str, Any] = {
         "name": name,
-        "imported": {"format": form, "source": source.name},
+        "imported": origin,
         "dataset": {"name": test.dataset, "class_names": list(test.class_names),
                     "sample_protocol": test.sample_protocol},
         "split": {"name": imported.split, "unseen": [int(c) for c in test.unseen_classes],

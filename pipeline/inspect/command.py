@@ -38,8 +38,10 @@ def inspect(
     """
     from zskel.data.common.outside import trust
     from zskel.pipeline.inspect.inspect import inspect as run
+    from zskel.pipeline.inspect.inspect import show
 
     trust(reader or "")
-    document = run(path, draw, clip, as_json, reader, dataset, split, read, layout)
+    document = run(path, draw, clip, reader, dataset, split, read, layout)
+    show(document, as_json)
     if not all(check["passed"] for check in document.get("checks", ())):
         raise typer.Exit(1)

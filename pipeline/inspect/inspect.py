@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zskel.data.common.errors import BadInput
 from zskel.pipeline.base.progress import say
-from zskel.pipeline.base.render import show, stdout_console
+from zskel.pipeline.base.render import show as show_description
+from zskel.pipeline.base.render import stdout_console
 from zskel.pipeline.inspect.recognition import recognise
 from zskel.pipeline.inspect.sources import Options
 
@@ -20,14 +22,13 @@ def inspect(
     path: str | Path | None = None,
     out: str | Path | None = None,
     clip: str | None = None,
-    as_json: bool = False,
     reader: str | None = None,
     dataset: str | None = None,
     split: str | None = None,
     read: int = 1000,
     layout: str | None = None,
 ) -> dict[str, Any]:
-    """Prints what a path holds and, if asked, draws one clip of it.
+    """Tells what a path holds and, if asked, draws one clip of it.
 
     Args:
         path: Raw recordings (folder or archive), a sequence store, skeleton or
@@ -36,7 +37,6 @@ def inspect(
         out: Where the drawing goes, ``.png`` for frames side by side or
             ``.gif`` for an animation, ``.svg`` for a layout; None: nothing is written.
         clip: Sample id of the clip to describe and draw; None: the first is drawn.
-        as_json: Print one JSON document and nothing else on standard output.
         reader: Take the path as raw recordings of this reader.
         dataset: Whose class names and protocols hold, where the source does not say.
         split: Mark the unseen classes of this class split of a raw source or store.
@@ -45,16 +45,14 @@ def inspect(
         layout: Of raw recordings whose joints the source does not name.
 
     Returns:
-        The JSON document.
+        A JSON document; ``show`` prints it.
 
     Raises:
         BadInput: The path is nothing that is known or is damaged, or there is
             no such clip or layout.
     """
     if path is None:
-        document = _layout(layout, out)
-        _print(document, as_json, out)
-        return document
+        return _layout(layout, out)
     path = Path(path)
     if out is not None and Path(out).suffix.lower() not in _PICTURES:
         raise BadInput(f"{out}: a drawing is called .png (frames side by side) or .gif (animated)")
@@ -62,8 +60,8 @@ def inspect(
     if (out is not None or clip is not None) and found.clips is None:
         raise BadInput(f"{path}: has no coordinates to draw or describe a clip of; name the "
                        "sequence store, the work directory or the raw recordings")
-    document = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    document.update(found.describe())
+    document: dict[str, Any] = {
+        "format": FORMAT, "format_version": FORMAT_VERSION, **found.describe()}
     if found.clips is not None and (out is not None or clip is not None):
         chosen = found.clips.clip(clip)
         document["clip"] = found.clips.describe_clip(chosen)
@@ -72,7 +70,6 @@ def inspect(
 
             draw(chosen, found.clips.layout, out, document["clip"]["class"])
             document["drawn"] = str(out)
-    _print(document, as_json, out)
     return document
 
 
@@ -88,12 +85,13 @@ def _layout(name: str | None, out: str | Path | None) -> dict[str, Any]:
     return document
 
 
-def _print(document: dict[str, Any], as_json: bool, out: str | Path | None) -> None:
+def show(document: Mapping[str, Any], as_json: bool = False) -> None:
+    """Prints what ``inspect`` returns on standard output, and where a drawing went beside it."""
     if as_json:
         print(json.dumps(document, indent=2, allow_nan=False))
     else:
         hidden = ("format", "format_version", "drawn")
-        show({key: value for key, value in document.items() if key not in hidden},
-             stdout_console())
-    if out is not None:
-        say(f"wrote {out}")
+        show_description({key: value for key, value in document.items() if key not in hidden},
+                         stdout_console())
+    if "drawn" in document:
+        say(f"wrote {document['drawn']}")

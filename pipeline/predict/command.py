@@ -42,9 +42,9 @@ def predict(
 ) -> None:
     """Classify recordings among labels of your own."""
     from zskel.data.common.outside import trust
-    from zskel.pipeline.predict.predict import run
+    from zskel.pipeline.predict.predict import ModelChoice, Reading, run
 
     trust(reader or "", *(text.rpartition("=")[2] for text in text_source or ()))
-    run(source, files, label or (), as_json=as_json, out=out, gzsl=gzsl, top=top, method=method,
-        gate=gate, seed=seed, reader=reader, text_source=text_source or (), weights=weights,
+    run(source, files, label or (), as_json=as_json, out=out, gzsl=gzsl, top=top,
+        model=ModelChoice(method, gate, seed), reading=Reading(reader, text_source or (), weights),
         gif=gif)

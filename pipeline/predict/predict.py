@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,39 @@ FORMAT, FORMAT_VERSION = "zero-shot-skeleton/prediction", 1
 NEAREST = 3
 
 
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which fitted model answers.
+
+    Attributes:
+        method: See ``zskel.pipeline.steps.fitted_models.find_kept``; None: the experiment's own.
+        gate: Key of a further gate of that fit; "": the experiment's.
+        seed: Of the fit.
+    """
+
+    method: str | None = None
+    gate: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How recordings and labels become features.
+
+    Attributes:
+        reader: Reads the files instead of the experiment's own.
+        text_source: Gives the text of labels that are no class names, instead of
+            the text cache's source: a name, or a JSON file of texts by label; for
+            methods that take parts ``part=source`` of each.
+        weights: The file that features were extracted with, where it was given
+            to ``pipeline extract``.
+    """
+
+    reader: str | None = None
+    text_source: Sequence[str] = ()
+    weights: str | Path | None = None
+
+
 def predict(
     source: str | Path,
     files: Sequence[str | Path],
@@ -40,12 +74,8 @@ def predict(
     *,
     gzsl: bool = False,
     top: int = 5,
-    method: str | None = None,
-    gate: str = "",
-    seed: int = 0,
-    reader: str | None = None,
-    text_source: Sequence[str] = (),
-    weights: str | Path | None = None,
+    model: ModelChoice = ModelChoice(),
+    reading: Reading = Reading(),
     gif: str | Path | None = None,
 ) -> dict[str, Any]:
     """Classifies recordings among labels, which need not be classes of any data set.
@@ -56,16 +86,8 @@ def predict(
         labels: What the clips may show; none: the experiment's unseen classes.
         gzsl: Whether the seen classes are possible answers too.
         top: How many answers of each clip are told.
-        method: Of those that ``pipeline fit`` has fitted, see
-            ``zskel.pipeline.steps.fitted_models.find_kept``; None: the experiment's own.
-        gate: Key of a further gate of that fit; "": the experiment's.
-        seed: Of the fit.
-        reader: Reads the files instead of the experiment's own.
-        text_source: Gives the text of labels that are no class names, instead of
-            the text cache's source: a name, or a JSON file of texts by label; for
-            methods that take parts ``part=source`` of each.
-        weights: The file that features were extracted with, where it was given
-            to ``pipeline extract``.
+        model: Which of those that ``pipeline fit`` has fitted.
+        reading: How files and labels become features, where that is not known already.
         gif: Draws the clips with their answers: a file for one clip, else a folder.
 
     Returns:
@@ -77,11 +99,11 @@ def predict(
     """
     if top < 1:
         raise BadInput(f"top is {top}, expected at least 1")
-    if isinstance(labels, str) or isinstance(files, (str, Path)) or isinstance(text_source, str):
+    if any(isinstance(each, (str, Path)) for each in (labels, files, reading.text_source)):
         raise BadInput("files, labels and text_source are lists")
     work = _work(source)
-    method = _named(method)
-    path, card = find_kept(work, method, seed)
+    gate = model.gate
+    path, card = find_kept(work, _named(model.method), model.seed)
     if gate not in card["gates"]:
         raise BadInput(f"{path}: has no gate {gate!r}; it has "
                        + ", ".join(key or "the experiment's" for key in card["gates"]))
@@ -94,11 +116,11 @@ def predict(
         register_dataset(dataset.name, list(caches.test.class_names))
     fitted = _load(path, card, caches)
     typed = resolve(labels, caches.test, gzsl)
-    asked = with_texts(typed, caches.texts(fitted.method), text_source)
-    found = weights_file(work, caches.test, weights)
+    asked = with_texts(typed, caches.texts(fitted.method), reading.text_source)
+    found = weights_file(work, caches.test, reading.weights)
     with tempfile.TemporaryDirectory(prefix="predict-") as folder:
         clips = read_clips(
-            files, dataset, reader, caches.test.class_names,
+            files, dataset, reading.reader, caches.test.class_names,
             caches.test.preprocessing["cleaning"], Path(folder))
         f_x, logits = features_of(clips.store, caches.test, found)
         answers, how, notices = _answers(fitted, card, gate, asked, f_x, logits, gzsl)

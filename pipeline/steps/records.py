@@ -42,7 +42,6 @@ def make_record(
     evaluation: Any,
     identity: dict[str, Any],
     *,
-    experiment: str,
     config: dict[str, Any],
     test: SkeletonFeatures,
     calibration: SkeletonFeatures,
@@ -54,8 +53,7 @@ def make_record(
 
     Args:
         evaluation: A ``zskel.zsl.evaluation.Evaluation``.
-        identity: Method, variant, protocol, split, seed, gate key and C_s.
-        experiment: Its name.
+        identity: Experiment, method, variant, protocol, split, seed, gate key and C_s.
         config: What decided the result apart from caches and seed.
         test, calibration: The skeleton features.
         text, digests: See ``zskel.pipeline.steps.feature_files``.
@@ -67,7 +65,6 @@ def make_record(
     names, label = test.class_names, evaluation.rows.label
     return ResultRecord(
         **identity,
-        experiment=experiment,
         dataset=test.dataset,
         sample_protocol=test.sample_protocol,
         zsl_accuracy=evaluation.zsl_accuracy,

@@ -20,7 +20,7 @@ def twin(folder: Path) -> None:
 
 def test_what_is_missing_is_said_and_the_rest_is_read(case: Callable[..., Path]) -> None:
     path = case("feature-files", twin) / "NTU60_CS.npz"
-    found = inspect(path, as_json=True)
+    found = inspect(path)
     assert (found["reader"], found["dataset"], found["clips"]) == ("ntu", "ntu60", 22)
     assert found["sample_protocols"] == [
         {"sample_protocol": "cross-subject", "by": "replication", "train": 16, "test": 6}]

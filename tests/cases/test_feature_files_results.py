@@ -12,7 +12,7 @@ import pytest
 from zskel.pipeline.base.config import load_experiment
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.fit.fit import fit
-from zskel.pipeline.import_.import_ import import_features
+from zskel.pipeline.import_.import_ import ImportOptions, import_features
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.fits import Fit
 from zskel.pipeline.steps.records import make_record
@@ -50,7 +50,7 @@ def imported(folder: Path, work: Path) -> Path:
     np.save(folder / "f_y.npy", np.random.default_rng(1).normal(size=(8, 16)).astype(np.float32))
     mapping["text"] = {"f_y": "f_y.npy", "encoder": "drawn", "source": "label"}
     (folder / "mapping.json").write_text(json.dumps(mapping))
-    return import_features("npz", folder / "mapping.json", work, method="ridge")
+    return import_features("npz", folder / "mapping.json", work, ImportOptions(method="ridge"))
 
 
 @pytest.mark.parametrize("twin", [False, True])
@@ -77,9 +77,9 @@ def test_a_record_that_is_not_valid_is_called_a_defect(tmp_path):
     experiment = load_experiment(str(imported(tmp_path, tmp_path / "work")))
     files, what = FeatureFiles(WorkDir(tmp_path / "work")), Fit(experiment.fit)
     evaluation = what.evaluate(files, [""], 0, None, None)[""]
-    identity = {"method": "ridge", "variant": "", "seed": 0, "protocol": "strict",
-                "split": "own", "gate_key": "", "seen_classifier": "f_x"}
-    rest = {"experiment": "mine", "config": {}, "test": files.test,
+    identity = {"experiment": "mine", "method": "ridge", "variant": "", "seed": 0,
+                "protocol": "strict", "split": "own", "gate_key": "", "seen_classifier": "f_x"}
+    rest = {"config": {}, "test": files.test,
             "calibration": files.calibration, "text": files.text_record(what.method(0)),
             "digests": files.digests(what.method(0)), "seconds": 1.0}
     assert make_record(evaluation, identity, **rest).gzsl_seen_accuracy == 1

@@ -12,7 +12,7 @@ import pytest
 
 from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.pose_pickle import PosePickleReader
-from zskel.pipeline.inspect.inspect import inspect
+from zskel.pipeline.inspect.inspect import inspect, show
 
 Case = Callable[..., Path]
 
@@ -57,6 +57,7 @@ def test_a_list_of_3d_annotations_is_read(folder: Path) -> None:
 def test_inspect_shows_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = inspect(folder / "ntu60_3d_list.pkl")
     assert (found["reader"], found["clips"], found["skipped"]) == ("pose_pickle", 16, [])
+    show(found)
     assert "identity" in capsys.readouterr().out
 
 

@@ -13,7 +13,7 @@ import pytest
 from zskel.data.caches import read_skeleton_features
 from zskel.pipeline.base.config import load_experiment
 from zskel.pipeline.extract.extract import extract
-from zskel.pipeline.inspect.inspect import inspect
+from zskel.pipeline.inspect.inspect import inspect, show
 
 ROOT = Path(__file__).resolve().parents[2]
 SAID = ("coordinates far from metres", "third axis within 0..1", "looks like 2D with a score")
@@ -55,6 +55,7 @@ def folder(request: pytest.FixtureRequest, case: Callable[..., Path]) -> Path:
 def test_inspect_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = inspect(folder / "body25.pkl")
     assert [notice["code"] for notice in found["notices"]] == ["pixels"]
+    show(found)
     printed = capsys.readouterr().out
     assert all(words in printed for words in SAID)
 

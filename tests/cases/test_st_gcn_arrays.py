@@ -23,7 +23,7 @@ def twin(folder: Path) -> None:
 
 def test_names_tell_who_and_what(case: Callable[..., Path]) -> None:
     folder = case("st-gcn-arrays", twin)
-    found = inspect(folder, as_json=True)
+    found = inspect(folder)
     assert (found["reader"], found["dataset"], found["clips"]) == ("ntu", "ntu60", 16)
     assert found["identity"]["subject"] == {"1": 4, "2": 4, "3": 4, "4": 4}
     assert found["sample_protocols"] == [

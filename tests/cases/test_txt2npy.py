@@ -23,10 +23,10 @@ def twin(folder: Path) -> None:
 
 def test_dictionaries_are_read(case: Callable[..., Path]) -> None:
     folder = case("txt2npy", twin)
-    found = inspect(folder, as_json=True)
+    found = inspect(folder)
     assert (found["reader"], found["clips"], found["skipped"]) == ("ntu", 2, [])
     assert found["bodies_per_clip"] == {"1": 2} and found["frames"]["total"] == 60
-    assert inspect(sorted(folder.iterdir())[0], as_json=True)["clips"] == 1
+    assert inspect(sorted(folder.iterdir())[0])["clips"] == 1
     reader = NTUReader([folder], "ntu60", 60)
     for entry in reader.scan().entries:
         content = np.load(entry.path, allow_pickle=True).item()  # ours, or of the cases

@@ -40,7 +40,7 @@ from zskel.data.synthetic.export import (
 )
 from zskel.pipeline.cli.main import app
 from zskel.pipeline.inspect.draw import _durations, draw, sides
-from zskel.pipeline.inspect.inspect import inspect
+from zskel.pipeline.inspect.inspect import inspect, show
 from zskel.pipeline.inspect.measures import lengths
 from zskel.pipeline.steps.results import write_result
 
@@ -130,6 +130,7 @@ def test_raw_folder_counts_and_skips(raw, capsys):
     assert {skip["name"] for skip in found["skipped"]} == {
         "S031C001P009R001A001", str(raw / "notes.skeleton")}
     assert found["coordinates"]["clips_read"] == 18
+    show(found)
     text = capsys.readouterr().out
     assert "wave both hands" in text and "unseen" in text and "notes.skeleton" in text
 
@@ -281,8 +282,9 @@ def test_result_record(make_result, tmp_path, capsys):
         written["unseen_classes"])
     assert all(check["passed"] for check in found["checks"])
     path.with_suffix(".npz").unlink()
-    assert [check["passed"] for check in inspect(path)["checks"]] == [
-        True, True, False]
+    found = inspect(path)
+    assert [check["passed"] for check in found["checks"]] == [True, True, False]
+    show(found)
     assert f"{written['zsl_accuracy']:.2%}" in capsys.readouterr().out
 
 
@@ -318,7 +320,8 @@ def test_work_directory_shows_parts_that_do_not_fit(work, tmp_path):
 
 
 def test_json_is_all_there_is_on_standard_output(work, capsys):
-    found = inspect(work / "store/skeletons.h5", clip=TWO_PEOPLE, as_json=True)
+    found = inspect(work / "store/skeletons.h5", clip=TWO_PEOPLE)
+    show(found, as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert document == json.loads(json.dumps(found))
     assert document["format"] == "zsl-inspection"
@@ -326,7 +329,7 @@ def test_json_is_all_there_is_on_standard_output(work, capsys):
 
 
 def test_plain_output_has_no_escape_codes(raw, capsys):
-    inspect(raw)
+    show(inspect(raw))
     out = capsys.readouterr().out
     assert "\x1b" not in out and "cross-subject" in out
 
@@ -428,7 +431,8 @@ def test_store_with_damaged_coordinates_is_one_line(work, tmp_path):
 
 
 def test_contact_sheet_of_a_work_directory(work, tmp_path, capsys):
-    found = inspect(work, out=tmp_path / "clip.png", clip=TWO_PEOPLE, as_json=True)
+    found = inspect(work, out=tmp_path / "clip.png", clip=TWO_PEOPLE)
+    show(found, as_json=True)
     assert json.loads(capsys.readouterr().out) == found
     with Image.open(tmp_path / "clip.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()

@@ -24,7 +24,7 @@ from zskel.data.caches import (
 from zskel.data.common.checksums import seal
 from zskel.data.common.errors import BadInput
 from zskel.pipeline.predict.novel_labels import resolve
-from zskel.pipeline.predict.predict import predict
+from zskel.pipeline.predict.predict import ModelChoice, predict
 
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"
 UTD = Path(__file__).resolve().parents[2] / "../shared/data/utd-mhad"
@@ -62,7 +62,7 @@ def test_test_clips_get_the_answers_of_the_evaluation(
     # Typed in another order and another case they are the same classes.
     typed = [name.upper() for name in reversed(unseen)]
     document = predict(tiny_work, files_of(tiny_raw, arrays["sample_id"][rows]), labels=typed,
-                       gzsl=gzsl, seed=seed)
+                       gzsl=gzsl, model=ModelChoice(seed=seed))
     wanted = arrays["gzsl_prediction" if gzsl else "zsl_prediction"]
     by_id = {clip["sample_id"]: clip for clip in document["clips"]}
     assert len(by_id) == len(rows) == len(unseen)
@@ -373,7 +373,8 @@ def test_every_gate_answers_as_in_its_evaluation(
     with np.load(work / "results" / f"sa_dvae-fd-tc-strict-default-gate-{gate}-seed0.npz") as file:
         arrays = dict(file)
     rows = np.flatnonzero(np.isin(arrays["label"], cache.unseen_classes))
-    document = predict(work, files_of(tiny_raw, arrays["sample_id"][rows]), gzsl=True, gate=gate)
+    document = predict(work, files_of(tiny_raw, arrays["sample_id"][rows]), gzsl=True,
+                       model=ModelChoice(gate=gate))
     found = {clip["sample_id"]: clip for clip in document["clips"]}
     for row in rows:
         clip = found[arrays["sample_id"][row]]
@@ -394,14 +395,14 @@ def test_of_several_methods_the_experiments_own_is_asked_or_the_one_named(
         row = int(np.flatnonzero(arrays["label"] == cache.unseen_classes[0])[0])
         other = files_of(tiny_raw, [arrays["sample_id"][row]])
         wanted = arrays["gzsl_prediction"][row]
-    document = predict(work, other, method="ridge", gzsl=True)
+    document = predict(work, other, model=ModelChoice("ridge"), gzsl=True)
     assert document["method"] == "ridge"
     assert document["clips"][0]["prediction"] == cache.class_names[wanted]
     assert commands.run(*fit, "--cfg-options", "fit.method.options.variant=fd").code == 0
     with pytest.raises(BadInput, match="choose with --method: sa_dvae-fd-strict.*, sa_dvae-fd-tc"):
         predict(work, clip)
-    assert predict(work, clip, method="sa_dvae fd")["variant"] == "fd"
-    assert predict(work, clip, method=STEM.format(0))["variant"] == "fd+tc"
+    assert predict(work, clip, model=ModelChoice("sa_dvae fd"))["variant"] == "fd"
+    assert predict(work, clip, model=ModelChoice(STEM.format(0)))["variant"] == "fd+tc"
 
 
 def test_changed_caches_and_imported_features_are_refused(

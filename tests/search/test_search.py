@@ -117,9 +117,8 @@ def test_the_same_command_does_nothing_twice_and_more_when_asked(job: Plan) -> N
     assert len(more["steps"][1]["trials"]) == 5
 
 
-def running(url: str) -> list[Any]:
+def running(storage: Any) -> list[Any]:
     """The trials that somebody works on."""
-    storage = open_storage(url)
     return [trial for study in storage.get_all_studies()
             for trial in storage.get_all_trials(
                 study._study_id, deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))]
@@ -143,40 +142,43 @@ def test_workers_that_are_killed_lose_nothing(
     undisturbed: dict[str, Any], job: Plan, quick: Path, wait_for: Callable[..., None], kind: str
 ) -> None:
     url, said = kind.format(quick), quick / "said"
+    storage = open_storage(url)
     with said.open("w") as file:
         command = subprocess.Popen(
             [sys.executable, "-m", "zskel", "search", str(quick / "quick.py"), "--space",
              str(quick / "space.py"), "--storage", url, "--work-dir", str(quick / "work"),
-             "--workers", "2", "--trials", "400"], stderr=file, cwd=quick,
+             "--workers", "2", "--trials", "4000"], stderr=file, cwd=quick,
             env={**os.environ, "PYTHONPATH": str(ROOT)})
     helpers: set[int] = set()
 
     def helper_runs_a_trial() -> bool:
-        time.sleep(0.05)  # a look keeps others from writing
-        workers = {trial.user_attrs.get("worker", {}).get("pid") for trial in running(url)}
+        time.sleep(0.1)  # a look keeps others from writing
+        workers = {trial.user_attrs.get("worker", {}).get("pid") for trial in running(storage)}
         helpers.update(workers - {None, command.pid})
         return bool(helpers)
 
-    wait_for(helper_runs_a_trial)
-    helper = helpers.pop()
-    os.kill(helper, signal.SIGKILL)
-    wait_for(lambda: "has died" in said.read_text())
+    try:
+        wait_for(helper_runs_a_trial, 300)
+        helper = helpers.pop()
+        os.kill(helper, signal.SIGKILL)
+        wait_for(lambda: "has died" in said.read_text(), 300)
+    finally:
+        command.kill()
+        command.wait()
     assert f"worker {helper} has died (exit code -9); the others do its trials" in said.read_text()
-    command.kill()
-    command.wait()
-    assert running(url)
+    assert running(storage)
     assert essence(search(job(storage=url))) == essence(undisturbed)
-    assert not running(url) and finished_once(url)
+    assert not running(storage) and finished_once(url)
 
 
 def test_an_interrupt_gives_the_trial_back_and_the_same_command_goes_on(
     undisturbed: dict[str, Any], job: Plan, quick: Path
 ) -> None:
     url = f"sqlite:///{quick}/trials.db"
-    open_storage(url)
+    storage = open_storage(url)
 
     def interrupt() -> None:
-        while not running(url):
+        while not running(storage):
             time.sleep(0.02)
         _thread.interrupt_main()
 

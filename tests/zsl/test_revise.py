@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from zskel.data.common.errors import BadConfig, BadInput
-from zskel.zsl.methods.revise import ReViSE, jacobian_norm, mmd, summed_rows_norm
+from zskel.zsl.discrepancy import median_of_pairs, mmd
+from zskel.zsl.methods.revise import ReViSE, jacobian_norm, summed_rows_norm
 from zskel.zsl.ranking import class_hinge
 
 SEEN, UNSEEN = (0, 1, 3, 4), (2, 5)
@@ -37,33 +38,44 @@ def test_mmd_equals_numpy(kappa):
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(5, 3)), 0.5 + rng.normal(size=(5, 3))
     both = np.concatenate([a, b])
-    value = kappa
+    fixed = kappa
     if kappa == "median":
         pairs = [((both[i] - both[j]) ** 2).sum() for i in range(10) for j in range(i)]
-        value = 1 / np.sort(pairs)[22]  # of 45
+        fixed = 1 / np.sort(pairs)[22]  # of 45
 
     def kernel(p, q):
-        return np.mean([[np.exp(-value * ((x - y) ** 2).sum()) for y in q] for x in p])
+        return np.mean([[np.exp(-fixed * ((x - y) ** 2).sum()) for y in q] for x in p])
 
     expected = kernel(a, a) + kernel(b, b) - 2 * kernel(a, b)
-    assert float(mmd(*tensors(a, b), kappa)) == pytest.approx(expected, rel=1e-9)
+    value = mmd(*tensors(a, b), torch.ones(5).double(), kappa)
+    assert float(value) == pytest.approx(expected, rel=1e-9)
 
 
-def test_mmd_of_a_sample_with_itself_is_zero_and_its_gradient_moves_samples_together():
-    a = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
-    assert float(mmd(a, a.clone(), "median")) == pytest.approx(0, abs=1e-6)
-    b = (a + 1).requires_grad_()
-    mmd(a, b, "median").backward()
-    assert (b.grad.sum(dim=0) > 0).all()
+@pytest.mark.parametrize("kappa", [0.7, "median"])
+def test_mmd_of_counted_rows_is_that_of_rows_that_are_repeated(kappa):
+    rng = np.random.default_rng(1)
+    a, b = (part.requires_grad_() for part in tensors(rng.normal(size=(6, 3)),
+                                                     rng.normal(size=(4, 3))))
+    counts = torch.tensor([1.0, 3.0, 0.0, 2.0]).double()
+    value = mmd(a, b, counts, kappa)
+    again = mmd(a, b.repeat_interleave(counts.long(), dim=0), torch.ones(6).double(), kappa)
+    assert value.item() == pytest.approx(again.item(), rel=1e-12)
+    for one, other in zip(torch.autograd.grad(value, (a, b)), torch.autograd.grad(again, (a, b))):
+        torch.testing.assert_close(one, other)
+    assert torch.autograd.gradcheck(lambda a, b: mmd(a, b, counts, 0.7), (a, b))
 
 
-def test_with_the_released_kappa_the_kernel_vanishes_off_the_diagonal():
-    a, b = tensors(*np.random.default_rng(0).normal(size=(2, 8, 100)))
-    assert float(mmd(a, b, 32.0)) == pytest.approx(2 / 8, abs=1e-9)
-
-
-def test_mmd_of_equal_rows_is_finite():
-    assert float(mmd(torch.ones(3, 2), torch.ones(3, 2), "median")) == 0
+@pytest.mark.parametrize("rows", [5, 401, 450, 900])
+@pytest.mark.parametrize("spread", [0.0, 3.0])
+def test_the_median_of_pairs_is_that_of_them_all(rows, spread):
+    rng = np.random.default_rng(rows)
+    z = np.concatenate([rng.normal(size=(rows, 3)), spread + rng.normal(size=(7, 3))])
+    counts = np.bincount(rng.integers(0, 6, rows), minlength=7)
+    d = ((z[:, None] - z) ** 2).sum(axis=2)
+    times = np.concatenate([np.ones(rows, int), counts])
+    full = d.repeat(times, axis=0).repeat(times, axis=1)
+    pairs = np.sort(full[np.triu_indices(len(full), 1)])
+    assert median_of_pairs(*tensors(d, counts)) == pairs[(len(pairs) - 1) // 2]
 
 
 @pytest.mark.parametrize("count_true", [False, True])

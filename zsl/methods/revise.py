@@ -21,6 +21,7 @@ from torch.nn.utils import skip_init
 from typing_extensions import Self
 
 from zskel.data.common.errors import BadInput
+from zskel.zsl.discrepancy import mmd
 from zskel.zsl.methods.base import EpochHook, Progress, RecipeParams
 from zskel.zsl.methods.checks import TextFeatures
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
@@ -154,20 +155,22 @@ class ReViSE(CompatibilityMethod):
             text: ``[S, Dt]`` of the seen classes.
         """
         params, net = self.params, self._net
-        code_x = net.encode_x(f_x)
-        codes_y = net.encode_y(text)
-        f_y, code_y = text[columns], codes_y[columns]
+        code_x, codes_y = net.encode_x(f_x), net.encode_y(text)
+        counts = torch.bincount(columns, minlength=len(text)).to(text.dtype)
         v, t = net.embed_x(code_x), net.embed_y(codes_y)
-        classes = t if params.class_gradient else t.detach()
+        scores = v @ t.T
+        true_scores = scores.gather(1, columns[:, None])[:, 0]
+        if not params.class_gradient:
+            scores = v @ t.detach().T
+        rebuilt_y = (net.decode_y(codes_y) - text).square().mean(dim=1)
         contraction = (jacobian_norm(net.encoder_x, code_x) if params.contraction == "jacobian"
                        else summed_rows_norm(net.encoder_x, code_x))
         terms = torch.stack([
-            class_hinge(v @ classes.T, (v * t[columns]).sum(dim=1), columns,
-                        params.margin, params.hinge_counts_true),
+            class_hinge(scores, true_scores, columns, params.margin, params.hinge_counts_true),
             F.mse_loss(net.decode_x(code_x), f_x),
-            F.mse_loss(net.decode_y(code_y), f_y),
+            torch.dot(counts, rebuilt_y) / len(f_x),
             contraction,
-            mmd(code_x, code_y, params.mmd_kappa),
+            mmd(code_x, codes_y, counts, params.mmd_kappa),
         ])
         weights = torch.tensor([1.0, params.reconstruction_weight, params.reconstruction_weight,
                                 params.contraction_weight, params.mmd_weight])
@@ -254,35 +257,14 @@ def jacobian_norm(encoder: nn.Linear, code: Tensor) -> Tensor:
         encoder: The layer before the ReLU.
         code: ``[B, H]``, after it.
     """
-    return ((code > 0).float() @ encoder.weight.square().sum(dim=1)).mean()
+    active = (code > 0).to(code.dtype).mean(dim=0)
+    return torch.dot(active, encoder.weight.square().sum(dim=1))
 
 
 @torch.no_grad()
 def summed_rows_norm(encoder: nn.Linear, code: Tensor) -> Tensor:
     """Norm of the gradients ``[B, D]`` of each row's summed code, without gradient."""
-    return ((code > 0).float() @ encoder.weight).norm()
-
-
-def mmd(a: Tensor, b: Tensor, kappa: float | Literal["median"]) -> Tensor:
-    """Squared maximum mean discrepancy of two samples, kernel exp(-kappa d^2).
-
-    Args:
-        a, b: ``[B, H]`` each.
-        kappa: A number, or "median" for 1 / the median of d^2 among all pairs of
-            different rows of both, taken as a constant.
-
-    Returns:
-        mean k(a, a') + mean k(b, b') - 2 mean k(a, b), the diagonals included.
-    """
-    both = torch.cat([a, b])
-    norms = both.square().sum(dim=1)
-    squared = (norms[:, None] + norms - 2 * both @ both.T).clamp_min(0)
-    if kappa == "median":
-        pairs = squared.detach()[torch.ones_like(squared, dtype=torch.bool).triu(1)]
-        kappa = 1 / (float(pairs.median()) or 1.0)
-    kernel = torch.exp(-kappa * squared)
-    n = len(a)
-    return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
+    return ((code > 0).to(code.dtype) @ encoder.weight).norm()
 
 
 def _two_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmaction.registry import TRANSFORMS
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset, Sampler
 
 from zskel.data.common.errors import BadConfig
+from zskel.data.common.registry import nearest
 from zskel.data.store import SequenceStore
 from zskel.extractors.spec import with_own_types
 
@@ -23,8 +25,13 @@ def build_transforms(transforms: Transforms) -> Compose:
     Raises:
         BadConfig: A transform is unknown or has a wrong option.
     """
+    configs = [with_own_types(transform) for transform in transforms]
+    for kind in (config.get("type") for config in configs):
+        if isinstance(kind, str) and TRANSFORMS.get(kind) is None:
+            raise BadConfig(f"transforms: unknown type {kind!r}; "
+                            f"{nearest(kind, TRANSFORMS.module_dict)}")
     try:
-        return Compose([with_own_types(transform) for transform in transforms])
+        return Compose(configs)
     except (KeyError, TypeError) as error:
         raise BadConfig(f"transforms: {error}") from None
 

@@ -18,7 +18,7 @@ from zskel.data.caches import (
     read_skeleton_features,
     write_skeleton_features,
 )
-from zskel.data.common.errors import BadCache
+from zskel.data.common.errors import BadCache, BadConfig
 from zskel.data.common.files import digest_json
 from zskel.data.common.memory import memory_in_one_line
 from zskel.data.phases import Phase
@@ -57,6 +57,24 @@ class Wanted:
         """As messages call them."""
         view = "" if self.name == "f_x" else f" ({self.name})"
         return f"{self.phase.name}-phase features{view}"
+
+
+def check_transforms(wanted: Wanted) -> None:
+    """Checks the transforms of an extraction, which come after hours of training.
+
+    Raises:
+        BadConfig: One is unknown or has a wrong option.
+    """
+    from zskel.extractors.mm import register
+
+    register()
+    from zskel.extractors.dataset import build_transforms
+
+    try:
+        build_transforms(_spec(wanted).test_pipeline)
+    except BadConfig as error:
+        where = "backbone.test_pipeline" if wanted.name == "f_x" else f"feature_views.{wanted.name}"
+        raise BadConfig(f"{where}: {error}") from None
 
 
 def of_trained(

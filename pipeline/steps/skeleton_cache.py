@@ -20,7 +20,7 @@ from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.determinism import remark_on_kept
 from zskel.pipeline.base.progress import bar, say
 from zskel.pipeline.base.workdir import WorkDir, write_pointer
-from zskel.pipeline.steps.extraction import Wanted, of_given_weights, of_trained
+from zskel.pipeline.steps.extraction import Wanted, check_transforms, of_given_weights, of_trained
 from zskel.pipeline.steps.model_store import Bank, trained_digest, trained_with
 from zskel.pipeline.steps.phase_plan import Plan, backbone_config, backbone_spec, feature_view
 
@@ -65,11 +65,12 @@ def skeleton_cache(
                 return read_skeleton_features(path).software
 
             remark_on_kept(wanted.path, software)
+    to_make = [wanted for wanted in all_wanted if wanted.name in missing]
+    for wanted in to_make:
+        check_transforms(wanted)
     if missing and given is None:
         trained = train(experiment, plan, phase, work, bank)
-    for wanted in all_wanted:
-        if wanted.name not in missing:
-            continue
+    for wanted in to_make:
         if given is not None:
             made = of_given_weights(wanted, given)
         else:

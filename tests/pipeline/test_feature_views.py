@@ -122,6 +122,18 @@ def test_caches_from_before_there_were_views_are_kept(
     assert "wrote" in commands.run("extract", tiny_config, "--work-dir", work, *other).err
 
 
+def test_an_unknown_transform_is_refused_before_anything_is_trained(
+    tiny_work: Path, tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
+) -> None:
+    work = copy_of(tiny_work, ("store",))
+    ended = commands.run("extract", tiny_config, "--work-dir", work, "--cfg-options",
+                         "feature_views.f_x_masked=[{'type': 'MaskMotionFrame'}]")
+    assert ended.code == 2 and "training the" not in ended.err
+    assert ended.err.splitlines()[-1] == (
+        "error: feature_views.f_x_masked: transforms: unknown type 'MaskMotionFrame'; did you mean "
+        "'MaskMotionFrames'?")
+
+
 def test_a_method_of_ones_own_takes_a_view_by_its_name(
     views_work: tuple[Path, str], own_config: Path, commands: Any, copy_of: Callable[..., Path]
 ) -> None:

@@ -1,10 +1,10 @@
-"""Who works where: one command at a time in a work directory or at an entry of the bank.
+"""Who works where: one command at a time in a work directory or at an entry of the model store.
 
 A lock is the kernel's (``flock``), so a command that dies, however hard, holds nothing
 any more. ``<...>.lock`` bears it, ``<...>.holder.json`` beside it says who has it; what
 a dead command left there misleads nobody.
 
-Order: a command holds one work directory at a time, and within it one entry of the bank
+Order: a command holds one work directory at a time, and within it one entry of the model store
 at a time. So no two can wait for each other.
 """
 

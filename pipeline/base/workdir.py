@@ -18,7 +18,7 @@ DEFAULT_ROOT = Path("work_dirs")
 class WorkDir:
     """The files of one experiment.
 
-    Store and backbones are either its own or, where it shares a bank
+    Store and backbones are either its own or, where it shares a model store
     (``zskel.pipeline.steps.model_store``), named by small JSON files: ``store/skeletons.json`` and
     ``backbones/PHASE.json`` with the digest and the path from here.
 
@@ -40,14 +40,14 @@ class WorkDir:
 
     @property
     def store(self) -> Path:
-        """The sequence store: its own, or the bank's."""
+        """The sequence store: its own, or a shared one."""
         if self.own_store.is_file():
             return self.own_store
         return _pointed_to(self.store_pointer) or self.own_store
 
     @property
     def store_pointer(self) -> Path:
-        """The file that names the bank's store."""
+        """The file that names the shared sequence store."""
         return self.root / "store" / "skeletons.json"
 
     def own_backbone(self, phase: str) -> Path:
@@ -55,11 +55,11 @@ class WorkDir:
         return self.root / "backbones" / phase
 
     def backbone(self, phase: str) -> Path:
-        """The folder of a phase's backbone: the bank's where one is named, or its own."""
+        """The folder of a phase's backbone: a shared one where one is named, or its own."""
         return _pointed_to(self.backbone_pointer(phase)) or self.own_backbone(phase)
 
     def backbone_pointer(self, phase: str) -> Path:
-        """The file that names the bank's backbone of a phase."""
+        """The file that names the shared backbone of a phase."""
         return self.root / "backbones" / f"{phase}.json"
 
     def skeleton(self, phase: str, kind: str = "f_x") -> Path:

@@ -60,8 +60,9 @@ TableRaw = Annotated[list[str] | None, typer.Option(
         "repeated. Not needed once the sequence store is there."))]
 TableSeeds = Annotated[int | None, typer.Option(
     min=1, help="How many seeds, from 0 [default: the table's].")]
-BankOption = Annotated[Path | None, typer.Option(
-    help="Where stores and backbones are shared [default: bank in --work-dirs].")]
+ModelStoreOption = Annotated[Path | None, typer.Option(
+    "--model-store", "--bank",
+    help="Where sequence stores and backbones are shared [default: bank in --work-dirs].")]
 ParsersOption = Annotated[int | None, typer.Option(
     min=1, help="Processes that parse [default: one for each core].")]
 WorkDirsOption = Annotated[Path, typer.Option(help="Folder of the experiments' work directories.")]

@@ -30,7 +30,7 @@ def extract(
     weights: Annotated[list[str] | None, typer.Option(metavar="[PHASE=]FILE", help=(
         "Weights to use instead of training, for both phases or for test= or calibration=."
     ))] = None,
-    bank: Annotated[Path | None, typer.Option(help=(
+    model_store: Annotated[Path | None, typer.Option("--model-store", "--bank", help=(
         "Where store and backbones are shared with other experiments [default: work_dirs/bank; "
         "a --work-dir keeps its own]."))] = None,
     launcher: Annotated[str, typer.Option(help=(
@@ -43,4 +43,4 @@ def extract(
     from zskel.pipeline.extract.extract import extract as run
 
     run(load_experiment(experiment, cfg_options or ()), raw or (), work_dir, workers,
-        by_phase(weights or ()), bank, launcher, deterministic)
+        by_phase(weights or ()), model_store, launcher, deterministic)

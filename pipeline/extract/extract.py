@@ -19,7 +19,7 @@ from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import quiet, say, tell_notices
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.steps.backbone_accuracy import seen_test_accuracy
-from zskel.pipeline.steps.model_store import Bank, bank_of
+from zskel.pipeline.steps.model_store import ModelStore, model_store_of
 from zskel.pipeline.steps.phase_plan import Plan, make_plan, resolve_split
 from zskel.pipeline.steps.sequence_store import open_store
 from zskel.pipeline.steps.skeleton_cache import skeleton_cache
@@ -50,7 +50,7 @@ def extract(
     work_dir: str | Path | None = None,
     workers: int | None = None,
     weights: Mapping[str, str | Path] | None = None,
-    bank: str | Path | None = None,
+    model_store: str | Path | None = None,
     launcher: str = "none",
     deterministic: bool = False,
 ) -> Extracted | None:
@@ -68,9 +68,9 @@ def extract(
         weights: Phase -> file of weights to use instead of training. Whether
             they have seen the unseen classes is for their giver to know; the
             caches record their digest.
-        bank: Where store and backbones are shared with other experiments.
+        model_store: Where store and backbones are shared with other experiments.
             Default: ``work_dirs/bank``; a ``work_dir`` that is given keeps its
-            own unless it was made with a bank.
+            own unless it was made with a model store.
         launcher: What has started several processes that all call this, of
             ``zskel.extractors.distributed``. They train and extract together; the first
             does everything else, and it alone returns what there is.
@@ -84,12 +84,12 @@ def extract(
             quiet()
         if deterministic:
             use_deterministic_algorithms()
-        return _extract(experiment, raw, work_dir, workers, weights, bank)
+        return _extract(experiment, raw, work_dir, workers, weights, model_store)
 
 
 def _extract(
     experiment: Experiment, raw: Sequence[str | Path], work_dir: str | Path | None,
-    workers: int | None, weights: Mapping[str, str | Path] | None, bank: str | Path | None,
+    workers: int | None, weights: Mapping[str, str | Path] | None, model_store: str | Path | None,
 ) -> Extracted | None:
     given = {phase: Path(path) for phase, path in (weights or {}).items()}
     for path in given.values():
@@ -101,13 +101,13 @@ def _extract(
         else nullcontext()
     with alone:
         barrier()  # what is there is looked at only once one has the lock
-        shared = bank_of(work, bank, own_work_dir=work_dir is not None)
+        shared = model_store_of(work, model_store, own_work_dir=work_dir is not None)
         return _extract_alone(experiment, raw, work, workers, given, shared, split)
 
 
 def _extract_alone(
     experiment: Experiment, raw: Sequence[str | Path], work: WorkDir, workers: int | None,
-    weights: Mapping[str, Path], shared: Bank | None, split: ClassSplit,
+    weights: Mapping[str, Path], shared: ModelStore | None, split: ClassSplit,
 ) -> Extracted | None:
     if is_main():
         store = open_store(experiment.dataset, raw, work, workers, shared)

@@ -9,7 +9,7 @@ import typer
 
 from zskel.pipeline.cli.app import app
 from zskel.pipeline.cli.options import (
-    BankOption,
+    ModelStoreOption,
     Options,
     TableName,
     TableRaw,
@@ -23,7 +23,7 @@ def plan(
     table: TableName,
     raw: TableRaw = None,
     work_dirs: WorkDirsOption = Path("work_dirs"),
-    bank: BankOption = None,
+    model_store: ModelStoreOption = None,
     seeds: TableSeeds = None,
     cfg_options: Options = None,
     as_json: Annotated[bool, typer.Option("--json", help=(
@@ -35,7 +35,7 @@ def plan(
     from zskel.pipeline.plan.plan import raw_of, show
 
     loaded = load_table(table, cfg_options or (), seeds)
-    content = run(loaded, raw_of(loaded, raw or ()), work_dirs, bank)
+    content = run(loaded, raw_of(loaded, raw or ()), work_dirs, model_store)
     if as_json:
         import json
 

@@ -14,8 +14,8 @@ from zskel.pipeline.plan.table_report import report_folder
 
 
 def command_lines(
-    table: Table, raw: Mapping[str, Sequence[str | Path]], root: Path, bank: str | Path | None,
-    ready: set[str], results: Sequence[Result], report_state: str,
+    table: Table, raw: Mapping[str, Sequence[str | Path]], root: Path,
+    model_store: str | Path | None, ready: set[str], results: Sequence[Result], report_state: str,
 ) -> list[str]:
     """The commands that make what a table lacks, in order; ``pipeline run`` does the same.
 
@@ -23,7 +23,7 @@ def command_lines(
         table: The table.
         raw: Data set -> its recordings; a place is held for those that are not given.
         root: Folder of the work directories.
-        bank: As it was given.
+        model_store: As it was given.
         ready: Experiments whose caches are there and current.
         results: Every result of the table.
         report_state: Of its report.
@@ -34,8 +34,8 @@ def command_lines(
         if entry.experiment.name not in ready and entry.experiment.imported is None:
             groups.setdefault(entry.options, []).append(entry)
     elsewhere = [] if root == DEFAULT_ROOT else ["--work-dirs", str(root)]
-    if bank is not None:
-        elsewhere += ["--bank", str(bank)]
+    if model_store is not None:
+        elsewhere += ["--model-store", str(model_store)]
     for options, entries in groups.items():
         needed = {entry.experiment.dataset.name for entry in entries}
         given = [part for dataset in table.datasets if dataset in needed

@@ -17,7 +17,7 @@ from zskel.pipeline.plan.fits import THERE, Result, check_apart, results_of
 from zskel.pipeline.plan.rates import Rates
 from zskel.pipeline.plan.table_report import is_current, report_folder
 from zskel.pipeline.queue.queue import Attempt
-from zskel.pipeline.steps.model_store import Bank
+from zskel.pipeline.steps.model_store import ModelStore
 from zskel.pipeline.steps.needed_backbones import (
     CACHED,
     TRAINED,
@@ -38,7 +38,7 @@ def plan(
     table: Table,
     raw: Raw | None = None,
     work_dirs: str | Path = DEFAULT_ROOT,
-    bank: str | Path | None = None,
+    model_store: str | Path | None = None,
 ) -> dict[str, Any]:
     """Lists what a table needs and what is there; reads no recordings, writes nothing.
 
@@ -46,7 +46,7 @@ def plan(
         table: From ``load_table``.
         raw: Data set -> its recordings, where their store is not the only one.
         work_dirs: Folder of the work directories.
-        bank: Where stores and backbones are shared; default ``bank`` in ``work_dirs``.
+        model_store: Where stores and backbones are shared; default ``bank`` in ``work_dirs``.
 
     Returns:
         JSON values: "backbones", "texts" and "fits", one row each with its "state" and
@@ -58,7 +58,7 @@ def plan(
         BadInput: Nobody needs a data set of ``raw``, or two fits would write one result.
     """
     root, raw = Path(work_dirs), dict(raw or {})
-    shared = Bank(Path(bank) if bank is not None else root / "bank")
+    shared = ModelStore(Path(model_store) if model_store is not None else root / "bank")
     check_raw(table, raw)
     rates = Rates(shared.root, root)
     jobs = [Job(entry.experiment, WorkDir(root / entry.experiment.name))
@@ -85,13 +85,14 @@ def plan(
     seconds = [row["seconds"] for row in (*backbones, *fits)]
     return {
         "format": FORMAT, "format_version": FORMAT_VERSION,
-        "table": table.name, "title": table.config.title, "bank": str(shared.root),
+        "table": table.name, "title": table.config.title,
+        "model_store": str(shared.root),
         "backbones": backbones, "texts": texts, "fits": fits,
         "report": {"path": str(folder), "state": report_state},
         "problems": [{"experiment": job.experiment.name, "problem": job.error}
                      for job in jobs if job.error is not None],
         "seconds": round(sum(filter(None, seconds))), "unmeasured": seconds.count(None),
-        "commands": command_lines(table, raw, root, bank, ready, results, report_state),
+        "commands": command_lines(table, raw, root, model_store, ready, results, report_state),
     }
 
 

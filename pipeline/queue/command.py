@@ -9,7 +9,7 @@ import typer
 
 from zskel.pipeline.cli.app import app
 from zskel.pipeline.cli.options import (
-    BankOption,
+    ModelStoreOption,
     Options,
     ParsersOption,
     WorkDirsOption,
@@ -29,7 +29,7 @@ def queue(
         "Not needed once its sequence store is there."))] = None,
     only_list: Annotated[bool, typer.Option("--list", help=(
         "Show what is needed and what is there, and do nothing."))] = False,
-    bank: BankOption = None,
+    model_store: ModelStoreOption = None,
     work_dirs: WorkDirsOption = Path("work_dirs"),
     cfg_options: Options = None,
     workers: ParsersOption = None,
@@ -39,14 +39,15 @@ def queue(
     """Stage one of many experiments: every backbone that they need, trained once.
 
     It trains in one process. To train a backbone with several, run extract --launcher on an
-    experiment with the same --bank: the queue takes what is there.
+    experiment with the same --model-store: the queue takes what is there.
     """
     from zskel.pipeline.base.config import load_experiment
     from zskel.pipeline.queue.queue import PAPER, require_done, show
     from zskel.pipeline.queue.queue import queue as run
 
     loaded = [load_experiment(name, cfg_options or ()) for name in experiments or PAPER]
-    content = run(loaded, by_dataset(raw or ()), only_list, bank, work_dirs, workers, as_json)
+    content = run(
+        loaded, by_dataset(raw or ()), only_list, model_store, work_dirs, workers, as_json)
     show(content, only_list)
     if not only_list:
         require_done(content)

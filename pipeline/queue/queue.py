@@ -23,7 +23,7 @@ from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import console, say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
 from zskel.pipeline.extract.extract import extract
-from zskel.pipeline.steps.model_store import Bank
+from zskel.pipeline.steps.model_store import ModelStore
 from zskel.pipeline.steps.needed_backbones import (
     CACHED,
     FAILED,
@@ -55,7 +55,7 @@ def queue(
     experiments: Sequence[Experiment],
     raw: Raw | None = None,
     only_list: bool = False,
-    bank: str | Path | None = None,
+    model_store: str | Path | None = None,
     work_dirs: str | Path = DEFAULT_ROOT,
     workers: int | None = None,
     json_file: str | Path | None = None,
@@ -70,7 +70,7 @@ def queue(
         experiments: From ``load_experiment``, in the order wanted.
         raw: Data set -> its recordings; not needed where the store is there.
         only_list: Say what is needed and what is there, and do nothing.
-        bank: Where stores and backbones are shared; default ``bank`` in ``work_dirs``.
+        model_store: Where stores and backbones are shared; default ``bank`` in ``work_dirs``.
         work_dirs: Folder of the experiments' work directories.
         workers: Processes that parse; default: one for each core.
         json_file: Gets what is returned, after each step.
@@ -85,7 +85,7 @@ def queue(
     require_alone("queue")
     raw = dict(raw or {})
     _check(experiments, raw)
-    shared = Bank(Path(bank) if bank is not None else Path(work_dirs) / "bank")
+    shared = ModelStore(Path(model_store) if model_store is not None else Path(work_dirs) / "bank")
     jobs = [Job(experiment, WorkDir(Path(work_dirs) / experiment.name))
             for experiment in experiments]
     found: list[Need] = []
@@ -93,7 +93,7 @@ def queue(
 
     def document() -> dict[str, Any]:
         content = {
-            "format": FORMAT, "format_version": FORMAT_VERSION, "bank": str(shared.root),
+            "format": FORMAT, "format_version": FORMAT_VERSION, "model_store": str(shared.root),
             "backbones": [need.row() for need in found],
             "experiments": [{
                 "experiment": job.experiment.name, "work_dir": str(job.work.root),
@@ -116,7 +116,8 @@ def queue(
         if job.error is None:
             say(f"[{number}/{len(jobs)}] texts and features of {job.experiment.name}")
             with Attempt([job]):
-                extracted = extract(job.experiment, (), job.work.root, workers, bank=shared.root)
+                extracted = extract(
+                    job.experiment, (), job.work.root, workers, model_store=shared.root)
                 assert extracted is not None  # it works alone
                 done[job.experiment.name] = extracted.seen_test_accuracy
             document()
@@ -133,7 +134,7 @@ def show(content: Mapping[str, Any], only_list: bool) -> None:
                 for row in content["backbones"]]
         problems = [{"experiment": entry["experiment"], "problem": entry["error"]}
                     for entry in content["experiments"] if entry["error"] is not None]
-        show_tables({"path": content["bank"], "kind": "queue", "backbones": rows,
+        show_tables({"path": content["model_store"], "kind": "queue", "backbones": rows,
                      "problems": problems}, stdout_console())
     say(summary(content))
 
@@ -199,14 +200,16 @@ class Attempt:
         return True
 
 
-def _open_stores(jobs: Sequence[Job], bank: Bank, raw: Raw, workers: int | None) -> None:
+def _open_stores(
+    jobs: Sequence[Job], model_store: ModelStore, raw: Raw, workers: int | None
+) -> None:
     stores: dict[Path, SequenceStore] = {}
     failed: dict[Path, str] = {}
     for job in jobs:
         dataset = job.experiment.dataset
         paths = raw.get(dataset.name, ())
         shares = bool(paths) and not job.work.own_store.is_file()
-        key = bank.store(dataset, paths) if shares else job.work.own_store
+        key = model_store.store(dataset, paths) if shares else job.work.own_store
         if key in failed:
             job.error = failed[key]
             continue
@@ -214,11 +217,11 @@ def _open_stores(jobs: Sequence[Job], bank: Bank, raw: Raw, workers: int | None)
             split = resolve_split(job.experiment)
             if key in stores:
                 with _alone(job):
-                    point_to_store(job.work, bank, stores[key])
+                    point_to_store(job.work, model_store, stores[key])
             else:
                 try:
                     with _alone(job):
-                        stores[key] = open_store(dataset, paths, job.work, workers, bank)
+                        stores[key] = open_store(dataset, paths, job.work, workers, model_store)
                 except PipelineError as error:
                     failed[key] = str(error)
                     raise
@@ -226,7 +229,7 @@ def _open_stores(jobs: Sequence[Job], bank: Bank, raw: Raw, workers: int | None)
 
 
 def _train_all(
-    jobs: Sequence[Job], found: Sequence[Need], bank: Bank, tell: Callable[[], Any]
+    jobs: Sequence[Job], found: Sequence[Need], model_store: ModelStore, tell: Callable[[], Any]
 ) -> None:
     by_name = {job.experiment.name: job for job in jobs}
     groups: dict[str, list[Need]] = {}
@@ -249,13 +252,13 @@ def _train_all(
             for need in group:
                 owner = by_name[need.experiment]
                 if owner.work.own_backbone(need.phase).is_dir():
-                    with _alone(owner), bank.locked(bank.backbone(digest), f"{first.backbone} of "
-                                                                           f"{need.experiment}"):
-                        bank.adopt(owner.work.own_backbone(need.phase), digest)
+                    what = f"{first.backbone} of {need.experiment}"
+                    with _alone(owner), model_store.locked(model_store.backbone(digest), what):
+                        model_store.adopt(owner.work.own_backbone(need.phase), digest)
             for user in users:  # the first trains; each work directory names the backbone
                 with _alone(user):
                     trained = train(
-                        user.experiment, plan, phase_of(plan, first.phase), user.work, bank)
+                        user.experiment, plan, phase_of(plan, first.phase), user.work, model_store)
                     _drop_features(user.work, first.phase, trained.weights_sha256)
             became = TRAINED
             if first.state != TRAINED:

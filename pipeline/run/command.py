@@ -9,7 +9,7 @@ import typer
 
 from zskel.pipeline.cli.app import app
 from zskel.pipeline.cli.options import (
-    BankOption,
+    ModelStoreOption,
     Options,
     ParsersOption,
     TableName,
@@ -24,7 +24,7 @@ def run_table(
     table: TableName,
     raw: TableRaw = None,
     work_dirs: WorkDirsOption = Path("work_dirs"),
-    bank: BankOption = None,
+    model_store: ModelStoreOption = None,
     seeds: TableSeeds = None,
     cfg_options: Options = None,
     workers: ParsersOption = None,
@@ -39,6 +39,6 @@ def run_table(
     from zskel.pipeline.run.run import run as run_all
 
     loaded = load_table(table, cfg_options or (), seeds)
-    content = run_all(loaded, raw_of(loaded, raw or ()), work_dirs, bank, workers, as_json)
+    content = run_all(loaded, raw_of(loaded, raw or ()), work_dirs, model_store, workers, as_json)
     say(summary(content))
     require_done(content)

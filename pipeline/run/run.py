@@ -43,7 +43,7 @@ def run(
     table: Table,
     raw: Raw | None = None,
     work_dirs: str | Path = DEFAULT_ROOT,
-    bank: str | Path | None = None,
+    model_store: str | Path | None = None,
     workers: int | None = None,
     json_file: str | Path | None = None,
 ) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def run(
         table: From ``load_table``.
         raw: Data set -> its recordings; not needed where the store is there.
         work_dirs: Folder of the work directories.
-        bank: Where stores and backbones are shared; default ``bank`` in ``work_dirs``.
+        model_store: Where stores and backbones are shared; default ``bank`` in ``work_dirs``.
         workers: Processes that parse; default: one for each core.
         json_file: Gets what is returned, after each step.
 
@@ -87,7 +87,7 @@ def run(
 
     made = [entry.experiment for entry in table.entries if entry.experiment.imported is None]
     if made:
-        queued = queue(made, raw, False, bank, root, workers)
+        queued = queue(made, raw, False, model_store, root, workers)
         content.update(backbones=queued["backbones"], experiments=queued["experiments"])
     tell()
     failed = {row["experiment"] for row in content["experiments"] if row["error"] is not None}

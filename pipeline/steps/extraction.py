@@ -1,4 +1,4 @@
-"""Skeleton features by a backbone: extracted by all processes, or found in the bank."""
+"""Skeleton features by a backbone: extracted by all processes, or found in the model store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zskel.extractors.distributed import agreed, is_main
 from zskel.extractors.shard_files import shards_beside
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.progress import bar, say
-from zskel.pipeline.steps.model_store import Bank
+from zskel.pipeline.steps.model_store import ModelStore
 from zskel.pipeline.steps.phase_plan import Plan, backbone_spec
 
 if TYPE_CHECKING:
@@ -78,14 +78,14 @@ def check_transforms(wanted: Wanted) -> None:
 
 
 def of_trained(
-    wanted: Wanted, trained: TrainedBackbone, bank: Bank | None
+    wanted: Wanted, trained: TrainedBackbone, model_store: ModelStore | None
 ) -> tuple[SkeletonFeatures, str] | None:
-    """Features by a trained backbone, or those that the bank has of it.
+    """Features by a trained backbone, or those that the model store has of it.
 
     Args:
         wanted: Which features.
         trained: The backbone.
-        bank: Where it is shared, if it is.
+        model_store: Where it is shared, if it is.
 
     Returns:
         The features with a note for the user; None in all processes but the first.
@@ -99,8 +99,8 @@ def of_trained(
     shared = entry / _shared_name(wanted.provenance)
     found = None
     with ExitStack() as held:
-        if bank is not None and is_main():
-            held.enter_context(bank.locked(entry, f"the {wanted.what} of {experiment.name}"))
+        if model_store is not None and is_main():
+            held.enter_context(model_store.locked(entry, f"the {wanted.what} of {experiment.name}"))
             found = _shared(shared, plan, wanted.phase, trained.weights_sha256)
         if agreed(found is not None):
             return None if found is None else (dataclasses.replace(
@@ -111,7 +111,7 @@ def of_trained(
                               len(trained.classes))
         if features is None:
             return None
-        if bank is not None:
+        if model_store is not None:
             write_skeleton_features(shared, features)
     return features, note
 

@@ -2,8 +2,8 @@
 
 Layout::
 
-    BANK/stores/<data set>-<digest>/skeletons.h5, source.json
-    BANK/backbones/<digest>/weights.pth, backbone.json, features-<digest>.h5
+    MODEL_STORE/stores/<data set>-<digest>/skeletons.h5, source.json
+    MODEL_STORE/backbones/<digest>/weights.pth, backbone.json, features-<digest>.h5
 
 A store is named by how the recordings are read and from where, a backbone by
 everything that decides its weights. Beside an entry, ``<entry>.lock`` is held
@@ -35,7 +35,7 @@ _STORE = "skeletons.h5"
 
 
 @dataclass(frozen=True)
-class Bank:
+class ModelStore:
     """A folder of stores and backbones that several experiments use.
 
     Attributes:
@@ -99,7 +99,7 @@ class Bank:
         return next(iter(found), None)
 
     def seen_from(self, pointer: Path) -> str:
-        """The bank's path from a pointer's folder, for ``bank_of``."""
+        """Its path from a pointer's folder, for ``model_store_of``."""
         return Path(os.path.relpath(self.root, pointer.parent)).as_posix()
 
     @contextmanager
@@ -110,7 +110,7 @@ class Bank:
         half-written is removed. See ``zskel.pipeline.base.locks``.
 
         Args:
-            entry: A folder of the bank.
+            entry: A folder of the model store.
             work: What is done there, for those who wait.
         """
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -118,27 +118,27 @@ class Bank:
             yield
 
 
-def bank_of(
-    work: WorkDir, bank: str | Path | None = None, own_work_dir: bool = False
-) -> Bank | None:
-    """The bank of a work directory.
+def model_store_of(
+    work: WorkDir, model_store: str | Path | None = None, own_work_dir: bool = False
+) -> ModelStore | None:
+    """The model store of a work directory.
 
     Args:
         work: The work directory.
-        bank: Where the bank is, if someone said so.
+        model_store: Where the model store is, if someone said so.
         own_work_dir: Whether someone said where the work directory is. Such a
-            one keeps everything itself unless it was made with a bank.
+            one keeps everything itself unless it was made with a model store.
 
     Returns:
         By default the folder ``bank`` beside the work directory in ``work_dirs``.
     """
-    if bank is not None:
-        return Bank(Path(bank))
+    if model_store is not None:
+        return ModelStore(Path(model_store))
     for pointer in (work.store_pointer, work.backbone_pointer("test")):
         content = read_pointer(pointer)
         if content and isinstance(content.get("bank"), str):
-            return Bank(Path(os.path.normpath(pointer.parent / content["bank"])))
-    return None if own_work_dir else Bank(DEFAULT_ROOT / "bank")
+            return ModelStore(Path(os.path.normpath(pointer.parent / content["bank"])))
+    return None if own_work_dir else ModelStore(DEFAULT_ROOT / "bank")
 
 
 def backbone_facts(folder: Path) -> dict[str, Any]:

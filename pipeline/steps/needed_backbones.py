@@ -14,7 +14,7 @@ from zskel.data.splits import ClassSplit
 from zskel.data.store import SequenceStore
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.workdir import WorkDir
-from zskel.pipeline.steps.model_store import Bank, trained_digest
+from zskel.pipeline.steps.model_store import ModelStore, trained_digest
 from zskel.pipeline.steps.phase_plan import Plan, make_plan, resolve_split
 from zskel.pipeline.steps.skeleton_cache import backbone_digest, has_current_cache
 
@@ -71,7 +71,9 @@ class Need:
                 if field.name != "key"}
 
 
-def find_plans(jobs: Iterable[Job], bank: Bank, raw: Mapping[str, Sequence[str | Path]]) -> None:
+def find_plans(
+    jobs: Iterable[Job], model_store: ModelStore, raw: Mapping[str, Sequence[str | Path]]
+) -> None:
     """Plans the jobs whose stores are there; reads no recordings."""
     stores: dict[Path, SequenceStore] = {}
     for job in jobs:
@@ -81,7 +83,8 @@ def find_plans(jobs: Iterable[Job], bank: Bank, raw: Mapping[str, Sequence[str |
             path: Path | None = job.work.own_store
             if not job.work.own_store.is_file():
                 paths = raw.get(dataset.name)
-                path = bank.store(dataset, paths) if paths else bank.find_store(dataset, job.work)
+                path = model_store.store(dataset, paths) if paths else \
+                    model_store.find_store(dataset, job.work)
             if path is not None and path.is_file():
                 stores[path] = stores.get(path) or SequenceStore(path)
                 job.plan = make_plan(job.experiment, stores[path], split)
@@ -89,7 +92,7 @@ def find_plans(jobs: Iterable[Job], bank: Bank, raw: Mapping[str, Sequence[str |
             job.error = str(error)
 
 
-def needs(jobs: Iterable[Job], bank: Bank) -> list[Need]:
+def needs(jobs: Iterable[Job], model_store: ModelStore) -> list[Need]:
     """The backbones of the jobs that are not in error, in their order."""
     found: list[Need] = []
     first: dict[str, int] = {}
@@ -102,7 +105,7 @@ def needs(jobs: Iterable[Job], bank: Bank) -> list[Need]:
             if job.plan is not None:
                 own = phase_of(job.plan, phase)
                 digest = backbone_digest(job.experiment, job.plan, own)
-                state = _state(job, job.plan, own, digest, bank)
+                state = _state(job, job.plan, own, digest, model_store)
             key = digest or _key(job.experiment, phase, split)
             number = len(found) + 1
             found.append(Need(
@@ -119,11 +122,11 @@ def phase_of(plan: Plan, name: str) -> Phase:
     return next(phase for phase in plan.phases if phase.name == name)
 
 
-def _state(job: Job, plan: Plan, phase: Phase, digest: str, bank: Bank) -> str:
+def _state(job: Job, plan: Plan, phase: Phase, digest: str, model_store: ModelStore) -> str:
     cached = has_current_cache(job.experiment, plan, phase, job.work)
     if cached and trained_digest(job.work.backbone(phase.name)) == digest:
         return CACHED
-    folders = (bank.backbone(digest), job.work.own_backbone(phase.name))
+    folders = (model_store.backbone(digest), job.work.own_backbone(phase.name))
     if any(trained_digest(folder) == digest for folder in folders):
         return TRAINED
     if cached:

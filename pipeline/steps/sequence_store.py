@@ -14,41 +14,41 @@ from zskel.data.store import SequenceStore, build_store
 from zskel.pipeline.base.config import DatasetConfig
 from zskel.pipeline.base.progress import bar, say, table
 from zskel.pipeline.base.workdir import WorkDir, write_pointer
-from zskel.pipeline.steps.model_store import Bank
+from zskel.pipeline.steps.model_store import ModelStore
 
 
 def open_store(
     dataset: DatasetConfig, raw: Sequence[str | Path], work: WorkDir,
-    workers: int | None = None, bank: Bank | None = None,
+    workers: int | None = None, model_store: ModelStore | None = None,
 ) -> SequenceStore:
     """The sequence store of a work directory, made from ``raw`` where that is given.
 
-    A store that the work directory has of its own comes before the bank's.
+    A store that the work directory has of its own comes before the shared one.
 
     Raises:
         BadInput: There is neither a store nor anything to make it from.
     """
-    if bank is None or work.own_store.is_file():
+    if model_store is None or work.own_store.is_file():
         return _store_at(work.own_store if raw else work.store, dataset, raw, workers)
-    path = bank.store(dataset, raw) if raw else bank.find_store(dataset, work)
+    path = model_store.store(dataset, raw) if raw else model_store.find_store(dataset, work)
     if path is None:
-        raise BadInput(f"{bank.root}: no sequence store of {dataset.name} read like this yet; "
-                       "give the raw recordings with --raw")
+        raise BadInput(f"{model_store.root}: no sequence store of {dataset.name} read like this "
+                       "yet; give the raw recordings with --raw")
     if raw:
-        with bank.locked(path.parent, f"the sequence store of {dataset.name}"):
+        with model_store.locked(path.parent, f"the sequence store of {dataset.name}"):
             store = _store_at(path, dataset, raw, workers)
-            bank.note_source(dataset, raw)
+            model_store.note_source(dataset, raw)
     else:
         store = SequenceStore(path)
-    point_to_store(work, bank, store)
+    point_to_store(work, model_store, store)
     return store
 
 
-def point_to_store(work: WorkDir, bank: Bank, store: SequenceStore) -> None:
-    """Lets a work directory name a store of the bank."""
+def point_to_store(work: WorkDir, model_store: ModelStore, store: SequenceStore) -> None:
+    """Lets a work directory name a shared sequence store."""
     write_pointer(work.store_pointer, store.path, {
         "digest": store.digest, "dataset": store.dataset,
-        "bank": bank.seen_from(work.store_pointer),
+        "bank": model_store.seen_from(work.store_pointer),
     })
 
 

@@ -21,7 +21,7 @@ from zskel.pipeline.base.determinism import remark_on_kept
 from zskel.pipeline.base.progress import bar, say
 from zskel.pipeline.base.workdir import WorkDir, write_pointer
 from zskel.pipeline.steps.extraction import Wanted, check_transforms, of_given_weights, of_trained
-from zskel.pipeline.steps.model_store import Bank, trained_digest, trained_with
+from zskel.pipeline.steps.model_store import ModelStore, trained_digest, trained_with
 from zskel.pipeline.steps.phase_plan import Plan, backbone_config, backbone_spec, feature_view
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = ["Plan", "backbone_digest", "cache_changes", "has_current_cache", "ske
 
 def skeleton_cache(
     experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir,
-    bank: Bank | None = None, given: Path | None = None,
+    model_store: ModelStore | None = None, given: Path | None = None,
 ) -> Path:
     """Writes or keeps the skeleton cache of a phase; trains its backbone if need be.
 
@@ -45,7 +45,7 @@ def skeleton_cache(
         plan: Store and phases of the experiment.
         phase: One of them.
         work: Where the cache belongs.
-        bank: Where backbones are shared; None: in the work directory.
+        model_store: Where backbones are shared; None: in the work directory.
         given: Weights to use instead of training.
 
     Returns:
@@ -69,12 +69,12 @@ def skeleton_cache(
     for wanted in to_make:
         check_transforms(wanted)
     if missing and given is None:
-        trained = train(experiment, plan, phase, work, bank)
+        trained = train(experiment, plan, phase, work, model_store)
     for wanted in to_make:
         if given is not None:
             made = of_given_weights(wanted, given)
         else:
-            made = of_trained(wanted, trained, bank)
+            made = of_trained(wanted, trained, model_store)
         if made is not None:
             features, note = made
             write_skeleton_features(wanted.path, features)
@@ -86,11 +86,12 @@ def skeleton_cache(
 
 
 def train(
-    experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir, bank: Bank | None = None
+    experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir,
+    model_store: ModelStore | None = None,
 ) -> TrainedBackbone:
     """Trains the backbone of a phase, goes on, or takes the one that is there.
 
-    With a bank, it is trained there, by one command at a time, and the work
+    With a model store, it is trained there, by one command at a time, and the work
     directory names it.
 
     Raises:
@@ -103,12 +104,12 @@ def train(
 
     spec = backbone_spec(experiment, plan.store)
     digest = spec.digest(plan.store, phase.train, phase.seen_classes)
-    folder = work.own_backbone(phase.name) if bank is None else bank.backbone(digest)
+    folder = work.own_backbone(phase.name) if model_store is None else model_store.backbone(digest)
     with ExitStack() as held:
-        if bank is not None and is_main():
+        if model_store is not None and is_main():
             what = f"the {phase.name}-phase {spec.name} of {experiment.name}"
-            held.enter_context(bank.locked(folder, what))
-            bank.adopt(work.own_backbone(phase.name), digest)
+            held.enter_context(model_store.locked(folder, what))
+            model_store.adopt(work.own_backbone(phase.name), digest)
         # Processes that train together look for finished weights only once one has the lock.
         barrier()
         if trained_digest(folder) != digest:
@@ -120,10 +121,10 @@ def train(
             spec, plan.store, phase.train, phase.seen_classes, folder,
             lambda epoch, total, losses: tell(epoch, total, f"loss {losses['loss']:.3f}"),
         )
-    if bank is not None and is_main():
+    if model_store is not None and is_main():
         write_pointer(work.backbone_pointer(phase.name), folder, {
             "digest": digest, "name": spec.name, "weights_sha256": trained.weights_sha256,
-            "bank": bank.seen_from(work.backbone_pointer(phase.name)),
+            "bank": model_store.seen_from(work.backbone_pointer(phase.name)),
         })
     return trained
 

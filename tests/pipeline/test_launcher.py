@@ -86,7 +86,7 @@ def test_caches_by_two_processes_are_those_of_one(
         assert_same_cache(work / "features" / f"skeleton_{phase}.h5",
                           tiny_work / "features" / f"skeleton_{phase}.h5")
     assert [path.name for path in work.rglob(".*")] == [".work.lock"]
-    # What the bank has of it is found by both.
+    # What the model store has of it is found by both.
     shutil.rmtree(work / "features")
     commands.start_together(2, *in_bank)
     again, second = commands.wait_together(2)

@@ -21,7 +21,7 @@ import pytest
 from zskel.data.common.files import atomic_path
 from zskel.pipeline.base import locks
 from zskel.pipeline.base.locks import held, holder_of, work_dir_locked
-from zskel.pipeline.steps.model_store import Bank
+from zskel.pipeline.steps.model_store import ModelStore
 
 
 def dead_process() -> int:
@@ -92,8 +92,9 @@ def test_a_command_inside_another_shares_its_lock(tmp_path: Path) -> None:
             pass
         content = json.loads((tmp_path / ".work.holder.json").read_text())
         assert content["work"] == f"pipeline run in {tmp_path}"
-        bank = Bank(tmp_path / "bank")
-        with bank.locked(bank.backbone("a" * 64), "one"), bank.locked(bank.backbone("a" * 64), ""):
+        model_store = ModelStore(tmp_path / "bank")
+        entry = model_store.backbone("a" * 64)
+        with model_store.locked(entry, "one"), model_store.locked(entry, ""):
             pass
     assert not (tmp_path / ".work.holder.json").exists()
 
@@ -203,11 +204,11 @@ def test_what_killed_commands_left_is_removed_and_nothing_else(
 
 
 def test_what_a_killed_command_left_in_the_bank_is_removed(tmp_path: Path) -> None:
-    bank = Bank(tmp_path)
-    entry, other = bank.backbone("a" * 64), bank.backbone("b" * 64)
+    model_store = ModelStore(tmp_path)
+    entry, other = model_store.backbone("a" * 64), model_store.backbone("b" * 64)
     for folder in (entry, other):
         (folder / ".weights.pth.abcdefgh.tmp").mkdir(parents=True)
-    with bank.locked(entry, "one"):
+    with model_store.locked(entry, "one"):
         assert not list(entry.glob(".*.tmp"))
     assert list(other.glob(".*.tmp")), "somebody may be writing there"
 

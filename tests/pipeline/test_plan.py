@@ -272,7 +272,7 @@ def test_again_changes_nothing(copied: Path, table: Path, tiny_raw: Path, comman
 
 
 @pytest.mark.parametrize(("lost", "changed"), [
-    ("tiny/features/skeleton_test.h5", ()),  # the bank has the same features
+    ("tiny/features/skeleton_test.h5", ()),  # the model store has the same features
     ("tiny/features/text.h5", ()),
     ("tiny/backbones/calibration.json", ()),
     ("tiny-z_r/backbones/test.json", ()),
@@ -313,7 +313,7 @@ def test_a_lost_file_is_made_again_with_what_depends_on_it(
 def test_features_that_come_out_otherwise_are_fitted_again(
     copied: Path, table: Path, tiny_raw: Path, commands: Any
 ) -> None:
-    # With the bank's copy gone too, the cache is written anew, at another time.
+    # With the model store's copy gone too, the cache is written anew, at another time.
     for shared in copied.glob("bank/backbones/*/features-*.h5"):
         shared.unlink()
     (copied / "tiny" / "features" / "skeleton_calibration.h5").unlink()

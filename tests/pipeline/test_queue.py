@@ -1,4 +1,4 @@
-"""``pipeline queue`` and the bank: every backbone once, whoever needs it."""
+"""``pipeline queue`` and the model store: every backbone once, whoever needs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zskel.pipeline.base.config import load_experiment
 from zskel.pipeline.base.workdir import WorkDir, read_pointer
 from zskel.pipeline.inspect.inspect import inspect
 from zskel.pipeline.queue.queue import PAPER, queue
-from zskel.pipeline.steps.model_store import Bank, bank_of
+from zskel.pipeline.steps.model_store import ModelStore, model_store_of
 
 PHASES = ("test", "calibration")
 
@@ -111,7 +111,7 @@ def test_each_backbone_is_trained_once(done: tuple[Path, dict[str, Any], str]) -
     folders = {path.name for path in (root / "bank" / "backbones").iterdir() if path.is_dir()}
     assert folders == {row["digest"][:16] for row in rows}
     assert len(list(root.glob("bank/stores/*/skeletons.h5"))) == 1
-    assert not list(root.glob("*/store/skeletons.h5")), "a store of one's own beside the bank's"
+    assert not list(root.glob("*/store/skeletons.h5")), "a store of one's own beside the shared"
     assert [entry["error"] for entry in content["experiments"]] == [None] * 3
     assert all(0 <= entry["seen_test_accuracy"] <= 1 for entry in content["experiments"])
 
@@ -159,7 +159,7 @@ def test_again_keeps_everything(
 ) -> None:
     arguments = [configs[name] for name in ("one", "two", "three")]
     before = stamps(copied)
-    # Without the recordings: the bank's store does.
+    # Without the recordings: the shared store does.
     ended = commands.run("queue", *arguments, "--work-dirs", copied)
     assert ended.code == 0, ended.err
     assert stamps(copied) == before and "wrote" not in ended.err
@@ -224,10 +224,10 @@ def test_two_commands_do_not_train_the_same_at_once(
     copied: Path, wait_for: Callable[..., None],
 ) -> None:
     shutil.rmtree(copied / "one")
-    bank, digest = Bank(copied / "bank"), done[1]["backbones"][0]["digest"]
-    for shared in bank.backbone(digest).glob("features-*.h5"):
+    model_store, digest = ModelStore(copied / "bank"), done[1]["backbones"][0]["digest"]
+    for shared in model_store.backbone(digest).glob("features-*.h5"):
         shared.unlink()
-    with bank.locked(bank.backbone(digest), "the backbone of another test"):
+    with model_store.locked(model_store.backbone(digest), "the backbone of another test"):
         commands.start("queue", configs["one"], "--work-dirs", copied)
         messages = commands._folder / "err"
         wait_for(lambda: "waiting for" in messages.read_text())
@@ -239,34 +239,34 @@ def test_two_commands_do_not_train_the_same_at_once(
 
 
 def test_an_entry_is_one_commands_at_a_time(tmp_path: Path) -> None:
-    bank, order = Bank(tmp_path), list[str]()
+    model_store, order = ModelStore(tmp_path), list[str]()
 
     def other() -> None:
-        with bank.locked(tmp_path / "entry", "the other"):
+        with model_store.locked(tmp_path / "entry", "the other"):
             order.append("other")
 
-    with bank.locked(tmp_path / "entry", "the first"):
+    with model_store.locked(tmp_path / "entry", "the first"):
         thread = threading.Thread(target=other)
         thread.start()
         time.sleep(0.5)  # long enough for one that does not wait
         order.append("first")
         holder = json.loads((tmp_path / "entry.holder.json").read_text())
         assert holder["work"] == "the first" and holder["process"] == os.getpid()
-        with bank.locked(tmp_path / "another", "something else"):
+        with model_store.locked(tmp_path / "another", "something else"):
             pass
     thread.join(timeout=60)
     assert order == ["first", "other"]
 
 
 def test_a_lock_dies_with_its_command(tmp_path: Path) -> None:
-    bank = Bank(tmp_path)
+    model_store = ModelStore(tmp_path)
     child = os.fork()
     if child == 0:
-        with bank.locked(tmp_path / "entry", "what is killed"):
+        with model_store.locked(tmp_path / "entry", "what is killed"):
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert (tmp_path / "entry.holder.json").is_file()
-    with bank.locked(tmp_path / "entry", "the next"):
+    with model_store.locked(tmp_path / "entry", "the next"):
         assert json.loads((tmp_path / "entry.holder.json").read_text())["work"] == "the next"
     assert not (tmp_path / "entry.holder.json").exists()
 
@@ -300,7 +300,7 @@ def test_extract_shares_a_bank_that_is_named(
     before = stamps(copied)
     work = tmp_path / "elsewhere"
     arguments = ("extract", configs["one"], "--work-dir", work)
-    ended = commands.run(*arguments, "--bank", copied / "bank")
+    ended = commands.run(*arguments, "--model-store", copied / "bank")
     assert ended.code == 0, ended.err
     assert ended.err.count("features shared") == 2
     assert stamps(copied) == before
@@ -309,7 +309,7 @@ def test_extract_shares_a_bank_that_is_named(
         found = read_skeleton_features(work / "features" / f"skeleton_{phase}.h5")
         assert np.array_equal(found.f_x, cache(copied, "one", phase).f_x)
         (work / "features" / f"skeleton_{phase}.h5").unlink()
-    # A work directory remembers its bank.
+    # A work directory remembers its model store.
     assert commands.run(*arguments).code == 0
     assert stamps(copied) == before and not list(work.rglob("weights.pth"))
 
@@ -331,30 +331,31 @@ def test_by_default_the_bank_lies_beside_the_work_directories(
 
 def test_which_bank_a_work_directory_has(done: tuple[Path, dict[str, Any], str]) -> None:
     new, made = WorkDir(Path("work_dirs/x")), WorkDir(done[0] / "one")
-    assert bank_of(new) == Bank(Path("work_dirs/bank"))
-    assert bank_of(new, own_work_dir=True) is None
-    assert bank_of(new, "elsewhere", own_work_dir=True) == Bank(Path("elsewhere"))
-    assert bank_of(made, own_work_dir=True) == Bank(done[0] / "bank") == bank_of(made)
+    assert model_store_of(new) == ModelStore(Path("work_dirs/bank"))
+    assert model_store_of(new, own_work_dir=True) is None
+    assert model_store_of(new, "elsewhere", own_work_dir=True) == ModelStore(Path("elsewhere"))
+    ours = ModelStore(done[0] / "bank")
+    assert model_store_of(made, own_work_dir=True) == ours == model_store_of(made)
 
 
 def test_two_stores_of_one_data_set_need_a_word(
     configs: dict[str, Path], copied: Path, tmp_path: Path
 ) -> None:
-    bank = Bank(copied / "bank")
+    model_store = ModelStore(copied / "bank")
     dataset = load_experiment(str(configs["one"])).dataset
-    here = bank.find_store(dataset)
+    here = model_store.find_store(dataset)
     assert here is not None
-    other = bank.store(dataset, [tmp_path])
+    other = model_store.store(dataset, [tmp_path])
     shutil.copytree(here.parent, other.parent)
     (other.with_name("source.json")).unlink()
-    assert bank.find_store(dataset) == here, "a store of unknown source is nobody's"
-    bank.note_source(dataset, [tmp_path])
+    assert model_store.find_store(dataset) == here, "a store of unknown source is nobody's"
+    model_store.note_source(dataset, [tmp_path])
     with pytest.raises(BadInput, match=f"2 stores of synthetic .*{tmp_path}.*--raw"):
-        bank.find_store(dataset)
-    chosen = bank.find_store(dataset, WorkDir(copied / "one"))
+        model_store.find_store(dataset)
+    chosen = model_store.find_store(dataset, WorkDir(copied / "one"))
     assert chosen is not None and chosen.samefile(here)
     cleaned = dataset.model_copy(update={"cleaning": []})
-    assert bank.find_store(cleaned) is None, "read otherwise, it is another store"
+    assert model_store.find_store(cleaned) is None, "read otherwise, it is another store"
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

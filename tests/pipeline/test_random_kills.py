@@ -57,7 +57,7 @@ fit = dict(method=dict(name="{}", options={}), seeds=2)
 ROWS = (
     Row("extract", "extract {config} --raw {raw} --work-dir {root}/work", (),
         ("work/store", "work/backbones", "work/features")),
-    Row("extract into a bank", "extract {config} --raw {raw} --work-dir {root}/work "
+    Row("extract into a model store", "extract {config} --raw {raw} --work-dir {root}/work "
         "--bank {root}/bank --cfg-options masked_features=true", (),
         ("work/store", "work/backbones", "work/features", "bank")),
     Row("fit", "fit {config} --work-dir {root}/work --gate familiarity", ("features",),

@@ -70,22 +70,22 @@ def test_extract_survives_kills_from_outside(
 def test_extract_survives_kills_in_a_bank(
     tiny_work: Path, tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path
 ) -> None:
-    # Store and backbones are the bank's, and clips are extracted whole and masked; each run
+    # Store and backbones are the model store's, and clips are extracted whole and masked; each run
     # dies before its fourth rename.
-    work, bank, deaths = tmp_path / "work", tmp_path / "bank", 0
+    work, shared, deaths = tmp_path / "work", tmp_path / "bank", 0
     masked = ("--cfg-options", "masked_features=true")
-    arguments = ("extract", tiny_config, "--raw", tiny_raw, "--work-dir", work, "--bank", bank,
+    arguments = ("extract", tiny_config, "--raw", tiny_raw, "--work-dir", work, "--bank", shared,
                  *masked)
     left = set()
     while (ended := commands.run(*arguments, die_before_rename=4)).code == -signal.SIGKILL:
         deaths += 1
         assert deaths < 20, "no progress between kills"
         assert_whole_or_absent(work, tiny_work)
-        left |= {path.parent.parent.name for path in bank.glob("backbones/*/checkpoints-*/*.pth")}
+        left |= {path.parent.parent.name for path in shared.glob("backbones/*/checkpoints-*/*.pth")}
     assert ended.code == 0, ended.err
     assert deaths >= 4 and left, "no kill fell into a training"
     assert_same_caches(work, tiny_work)
-    assert not list(bank.glob("*/*.holder.json")) and not list(bank.rglob("checkpoints-*"))
+    assert not list(shared.glob("*/*.holder.json")) and not list(shared.rglob("checkpoints-*"))
     # Nobody has disturbed these.
     fresh = tmp_path / "fresh"
     for part in ("store", "backbones", "features"):

@@ -24,7 +24,7 @@ from zskel.data.common.checksums import is_sealed
 from zskel.data.common.errors import BadCache, BadInput
 from zskel.pipeline.base.changes import differences
 from zskel.pipeline.base.config import load_experiment
-from zskel.pipeline.steps.model_store import Bank
+from zskel.pipeline.steps.model_store import ModelStore
 from zskel.pipeline.verify.verify import verify, write_checksums
 
 ALL = ("store", "backbones", "features", "results", "models")
@@ -224,9 +224,9 @@ def test_a_bank_and_a_folder_of_work_directories(
 ) -> None:
     root = tmp_path / "work_dirs"
     shutil.move(copy_of(tiny_work, ALL), root / "tiny")
-    bank = Bank(root / "bank")
+    model_store = ModelStore(root / "bank")
     summary = json.loads((tiny_work / "backbones/test/backbone.json").read_text())
-    bank.adopt(tiny_work / "backbones/test", summary["digest"])
+    model_store.adopt(tiny_work / "backbones/test", summary["digest"])
     (root / "bank" / "backbones" / "0123456789abcdef").mkdir()
     store = root / "bank" / "stores" / "synthetic-0123456789abcdef"
     store.mkdir(parents=True)
@@ -235,7 +235,7 @@ def test_a_bank_and_a_folder_of_work_directories(
     assert content["ok"] and len(notices(content)) == 3
     assert verify([root / "bank"])["counts"]["notice"] == 2
     assert verify([root / "bank", root / "tiny"])["counts"] == content["counts"]
-    entry = bank.backbone(summary["digest"])
+    entry = model_store.backbone(summary["digest"])
     entry.rename(entry.with_name("f" * 16))
     (store / "source.json").write_text(json.dumps(
         {"reading": {"dataset": "synthetic", "class_names": ["a"]}, "raw": []}))

@@ -33,6 +33,7 @@ from zskel.zsl.gates.domain_classifier import DomainClassifier
 from zskel.zsl.gates.hard import HardGate
 from zskel.zsl.methods.sa_dvae import SADVAE
 from zskel.zsl.methods.sa_dvae_differences import DIFFERENCES
+from zskel.zsl.metrics import MAIN
 from zskel.zsl.statistics import PairedComparison, mean_std, paired_comparison
 from zskel.zsl.two_phases import run_phases
 
@@ -125,7 +126,7 @@ def measure(case: Case, wanted: Sequence[Row], options: dict[str, Any]) -> dict[
         )
         for row in sharing:
             result = evaluations[row.gate]
-            found[row.label] = [result.zsl_accuracy, result.gzsl_harmonic_mean]
+            found[row.label] = [result.metrics[name] for name in MAIN]
     return found
 
 

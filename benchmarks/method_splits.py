@@ -44,7 +44,7 @@ def table(results: dict[str, list[ResultRecord]]) -> list[list[str]]:
     names = [key.partition("/")[0] for key in results if key.endswith("/")]
 
     def values(name: str, field: str, gate: str = "") -> list[float]:
-        return [100 * getattr(record, field) for record in results[f"{name}/{gate}"]]
+        return [100 * record.metrics[field] for record in results[f"{name}/{gate}"]]
 
     def cell(found: list[float]) -> str:
         of = mean_std(found)

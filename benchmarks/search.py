@@ -87,7 +87,7 @@ def main() -> None:
             fits.append(timed(validation.fit, [method])[0])
             seconds, score = timed(validation.score, method)
             scores.append(seconds)
-            h = score.gzsl_harmonic_mean
+            h = score["gzsl_harmonic_mean"]
         trial[batch] = min(fits) + min(scores)
         table.add_row(str(batch), f"{min(fits):.1f}", f"{min(scores):.1f}",
                       f"{trial[batch]:.1f}", f"{100 * h:.1f}")

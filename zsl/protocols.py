@@ -19,7 +19,7 @@ from types import MappingProxyType
 from zskel.data.caches import SkeletonFeatures
 from zskel.data.common.registry import Registry
 from zskel.zsl.cache_checks import Extra, Text, check_caches
-from zskel.zsl.evaluation import Evaluation, TestRows
+from zskel.zsl.evaluation import Evaluation
 from zskel.zsl.gates.hard import HardGate
 from zskel.zsl.methods.base import Progress
 from zskel.zsl.phase_models import SeenFrom
@@ -165,6 +165,6 @@ def released_gate(seed: int) -> HardGate:
 PROTOCOLS = Registry("protocol", {"strict": strict, "released": released})
 
 __all__ = [
-    "PROTOCOLS", "Evaluation", "TestRows", "check_caches", "released", "released_gate",
+    "PROTOCOLS", "Evaluation", "check_caches", "released", "released_gate",
     "released_many", "strict", "strict_many",
 ]

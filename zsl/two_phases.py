@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures
-from zskel.zsl import metrics
 from zskel.zsl.cache_checks import Extra, Text, check_caches
-from zskel.zsl.evaluation import Evaluation, Tested, evaluate
+from zskel.zsl.evaluation import Evaluation, predict, zsl_accuracy_so_far
 from zskel.zsl.fitted import Fitted
 from zskel.zsl.gates.base import Gate
 from zskel.zsl.methods.base import Progress, State, ZeroShotMethod
+from zskel.zsl.metrics import measure
 from zskel.zsl.phase_models import PhaseModels, SeenFrom
 from zskel.zsl.threads import single_threaded
 
@@ -95,26 +95,22 @@ def run_phases(
     if on_fitted is not None:
         on_fitted(Fitted({CALIBRATION: calibrated, TEST: models}, made, seed))
     rows = test.rows(TEST)
-    tested = Tested(
-        label=test.label[rows],
-        sample_id=test.sample_id[rows],
-        inputs=models.inputs(rows, needs),
-        seen_classes=models.seen_classes,
-        unseen_classes=models.unseen_classes,
-        latents=models.method.transform(test.f_x[rows]),
-    )
+    inputs, latents = models.inputs(rows, needs), models.method.transform(test.f_x[rows])
+    of_seen = np.isin(test.label[rows], models.seen_classes)
     counts = {
-        "calibration_train": len(calibration.rows(TRAIN)),
-        "calibration_seen": int(is_seen.sum()),
-        "calibration_unseen": int((~is_seen).sum()),
         "train": len(test.rows(TRAIN)),
+        "test_seen": int(of_seen.sum()), "test_unseen": int((~of_seen).sum()),
+        "calibration_train": len(calibration.rows(TRAIN)),
+        "calibration_seen": int(is_seen.sum()), "calibration_unseen": int((~is_seen).sum()),
     }
     history = {phase: method.history for phase, method in methods.items()}
-    return {
-        name: evaluate(tested, gate, protocol=protocol, seed=seed, counts=counts,
-                       selection=selection, history=history)
-        for name, gate in made.items()
-    }
+    evaluations = {}
+    for name, gate in made.items():
+        predictions = predict(models, gate, rows, inputs)
+        evaluations[name] = Evaluation(
+            protocol, seed, measure(predictions), predictions, latents, counts,
+            gate.description(), selection, history)
+    return evaluations
 
 
 class _BestEpoch:
@@ -122,19 +118,16 @@ class _BestEpoch:
 
     def __init__(self, method: ZeroShotMethod, features: SkeletonFeatures) -> None:
         rows = features.rows(features.phase)
-        rows = rows[np.isin(features.label[rows], features.unseen_classes)]
-        self._method, self._classes = method, features.unseen_classes
-        self._f_x, self._label = features.f_x[rows], features.label[rows]
+        self._rows = rows[np.isin(features.label[rows], features.unseen_classes)]
+        self._method, self._features = method, features
         self._state: State | None = None
         self._chosen: dict[str, Any] = {"zsl_accuracy": -1.0}
 
     def __call__(self, epoch: int) -> None:
-        method = self._method.fit_unseen_classifier(self._classes)
-        prediction = method.unseen_classes[method.predict_proba(self._f_x).argmax(axis=1)]
-        accuracy = metrics.accuracy(self._label, prediction)
+        accuracy = zsl_accuracy_so_far(self._method, self._features, self._rows)
         if accuracy > self._chosen["zsl_accuracy"]:
-            self._state = method.state()
-            self._chosen = {"epoch": epoch, "zsl_accuracy": accuracy, "rows": len(self._label)}
+            self._state = self._method.state()
+            self._chosen = {"epoch": epoch, "zsl_accuracy": accuracy, "rows": len(self._rows)}
 
     def restore(self) -> dict[str, Any]:
         """Takes the method back to that epoch; tells which and how good it was."""

@@ -14,7 +14,7 @@ No test row, nor a cache that holds one, has a part in it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -28,58 +28,19 @@ from zskel.data.caches import (
     check_text_features,
 )
 from zskel.data.common.errors import BadCache, BadInput
-from zskel.zsl import metrics
 from zskel.zsl.cache_checks import Extra, Text, check_rows, extra_of, text_of
 from zskel.zsl.classifiers import SeenClassifier
-from zskel.zsl.curves import seen_unseen_curve
+from zskel.zsl.evaluation import predict, zsl_accuracy_so_far
 from zskel.zsl.gates.base import GateInput
 from zskel.zsl.methods.base import EpochHook, Progress, ZeroShotMethod
+from zskel.zsl.metrics import Predictions, Values, measure
 from zskel.zsl.phase_models import PhaseModels, SeenFrom
 from zskel.zsl.threads import single_threaded
 from zskel.zsl.two_phases import GateFactory, MethodFactory
 
 FOLDS = 5
 
-#: What a search may maximize: fields of :class:`ValidationScore`.
-OBJECTIVES = ("gzsl_harmonic_mean", "zsl_accuracy", "gzsl_ausuc")
-
 _NONE: Extra = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class ValidationScore:
-    """One fitted method on the calibration rows. All are fractions of 1.
-
-    Attributes:
-        gzsl_harmonic_mean, gzsl_seen_accuracy, gzsl_unseen_accuracy: Of all
-            calibration rows among all classes of the phase, with the cross-fitted gate.
-        zsl_accuracy: Of the rows of validation-unseen classes, among those.
-        gzsl_oracle_harmonic_mean: H if the gate were always right.
-        gzsl_ausuc: Area under unseen over seen accuracy.
-    """
-
-    gzsl_harmonic_mean: float
-    gzsl_seen_accuracy: float
-    gzsl_unseen_accuracy: float
-    zsl_accuracy: float
-    gzsl_oracle_harmonic_mean: float
-    gzsl_ausuc: float
-
-    @classmethod
-    def mean(cls, scores: Sequence[ValidationScore]) -> ValidationScore:
-        """Of several seeds, field by field.
-
-        Raises:
-            BadInput: There are none.
-        """
-        if not scores:
-            raise BadInput("mean of no validation scores")
-        return cls(**{field.name: float(np.mean([getattr(score, field.name) for score in scores]))
-                      for field in fields(cls)})
-
-    def values(self) -> dict[str, float]:
-        """By name."""
-        return asdict(self)
 
 
 class Validation:
@@ -151,8 +112,8 @@ class Validation:
                        on_progress=on_progress, on_epoch=on_epoch, **others)
 
     @single_threaded()
-    def score(self, method: ZeroShotMethod, seed: int = 0) -> ValidationScore:
-        """Fits C_u and the gates of all folds, and measures.
+    def score(self, method: ZeroShotMethod, seed: int = 0) -> Values:
+        """Fits C_u and the gates of all folds, and measures everything.
 
         Args:
             method: Fitted by :meth:`fit`.
@@ -167,31 +128,13 @@ class Validation:
             method, features, text_of(method, self.text), self.seen_from, self._c_s(method))
         needs = self.gate(seed).needs
         inputs, columns = models.inputs(self.rows, needs), models.columns(self.rows)
-        classes = np.concatenate([models.seen_classes, models.unseen_classes])
-        margins = np.empty(len(columns))
-        prediction, own_side = np.empty_like(columns), np.empty_like(columns)
+        judged = []
         for fold in self._divide(columns, seed):
             rest = np.setdiff1d(np.arange(len(columns)), fold)
             gate = self.gate(seed)
             gate.fit(rows_of(inputs, rest), self.is_seen[rest], columns[rest])
-            held_out = rows_of(inputs, fold)
-            prediction[fold] = gate.probabilities(held_out).argmax(axis=1)
-            margins[fold] = gate.margins(held_out)
-            seen_side, unseen_side = gate.sides(held_out)
-            own_side[fold] = np.where(
-                self.is_seen[fold], seen_side.argmax(axis=1),
-                len(models.seen_classes) + unseen_side.argmax(axis=1))
-        unseen = ~self.is_seen
-        gzsl = metrics.gzsl_summary(self.label, classes[prediction], features.unseen_classes)
-        oracle = metrics.gzsl_summary(self.label, classes[own_side], features.unseen_classes)
-        curve = seen_unseen_curve(margins, self.is_seen, own_side == columns)
-        return ValidationScore(
-            gzsl_harmonic_mean=gzsl.harmonic, gzsl_seen_accuracy=gzsl.seen,
-            gzsl_unseen_accuracy=gzsl.unseen,
-            zsl_accuracy=_among_unseen(models.unseen_classes, inputs.unseen_proba[unseen],
-                                       self.label[unseen]),
-            gzsl_oracle_harmonic_mean=oracle.harmonic, gzsl_ausuc=curve.area,
-        )
+            judged.append(predict(models, gate, self.rows[fold], rows_of(inputs, fold)))
+        return measure(Predictions.joined(judged))
 
     @single_threaded()
     def quick(self, method: ZeroShotMethod) -> float:
@@ -199,10 +142,7 @@ class Validation:
 
         What is fitted for it is forgotten; the fit goes on as if nobody had asked.
         """
-        method.fit_unseen_classifier(self.features.unseen_classes)
-        rows = self.rows[~self.is_seen]
-        return _among_unseen(method.unseen_classes, method.predict_proba(self.features.f_x[rows]),
-                             self.features.label[rows])
+        return zsl_accuracy_so_far(method, self.features, self.rows[~self.is_seen])
 
     def _c_s(self, method: ZeroShotMethod) -> SeenClassifier | None:
         if self.seen_from == "logits":
@@ -245,7 +185,7 @@ def validate(
     seen_from: SeenFrom = "f_x",
     extra: Extra = _NONE,
     folds: int = FOLDS,
-) -> ValidationScore:
+) -> Values:
     """Fits one method in the calibration phase and scores it there.
 
     Args:
@@ -291,9 +231,4 @@ def check_calibration(calibration: SkeletonFeatures, text: Text) -> None:
     check_rows(calibration, where)
 
 
-def _among_unseen(classes: np.ndarray, p_u: np.ndarray, label: np.ndarray) -> float:
-    return metrics.accuracy(label, classes[p_u.argmax(axis=1)])
-
-
-__all__ = ["FOLDS", "OBJECTIVES", "Validation", "ValidationScore", "check_calibration",
-           "rows_of", "validate"]
+__all__ = ["FOLDS", "Validation", "check_calibration", "rows_of", "validate"]

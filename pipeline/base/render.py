@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from zskel.zsl.metrics import METRICS
+
 _BAR = 40
 _SKIPPED_SHOWN = 8
 #: Names that are too long for the head of a column.
-_SHORT = {"zsl_accuracy": "zsl", "gzsl_accuracy": "gzsl", "gzsl_seen_accuracy": "gzsl seen",
-          "gzsl_unseen_accuracy": "gzsl unseen", "gzsl_harmonic_mean": "H"}
+_SHORT = {"gzsl_accuracy": "GZSL", **{name: each.short for name, each in METRICS.items()}}
 #: Width where there is no terminal to ask.
 _PLAIN_WIDTH = 120
 
@@ -169,7 +170,8 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        rate = any(word in name for word in ("accuracy", "harmonic", "over_")) and 0 <= value <= 1
+        rate = name in METRICS or (0 <= value <= 1 and any(
+            word in name for word in ("accuracy", "harmonic", "over_")))
         return f"{value:.2%}" if rate else f"{value:g}"
     if isinstance(value, (Mapping, list, tuple)):
         return json.dumps(value, ensure_ascii=False)

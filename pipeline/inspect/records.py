@@ -10,12 +10,10 @@ from zskel.data.caches import TEST, SkeletonFeatures, TextFeatures
 from zskel.data.common.files import digest_file
 from zskel.data.store import SequenceStore
 from zskel.pipeline.inspect.measures import class_table
-from zskel.pipeline.steps.results import ResultRecord, read_arrays, read_result
+from zskel.pipeline.steps.results import HEADLINE, ResultRecord, read_arrays, read_result
 from zskel.pipeline.verify.consistency import check_consistency
 from zskel.pipeline.verify.files import Files
 from zskel.pipeline.verify.work_dir import Parts, read_parts
-
-_RATES = ("zsl_accuracy", "gzsl_seen_accuracy", "gzsl_unseen_accuracy", "gzsl_harmonic_mean")
 
 
 def describe_result(path: Path) -> dict[str, Any]:
@@ -29,8 +27,10 @@ def describe_result(path: Path) -> dict[str, Any]:
     content = record.model_dump(mode="json", by_alias=True)
     content.pop("format"), content.pop("format_version")
     history, per_class = content.pop("history"), content.pop("per_class")
-    averaged = {name: content.pop(f"{name}_class_averaged") for name in _RATES}
-    rates = {name: content.pop(name) for name in _RATES}
+    metrics = content.pop("metrics")
+    accuracies = [{"measure": name, "over_clips": content.pop(name),
+                   "over_classes": metrics.pop(f"{name}_class_averaged", None)}
+                  for name in HEADLINE]
     for entry in per_class:
         entry["role"] = "unseen" if entry.pop("unseen") else "seen"
     return {
@@ -38,11 +38,9 @@ def describe_result(path: Path) -> dict[str, Any]:
         **{name: content.pop(name) for name in (
             "experiment", "dataset", "sample_protocol", "method", "variant", "protocol", "split",
             "seed", "created", "duration_seconds", "config_digest")},
-        "accuracies": [
-            {"measure": name, "over_clips": rates[name], "over_classes": averaged[name]}
-            for name in _RATES],
+        "accuracies": accuracies,
         "epochs": {phase: len(terms) for phase, terms in history.items()},
-        **content,
+        **{name: value for name, value in metrics.items() if name not in HEADLINE}, **content,
         "per_class": per_class,
         "checks": [check.row() for check in Files().result(path)[1]],
     }
@@ -109,5 +107,5 @@ def _holds_text(features: TextFeatures) -> str:
 
 
 def _row(file: Path, record: ResultRecord) -> dict[str, Any]:
-    names = ("method", "variant", "protocol", "split", "seed", *_RATES)
+    names = ("method", "variant", "protocol", "split", "seed", *HEADLINE)
     return {"file": file.name, **{name: getattr(record, name) for name in names}}

@@ -10,6 +10,7 @@ from zskel.pipeline.report import paired
 from zskel.pipeline.report.links import record_href, relative_href
 from zskel.pipeline.report.summary import Group, Setting, confusion
 from zskel.pipeline.report.tables import Column, Link, Table
+from zskel.zsl.metrics import METRICS
 
 CONTEXT = (
     Column("experiment", "Experiment", context=True),
@@ -31,16 +32,24 @@ MARKS = (f"{paired.BETTER} or {paired.WORSE}: on the same seeds better or worse 
          "method (95 % interval of the mean difference).")
 
 
+def metric_columns(table: str) -> list[Column]:
+    """The metrics that stand in one of the report's tables, below the headings of their groups."""
+    return [Column(metric.name, metric.column, "stat", metric.group)
+            for metric in METRICS.values() if table in metric.tables]
+
+
+def compact_columns(kind: str) -> list[Column]:
+    """The headline metrics where a plain accuracy needs no heading above it."""
+    return [Column(metric.name, metric.short, kind,
+                   metric.group if metric.short != metric.group else "")
+            for metric in METRICS.values() if "results" in metric.tables]
+
+
 def results_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """The headline: ZSL and GZSL accuracy over clips, with chance."""
-    columns = (
-        *CONTEXT, *METHOD, SEEDS,
-        Column("zsl_accuracy", "Accuracy", "stat", "ZSL"),
-        Column("chance", "Chance", "rate", "ZSL", linked=False),
-        Column("gzsl_seen_accuracy", "Seen", "stat", "GZSL"),
-        Column("gzsl_unseen_accuracy", "Unseen", "stat", "GZSL"),
-        Column("gzsl_harmonic_mean", "H", "stat", "GZSL"),
-    )
+    zsl, *others = metric_columns("results")
+    columns = (*CONTEXT, *METHOD, SEEDS, zsl,
+               Column("chance", "Chance", "rate", "ZSL", linked=False), *others)
     return Table("results", "ZSL and GZSL accuracy in percent, averaged over test clips; "
                  "mean ± standard deviation over seeds.", columns,
                  _stat_rows(settings, columns, out_dir), legend=MARKS)
@@ -48,14 +57,7 @@ def results_table(settings: Sequence[Setting], out_dir: Path) -> Table:
 
 def class_averaged_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """The same averaged over classes, and the harmonic mean of a gate without error."""
-    columns = (
-        *CONTEXT, *METHOD, SEEDS,
-        Column("zsl_accuracy_class_averaged", "Accuracy", "stat", "ZSL"),
-        Column("gzsl_seen_accuracy_class_averaged", "Seen", "stat", "GZSL"),
-        Column("gzsl_unseen_accuracy_class_averaged", "Unseen", "stat", "GZSL"),
-        Column("gzsl_harmonic_mean_class_averaged", "H", "stat", "GZSL"),
-        Column("gzsl_oracle_harmonic_mean", "H", "stat", "Oracle gate"),
-    )
+    columns = (*CONTEXT, *METHOD, SEEDS, *metric_columns("class_averaged"))
     return Table("class_averaged", "The same averaged over classes, and the harmonic mean that "
                  "a seen/unseen gate without errors would reach over clips; in percent.", columns,
                  _stat_rows(settings, columns, out_dir, marked=False))
@@ -117,10 +119,7 @@ def runs_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """Every run with its numbers and its file."""
     columns = (
         *CONTEXT, *METHOD, Column("gate", "Gate"), Column("seed", "Seed", "count"),
-        Column("zsl_accuracy", "ZSL", "rate"),
-        Column("gzsl_seen_accuracy", "Seen", "rate", "GZSL"),
-        Column("gzsl_unseen_accuracy", "Unseen", "rate", "GZSL"),
-        Column("gzsl_harmonic_mean", "H", "rate", "GZSL"),
+        *compact_columns("rate"),
         Column("seconds", "Seconds", "number"), Column("created", "Created", "time"),
         Column("file", "Record", "link"),
     )
@@ -129,7 +128,7 @@ def runs_table(settings: Sequence[Setting], out_dir: Path) -> Table:
         for group in setting.gated:
             for run in group.runs:
                 record = run.record
-                rates = {c.key: getattr(record, c.key) for c in columns if c.kind == "rate"}
+                rates = {c.key: record.metrics.get(c.key) for c in columns if c.kind == "rate"}
                 href = relative_href(run, out_dir)
                 rows.append({
                     **names(setting, group), **rates, "gate": group.gate, "seed": record.seed,
@@ -159,7 +158,7 @@ def names(setting: Setting, group: Group) -> dict[str, Any]:
 
 
 def stat_cells(group: Group, columns: Sequence[Column]) -> dict[str, Any]:
-    """Values of the columns that hold statistics of a record's field."""
+    """Values of the columns that hold statistics of a metric."""
     return {column.key: group.stat(column.key) for column in columns if column.kind == "stat"}
 
 

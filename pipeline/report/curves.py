@@ -11,6 +11,7 @@ from zskel.pipeline.report.gates import operating_point, oracle_point, weighted
 from zskel.pipeline.report.summary import Group, Setting
 from zskel.pipeline.report.tables import percent
 from zskel.pipeline.steps.results import ResultRecord, slugify
+from zskel.zsl.metrics import MAIN, METRICS
 
 _QUARTERS = (0, 0.25, 0.5, 0.75, 1)
 
@@ -46,7 +47,8 @@ def sensitivity_panels(setting: Setting) -> list[Panel]:
     """ZSL accuracy and harmonic mean for each pair of beta_x and beta_y; none for one pair."""
     found = weighted(setting)
     panels = []
-    for field, title in (("zsl_accuracy", "ZSL accuracy"), ("gzsl_harmonic_mean", "H")):
+    for field in MAIN:
+        title = METRICS[field].label
         if not found:
             break
         frame = svg.Frame(420, 40 + 26 * len(found), (0, 1), (0, 1),

@@ -12,6 +12,7 @@ from zskel.pipeline.report.contents import epoch_of
 from zskel.pipeline.report.summary import Group, Setting, Stat, confusion
 from zskel.pipeline.report.tables import percent
 from zskel.pipeline.steps.results import slugify
+from zskel.zsl.metrics import MAIN, METRICS
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,8 @@ def series_of(setting: Setting, group: Group) -> int:
 def run_panels(setting: Setting) -> list[Panel]:
     """A dot for every run and a tick for the mean, on a scale from 0 to 100 percent."""
     panels = []
-    for field, title, chance in (
-        ("zsl_accuracy", "ZSL accuracy", setting.chance),
-        ("gzsl_harmonic_mean", "GZSL harmonic mean", None),
-    ):
+    for field, chance in zip(MAIN, (setting.chance, None), strict=True):
+        title = METRICS[field].label
         rows = len(setting.groups)
         frame = svg.Frame(420, 52 + 30 * rows, (0, 1), (0, 1),
                           left=_label_width(setting), top=8, bottom=36,

@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from zskel.pipeline.report import paired
-from zskel.pipeline.report.contents import CONTEXT, METHOD, SEEDS, context, names, stat_cells
+from zskel.pipeline.report.contents import (
+    CONTEXT,
+    METHOD,
+    SEEDS,
+    compact_columns,
+    context,
+    metric_columns,
+    names,
+    stat_cells,
+)
 from zskel.pipeline.report.links import record_href
 from zskel.pipeline.report.summary import Group, Setting
 from zskel.pipeline.report.tables import Column, Table
+from zskel.zsl.metrics import METRICS
 
 #: Digits of curve points: enough to tell any two clips of any data set apart.
 _DIGITS = 6
@@ -18,15 +28,7 @@ _DIGITS = 6
 
 def gates_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """Every gate of every fit, with what a gate without error would reach."""
-    columns = (
-        *CONTEXT, *METHOD, Column("gate", "Gate"), SEEDS,
-        Column("gzsl_seen_accuracy", "Seen", "stat", "GZSL"),
-        Column("gzsl_unseen_accuracy", "Unseen", "stat", "GZSL"),
-        Column("gzsl_harmonic_mean", "H", "stat", "GZSL"),
-        Column("gzsl_oracle_harmonic_mean", "H", "stat", "Oracle gate"),
-        Column("gzsl_ausuc", "AUSUC", "stat", "Any operating point"),
-        Column("domain_auc", "ROC area", "stat", "Any operating point"),
-    )
+    columns = (*CONTEXT, *METHOD, Column("gate", "Gate"), SEEDS, *metric_columns("gates"))
     rows = [{**names(setting, group), **stat_cells(group, columns), "gate": group.gate,
              "href": record_href(group, out_dir)}
             for setting in settings for group in setting.gated]
@@ -53,7 +55,7 @@ def paired_table(settings: Sequence[Setting]) -> Table:
             found = each.comparison
             rows.append({
                 **names(setting, each.group), "against": setting.headline.label,
-                "metric": paired.METRICS[each.metric], "pairs": found.n,
+                "metric": METRICS[each.metric].short, "pairs": found.n,
                 "difference": found.mean_difference, "low": found.interval.low,
                 "high": found.interval.high, "wins": found.wins, "losses": found.losses,
                 "p_sign": found.p_sign, "marks": {"difference": each.mark} if each.mark else {},
@@ -101,11 +103,7 @@ def roc_table(settings: Sequence[Setting]) -> Table:
 def sensitivity_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """Table B's way of looking: one row for each pair of beta_x and beta_y that was run."""
     columns = (*CONTEXT, Column("label", "Method"), Column("beta_x", "β_x", "number"),
-               Column("beta_y", "β_y", "number"), SEEDS,
-               Column("zsl_accuracy", "ZSL", "stat"),
-               Column("gzsl_seen_accuracy", "Seen", "stat", "GZSL"),
-               Column("gzsl_unseen_accuracy", "Unseen", "stat", "GZSL"),
-               Column("gzsl_harmonic_mean", "H", "stat", "GZSL"))
+               Column("beta_y", "β_y", "number"), SEEDS, *compact_columns("stat"))
     rows = [{**context(setting), **stat_cells(group, columns),
              "label": group.label_without_distinction, "beta_x": betas[0], "beta_y": betas[1],
              "seeds": len(group.runs), "href": record_href(group, out_dir)}

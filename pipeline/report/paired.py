@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from zskel.pipeline.report.summary import Group, Setting
+from zskel.zsl.metrics import MAIN
 
-#: Fields that are compared, with their headings.
-METRICS = {"zsl_accuracy": "ZSL", "gzsl_harmonic_mean": "H"}
 LEVEL = 0.95
 #: Behind a mean whose paired difference to the headline's has an interval without 0.
 BETTER, WORSE = "▲", "▼"
@@ -38,7 +37,7 @@ def differences(setting: Setting) -> list[Difference]:
     """Every group against the headline; only where both have the same two seeds or more."""
     found = []
     for group in setting.groups:
-        for metric in METRICS:
+        for metric in MAIN:
             difference = compare(group, setting.headline, metric)
             if difference is not None:
                 found.append(difference)

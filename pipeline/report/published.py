@@ -13,12 +13,6 @@ from zskel.pipeline.report.summary import Setting
 #: Files of ``literature/``: the paper itself, and what came after it.
 FILES = ("sa_dvae", "later")
 
-#: Headings of the metrics.
-METRICS = {
-    "zsl_accuracy": "ZSL", "gzsl_seen_accuracy": "Seen", "gzsl_unseen_accuracy": "Unseen",
-    "gzsl_harmonic_mean": "H",
-}
-
 
 @dataclass(frozen=True)
 class SplitColumn:

@@ -12,9 +12,10 @@ from zskel.pipeline.report.caches import is_canonicalized
 from zskel.pipeline.report.labels import RELEASED, protocol_label
 from zskel.pipeline.report.links import record_href
 from zskel.pipeline.report.load import PAPER_WEIGHTS
-from zskel.pipeline.report.published import METRICS, PublishedRow, PublishedTable, SplitColumn
+from zskel.pipeline.report.published import PublishedRow, PublishedTable, SplitColumn
 from zskel.pipeline.report.summary import Group, Setting, Stat
 from zskel.pipeline.report.tables import Average, Column, Link, Printed, Table
+from zskel.zsl.metrics import METRICS
 
 #: Words in a text source that tell enhanced descriptions from plain labels.
 _AUGMENTED = ("description", "llm", "augmented", "file")
@@ -95,7 +96,8 @@ def comparison_table(
     """
     single = len(table.metrics) == 1
     heads = [Column("label", "Method")]
-    cells = [Column(f"{split.key}_{metric}", split.label if single else METRICS[metric], "stat",
+    cells = [Column(f"{split.key}_{metric}",
+                    split.label if single else METRICS[metric].short, "stat",
                     "" if single else split.label)
              for split in table.columns for metric in table.metrics]
     rows: list[dict[str, Any]] = []

@@ -133,13 +133,13 @@ class Group:
         return tuple(run.record.seed for run in self.runs)
 
     def stat(self, pick: str | Callable[[ResultRecord], float | None]) -> Stat | None:
-        """Statistics of a record's field, or of what ``pick`` makes of a record.
+        """Statistics of a metric, or of what ``pick`` makes of a record.
 
         Returns:
             None if any run has no such number.
         """
         values: list[Any] = [
-            getattr(run.record, pick) if isinstance(pick, str) else pick(run.record)
+            run.record.metrics.get(pick) if isinstance(pick, str) else pick(run.record)
             for run in self.runs]
         return None if any(value is None for value in values) else Stat(tuple(map(float, values)))
 

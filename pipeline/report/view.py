@@ -13,12 +13,10 @@ from zskel.pipeline.report.embedding import Embeddings
 from zskel.pipeline.report.latents import latent_panels
 from zskel.pipeline.report.summary import Setting, remarks
 from zskel.pipeline.report.tables import Table
+from zskel.zsl.metrics import MAIN, METRICS
 
 if TYPE_CHECKING:
     from zskel.pipeline.report.all_tables import Tables
-
-_HEADLINE = ("zsl_accuracy", "gzsl_seen_accuracy", "gzsl_unseen_accuracy", "gzsl_harmonic_mean")
-
 
 @dataclass(frozen=True)
 class Numbers:
@@ -70,7 +68,8 @@ def setting_view(
         "it": setting,
         "remarks": remarks(setting),
         "href": next(row["href"] for row in tables.results.rows if keep(row) and of_head(row)),
-        "headline": {name: head.stat(name) for name in _HEADLINE},
+        "headline": [(metric, head.stat(metric.name), metric.name in MAIN)
+                     for metric in METRICS.values() if "results" in metric.tables],
         "results": _warned(setting, tables.results.narrow(keep)),
         "class_averaged": _warned(setting, tables.class_averaged.narrow(keep)),
         "gates": _warned(setting, tables.gates.narrow(keep)),

@@ -6,23 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import accumulate
 from typing import Any
 
 from zskel.pipeline.report import svg
 from zskel.pipeline.report.figures import Panel, span
 from zskel.pipeline.report.tables import percent
 from zskel.pipeline.search.space import Dimension
+from zskel.zsl.metrics import MAIN, METRICS
 
 #: Trials below which shares of importance say nothing.
 FEWEST = 8
-
-#: Of what figures show besides the objective.
-LABELS = {
-    "gzsl_harmonic_mean": "H", "gzsl_seen_accuracy": "GZSL seen",
-    "gzsl_unseen_accuracy": "GZSL unseen", "zsl_accuracy": "ZSL accuracy",
-    "gzsl_oracle_harmonic_mean": "H, oracle gate", "gzsl_ausuc": "AUSUC",
-}
-
 
 @dataclass(frozen=True)
 class Figure:
@@ -41,20 +35,21 @@ def history_figure(step: Mapping[str, Any], objective: str) -> Figure | None:
     frame = svg.Frame(420, 230, (-0.5, len(step["trials"]) - 0.5), (low, high), left=48, bottom=36)
     parts = frame.axes(svg.ticks(0, max(len(step["trials"]) - 1, 1), 6, integer=True),
                        svg.ticks(low, high), "slot")
-    best = -math.inf
+    metric = METRICS[objective]
+    best_so_far = list(accumulate((trial["value"] for trial in whole),
+                                  lambda *pair: min(pair, key=metric.worse)))
     stairs: list[tuple[float, float]] = []
-    for trial in whole:
-        before, best = best, max(best, trial["value"])
-        if before != best and stairs:
+    for trial, before, best in zip(whole, best_so_far[:1] + best_so_far, best_so_far):
+        if before != best:
             stairs.append((frame.x(trial["slot"]), frame.y(before)))
         stairs.append((frame.x(trial["slot"]), frame.y(best)))
     parts.append(svg.dots(((frame.x(t["slot"]), frame.y(t["value"])) for t in whole), "run s1"))
     if len(stairs) > 1:
         parts.append(svg.polyline(stairs, "line c0"))
     name = f"history-{step['name']}"
-    return Figure(name, Panel(f"{LABELS[objective]} of every trial", frame.drawing(
-        name, f"{LABELS[objective]} of {len(whole)} trials by slot; the best is "
-        f"{percent(best, 1)} percent.", parts)))
+    return Figure(name, Panel(f"{metric.label} of every trial", frame.drawing(
+        name, f"{metric.label} of {len(whole)} trials by slot; the best is "
+        f"{percent(best_so_far[-1], 1)} percent.", parts)))
 
 
 def importances(step: Mapping[str, Any]) -> dict[str, float]:
@@ -127,7 +122,7 @@ def slice_figures(step: Mapping[str, Any], objective: str) -> list[Figure]:
             parts.append(svg.cross(frame.x(at), frame.y(best["value"]), "cross c1"))
         title = f"slice-{step['name']}-{name}".replace("_", "-")
         figures.append(Figure(title, Panel(name, frame.drawing(
-            title, f"{LABELS[objective]} over {name}; the best trial has "
+            title, f"{METRICS[objective].label} over {name}; the best trial has "
             f"{_short(best['params'][name]) if best else 'none'}.", parts))))
     return figures
 
@@ -140,7 +135,7 @@ def map_figures(step: Mapping[str, Any]) -> list[Figure]:
     columns, rows = (Dimension(**each).points() for each in (of_across, of_down))
     found = {(t["params"][across], t["params"][down]): t for t in _whole(step)}
     figures = []
-    for metric in ("gzsl_harmonic_mean", "zsl_accuracy"):
+    for metric in MAIN:
         values = {key: trial["metrics"][metric] for key, trial in found.items()}
         if not values:
             continue
@@ -167,9 +162,9 @@ def map_figures(step: Mapping[str, Any]) -> list[Figure]:
         parts += [svg.text(left + wide * (j + 0.5), top + tall * len(rows) + 16, _short(column),
                            "tick middle") for j, column in enumerate(columns)]
         name = f"map-{step['name']}-{metric}".replace("_", "-")
-        figures.append(Figure(name, Panel(f"{LABELS[metric]}, %", frame.drawing(
-            name, f"{LABELS[metric]} by {across} and {down}, between {percent(least, 1)} and "
-            f"{percent(most, 1)} percent.", parts))))
+        figures.append(Figure(name, Panel(f"{METRICS[metric].label}, %", frame.drawing(
+            name, f"{METRICS[metric].label} by {across} and {down}, between "
+            f"{percent(least, 1)} and {percent(most, 1)} percent.", parts))))
     return figures
 
 

@@ -10,7 +10,6 @@ from zskel.data.common.files import write_text
 from zskel.pipeline.report.tables import Column, Table, format_cell
 from zskel.pipeline.report.templating import render_template
 from zskel.pipeline.search.figures import (
-    LABELS,
     Figure,
     history_figure,
     importance_figure,
@@ -19,6 +18,7 @@ from zskel.pipeline.search.figures import (
     standalone,
 )
 from zskel.pipeline.search.space import Dimension
+from zskel.zsl.metrics import METRICS
 
 PAGE = "search.html"
 
@@ -66,7 +66,9 @@ def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
     searched = {name for step in content["steps"] for name in (*step["space"], *step["ties"])}
     page = render_template(
         "search.html", lambda href: href,
-        it=content, views=views, labels=LABELS, objective=LABELS[objective],
+        it=content, views=views, objective=METRICS[objective].label,
+        shown=[metric for name, metric in METRICS.items()
+               if "results" in metric.tables or name == objective],
         best=content["steps"][-1]["trials"][content["steps"][-1]["best_slot"]],
         options=[(name, _text(value), name in searched)
                  for name, value in content["best"]["options"].items()],
@@ -77,25 +79,26 @@ def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
 
 def trials_table(step: Mapping[str, Any], objective: str) -> Table:
     """All trials of a step, the best ones first."""
-    metrics = [name for name in LABELS if name != objective]
+    metrics = [metric for name, metric in METRICS.items()
+               if name != objective and metric.tables != ("class_averaged",)]
     columns = [
         Column("slot", "Slot", "count"), Column("state", "State"),
-        Column("value", LABELS[objective], "rate", over="validation, %"),
-        *(Column(name, LABELS[name], "rate", over="validation, %") for name in metrics),
+        Column("value", METRICS[objective].label, "rate", over="validation, %"),
+        *(Column(metric.name, metric.label, "rate", over="validation, %") for metric in metrics),
         *(Column(f"param_{name}", name,
                  "number" if _is_number(each) else "text", over="setting")
           for name, each in step["space"].items()),
         Column("seconds", "Seconds", "number"),
     ]
     rows = [{
-        **{name: trial["metrics"].get(name) for name in metrics},
+        **{metric.name: trial["metrics"].get(metric.name) for metric in metrics},
         **{f"param_{name}": value for name, value in trial["params"].items()},
         "slot": trial["slot"], "state": "failed" if trial["error"] else trial["state"],
         "value": trial["metrics"].get(objective), "seconds": trial["seconds"],
         "ours": trial["best"],
-    } for trial in sorted(
-        step["trials"], key=lambda each: (each["state"] != "complete", -(each["value"] or 0),
-                                          each["slot"]))]
+    } for trial in sorted(step["trials"], key=lambda each: (
+        each["state"] != "complete", METRICS[objective].worse(each["value"] or 0.0),
+        each["slot"]))]
     return Table(f"trials-{step['name']}", f"All trials of step {step['name']}, best first; "
                  "the one that was chosen is marked.", columns, rows)
 

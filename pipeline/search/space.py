@@ -9,19 +9,19 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.files import digest_json
 from zskel.data.common.registry import nearest
 from zskel.pipeline.base.config import load_section
+from zskel.zsl.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import Trial
 
-Objective = Literal["gzsl_harmonic_mean", "zsl_accuracy", "gzsl_ausuc"]
 Sampler = Literal["random", "tpe", "cmaes", "grid", "qmc"]
 Pruner = Literal["none", "median", "hyperband"]
 Kind = Literal["uniform", "log-uniform", "exponent", "int", "choice", "grid"]
@@ -201,13 +201,33 @@ class SearchConfig(_Part):
 
     Attributes:
         title: What it is, for people.
-        objective: What is maximized, on the calibration phase.
+        objective: The metric that trials are compared by, on the calibration phase.
         steps: One after the other.
     """
 
     title: str = ""
-    objective: Objective = "gzsl_harmonic_mean"
+    objective: str = "gzsl_harmonic_mean"
     steps: list[Step] = Field(min_length=1)
+
+    @field_validator("objective")
+    @classmethod
+    def _is_a_metric(cls, name: str) -> str:
+        if name not in METRICS:
+            raise ValueError(f"no such metric; {nearest(name, METRICS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _can_be_pruned(self) -> Self:
+        pruned = next((step.name for step in self.steps if step.pruner != "none"), None)
+        if pruned is not None and not self.metric.higher_is_better:
+            raise ValueError(f"step {pruned!r} prunes by ZSL accuracy, of which more is better; of "
+                             f"{self.objective} less is, which needs pruner='none'")
+        return self
+
+    @property
+    def metric(self) -> Metric:
+        """The objective."""
+        return METRICS[self.objective]
 
     @model_validator(mode="after")
     def _steps_have_names(self) -> Self:

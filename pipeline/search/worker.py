@@ -14,7 +14,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zskel.data.common.errors import BadConfig, BadInput
@@ -23,7 +23,8 @@ from zskel.pipeline.base.progress import bar
 from zskel.pipeline.search.job import SearchJob, read_validation
 from zskel.pipeline.search.space import Step
 from zskel.pipeline.search.storage import open_storage, shown, work_lock
-from zskel.zsl.validation import Validation, ValidationScore
+from zskel.zsl.metrics import Metric, Values, mean_values
+from zskel.zsl.validation import Validation
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -74,7 +75,7 @@ def work(job: SearchJob, on_look: Callable[[], None] = lambda: None) -> list[Ste
     for at, step in enumerate(job.config.steps):
         study = open_study(job, at, storage, digests, options)
         trials = StepWorker(job, at, study, validation, options).finish(on_look)
-        best = best_trial(step, trials)
+        best = best_trial(step, job.config.metric, trials)
         options = job.options(at, options, best.params)
         results.append(StepResult(options, trials, best))
     return results
@@ -96,7 +97,8 @@ def open_study(
         "choice of earlier steps": digest_json(options),
     }
     study = optuna.create_study(
-        storage=storage, study_name=job.study_name(step), direction="maximize",
+        storage=storage, study_name=job.study_name(step),
+        direction="maximize" if job.config.metric.higher_is_better else "minimize",
         load_if_exists=True, pruner=new_pruner(step), sampler=new_sampler(step, job.seed, -1))
     begun = bool(study.get_trials(deepcopy=False))  # looked at first: its facts are older
     known = study.user_attrs
@@ -124,7 +126,7 @@ def standing(study: Study, count: int) -> dict[int, FrozenTrial]:
     return holders
 
 
-def best_trial(step: Step, trials: list[FrozenTrial]) -> FrozenTrial:
+def best_trial(step: Step, metric: Metric, trials: list[FrozenTrial]) -> FrozenTrial:
     """The best of a step's finished trials.
 
     Raises:
@@ -136,7 +138,7 @@ def best_trial(step: Step, trials: list[FrozenTrial]) -> FrozenTrial:
                        if trial.user_attrs.get("error")), "all were pruned")
         raise BadInput(f"search step {step.name!r}: none of {len(trials)} trials came to an end; "
                        f"the first: {reason}")
-    return min(whole, key=lambda trial: (-float(trial.value or 0), trial.user_attrs[SLOT]))
+    return min(whole, key=lambda trial: (metric.worse(trial.value or 0.0), trial.user_attrs[SLOT]))
 
 
 class StepWorker:
@@ -166,8 +168,9 @@ class StepWorker:
                 on_look()
                 holders = standing(self.study, count)
                 done = [trial for trial in holders.values() if trial.state.is_finished()]
-                best = max((trial.value or 0.0 for trial in done), default=None)
-                tell(len(done), count, f"best {best:.1%}" if best else "")
+                values = [trial.value for trial in done if trial.value is not None]
+                best = min(values, key=self.job.config.metric.worse, default=None)
+                tell(len(done), count, "" if best is None else f"best {best:.1%}")
                 if len(done) == count:
                     return [holders[slot] for slot in range(count)]
                 if self._take_one(holders):
@@ -225,15 +228,19 @@ class StepWorker:
             except BadInput as error:
                 trial.set_user_attr("error", " ".join(str(error).split()))
                 raise TrialPruned from None
-            mean = ValidationScore.mean(scores).values()
-            trial.set_user_attr("by_seed", [asdict(score) for score in scores])
+            mean = mean_values(scores)
+            trial.set_user_attr("by_seed", scores)
             trial.set_user_attr("metrics", mean)
-            return mean[self.job.config.objective]
+            value = mean[self.job.config.objective]
+            if value is None:
+                trial.set_user_attr("error", f"{self.job.config.objective} has no value here")
+                raise TrialPruned
+            return value
         except UpdateFinishedTrialError:
             self._lost = True
             raise _Discarded from None
 
-    def _scores(self, options: dict[str, Any], trial: Trial) -> list[ValidationScore]:
+    def _scores(self, options: dict[str, Any], trial: Trial) -> list[Values]:
         from optuna.exceptions import TrialPruned
 
         def look(epoch: int) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import datetime
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -15,6 +15,7 @@ from zskel.data.common.files import digest_json
 from zskel.data.common.machine import machine
 from zskel.pipeline.steps.backbone_accuracy import seen_test_accuracy
 from zskel.pipeline.steps.results import (
+    HEADLINE,
     Backbone,
     CacheDigests,
     ClassResult,
@@ -25,6 +26,10 @@ from zskel.pipeline.steps.results import (
     Text,
     first_problem,
 )
+from zskel.zsl.metrics import per_class_accuracy
+
+if TYPE_CHECKING:
+    from zskel.zsl.evaluation import Evaluation
 
 
 @contextlib.contextmanager
@@ -39,7 +44,7 @@ def _defects() -> Iterator[None]:
 
 @_defects()
 def make_record(
-    evaluation: Any,
+    evaluation: Evaluation,
     identity: dict[str, Any],
     *,
     config: dict[str, Any],
@@ -52,7 +57,7 @@ def make_record(
     """The record of one evaluation.
 
     Args:
-        evaluation: A ``zskel.zsl.evaluation.Evaluation``.
+        evaluation: Of one gate.
         identity: Experiment, method, variant, protocol, split, seed, gate key and C_s.
         config: What decided the result apart from caches and seed.
         test, calibration: The skeleton features.
@@ -62,30 +67,24 @@ def make_record(
     Raises:
         RuntimeError: They make no valid record, which no input is to blame for.
     """
-    names, label = test.class_names, evaluation.rows.label
+    names, predictions = test.class_names, evaluation.predictions
+    curve, roc = predictions.curve.thinned(), predictions.roc.thinned()
+    zsl = per_class_accuracy(*predictions.zsl)
+    gzsl = per_class_accuracy(predictions.label, predictions.gzsl_prediction)
     return ResultRecord(
         **identity,
         dataset=test.dataset,
         sample_protocol=test.sample_protocol,
-        zsl_accuracy=evaluation.zsl_accuracy,
-        gzsl_seen_accuracy=evaluation.gzsl_seen_accuracy,
-        gzsl_unseen_accuracy=evaluation.gzsl_unseen_accuracy,
-        gzsl_harmonic_mean=evaluation.gzsl_harmonic_mean,
-        zsl_accuracy_class_averaged=evaluation.zsl_class_averaged,
-        gzsl_seen_accuracy_class_averaged=evaluation.gzsl_seen_class_averaged,
-        gzsl_unseen_accuracy_class_averaged=evaluation.gzsl_unseen_class_averaged,
-        gzsl_harmonic_mean_class_averaged=evaluation.gzsl_harmonic_class_averaged,
-        gzsl_oracle_harmonic_mean=evaluation.oracle_harmonic_mean,
-        gzsl_ausuc=evaluation.ausuc,
-        domain_auc=evaluation.roc.area,
-        seen_unseen_curve=_pairs(evaluation.curve.seen, evaluation.curve.unseen),
-        domain_roc=_pairs(evaluation.roc.fpr, evaluation.roc.tpr),
+        **{name: evaluation.metrics[name] for name in HEADLINE},
+        metrics=evaluation.metrics,
+        seen_unseen_curve=_pairs(curve.seen, curve.unseen),
+        domain_roc=_pairs(roc.fpr, roc.tpr),
         per_class=[
             ClassResult(
                 name=names[index], index=index, unseen=index in test.unseen_classes,
-                count=int((label == index).sum()),
-                zsl_accuracy=evaluation.zsl_per_class.get(index),
-                gzsl_accuracy=evaluation.gzsl_per_class.get(index),
+                count=int((predictions.label == index).sum()),
+                zsl_accuracy=zsl.get(index),
+                gzsl_accuracy=gzsl.get(index),
             )
             for index in sorted((*test.seen_classes, *test.unseen_classes))
         ],
@@ -113,14 +112,12 @@ def make_record(
     )
 
 
-def make_arrays(evaluation: Any) -> ResultArrays:
+def make_arrays(evaluation: Evaluation) -> ResultArrays:
     """The predictions and latents of the test rows."""
-    rows = evaluation.rows
+    predictions, latents = evaluation.predictions, evaluation.latents
     return ResultArrays(
-        label=rows.label, sample_id=rows.sample_id, zsl_prediction=rows.zsl_prediction,
-        gzsl_prediction=rows.gzsl_prediction, p_seen=rows.p_seen,
-        z_r=rows.latents.z_r, z_v=rows.latents.z_v,
-    )
+        predictions.label, predictions.sample_id, predictions.zsl_prediction,
+        predictions.gzsl_prediction, predictions.p_seen, latents.z_r, latents.z_v)
 
 
 def _pairs(first: Any, second: Any) -> list[tuple[float, float]]:

@@ -22,11 +22,19 @@ from zskel.data.common.errors import BadInput
 from zskel.data.common.files import atomic_path, read_text, write_json
 from zskel.data.common.limits import ZIP_DAMAGE, check_npz
 from zskel.data.common.os_errors import raise_refusal
+from zskel.zsl.metrics import harmonic_mean
 
 FORMAT: Final = "zsl-result"
 FORMAT_VERSION: Final = 1
 #: Rates that must agree are compared with this tolerance.
 TOLERANCE = 1e-6
+
+#: Metrics that a record names at its top level as well as among ``metrics``.
+HEADLINE = ("zsl_accuracy", "gzsl_seen_accuracy", "gzsl_unseen_accuracy", "gzsl_harmonic_mean")
+_ONCE_AT_TOP_LEVEL = (
+    *(f"{name}_class_averaged" for name in HEADLINE),
+    "gzsl_oracle_harmonic_mean", "gzsl_ausuc", "domain_auc",
+)
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -116,15 +124,12 @@ class CacheDigests(_Part):
 class ResultRecord(_Part):
     """One result: method, variant, protocol, split, seed and what they came to.
 
-    Accuracies without a suffix average over clips, those ending in
-    ``_class_averaged`` over classes. Harmonic means combine the seen and the
-    unseen accuracy beside them. ``gzsl_oracle_harmonic_mean`` is what a gate that
-    is never wrong would reach with the same two classifiers. ``gzsl_ausuc`` is the
-    area under ``seen_unseen_curve``, pairs of seen and unseen accuracy;
-    ``domain_roc`` holds false and true positive rates of the decision for "seen"
-    and ``domain_auc`` its area. ``gate_key`` is empty for an experiment's own gate
-    and the name of one that was evaluated beside it otherwise. ``selection`` says
-    what the protocol chose on which rows.
+    ``metrics`` holds every metric of ``zskel.zsl.metrics.METRICS`` by name; docs/metrics.md
+    says what they are. ``HEADLINE`` names those that stand at the top level as well.
+    ``seen_unseen_curve`` holds pairs of seen and unseen accuracy, ``domain_roc`` false
+    and true positive rates of the decision for "seen". ``gate_key`` is empty for an
+    experiment's own gate and the name of one that was evaluated beside it otherwise.
+    ``selection`` says what the protocol chose on which rows.
 
     Raises:
         pydantic.ValidationError: A field is missing, unknown or out of range, or
@@ -148,13 +153,7 @@ class ResultRecord(_Part):
     gzsl_seen_accuracy: Fraction
     gzsl_unseen_accuracy: Fraction
     gzsl_harmonic_mean: Fraction
-    zsl_accuracy_class_averaged: Fraction
-    gzsl_seen_accuracy_class_averaged: Fraction
-    gzsl_unseen_accuracy_class_averaged: Fraction
-    gzsl_harmonic_mean_class_averaged: Fraction
-    gzsl_oracle_harmonic_mean: Fraction
-    gzsl_ausuc: Fraction | None = None
-    domain_auc: Fraction | None = None
+    metrics: dict[str, Fraction | None]
     seen_unseen_curve: list[tuple[Fraction, Fraction]] = []
     domain_roc: list[tuple[Fraction, Fraction]] = []
 
@@ -176,13 +175,28 @@ class ResultRecord(_Part):
     duration_seconds: Annotated[float, Field(ge=0)]
     arrays: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _metrics_together(cls, value: Any) -> Any:
+        """Records of earlier releases have all their metrics at the top level, and only there."""
+        if not isinstance(value, dict) or "metrics" in value:
+            return value
+        found = {name: value[name] for name in (*HEADLINE, *_ONCE_AT_TOP_LEVEL) if name in value}
+        rest = {name: item for name, item in value.items() if name not in _ONCE_AT_TOP_LEVEL}
+        return {**rest, "metrics": found}
+
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> ResultRecord:
+        for name in HEADLINE:
+            again = self.metrics.get(name)
+            _demand(again == getattr(self, name),
+                    f"{name} is {getattr(self, name)}, but metrics.{name} is {again}")
         for suffix in ("", "_class_averaged"):
-            seen = getattr(self, f"gzsl_seen_accuracy{suffix}")
-            unseen = getattr(self, f"gzsl_unseen_accuracy{suffix}")
-            given = getattr(self, f"gzsl_harmonic_mean{suffix}")
-            expected = 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
+            seen, unseen, given = (self.metrics.get(f"gzsl_{name}{suffix}") for name in (
+                "seen_accuracy", "unseen_accuracy", "harmonic_mean"))
+            if seen is None or unseen is None or given is None:
+                continue
+            expected = harmonic_mean(seen, unseen)
             _demand(math.isclose(given, expected, abs_tol=TOLERANCE),
                     f"gzsl_harmonic_mean{suffix} is {given:.6f}, but that of the seen and "
                     f"unseen accuracy is {expected:.6f}")

@@ -83,8 +83,8 @@ def test_a_record_that_is_not_valid_is_called_a_defect(tmp_path):
             "calibration": files.calibration, "text": files.text_record(what.method(0)),
             "digests": files.digests(what.method(0)), "seconds": 1.0}
     assert make_record(evaluation, identity, **rest).gzsl_seen_accuracy == 1
-    with pytest.raises(RuntimeError, match="a defect of this program.*'zsl_accuracy' is 1.5"):
-        make_record(dataclasses.replace(evaluation, zsl_accuracy=1.5), identity, **rest)
-    with pytest.raises(RuntimeError, match="a defect.*'gzsl_accuracy' is -1.0"):
-        make_record(dataclasses.replace(evaluation, gzsl_per_class={
-            **evaluation.gzsl_per_class, 0: -1.0}), identity, **rest)
+    for name, said in (("zsl_accuracy", "'zsl_accuracy' is 1.5"),
+                       ("gzsl_ausuc", "'metrics.gzsl_ausuc' is 1.5")):
+        wrong = dataclasses.replace(evaluation, metrics={**evaluation.metrics, name: 1.5})
+        with pytest.raises(RuntimeError, match=f"a defect of this program.*{said}"):
+            make_record(wrong, identity, **rest)

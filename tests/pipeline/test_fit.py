@@ -72,7 +72,7 @@ def test_rates_follow_from_the_predictions_and_the_cache(tiny_work: Path, seed: 
     assert content["gzsl_seen_accuracy"] == pytest.approx((gzsl == label)[~unseen].mean())
     assert content["gzsl_unseen_accuracy"] == pytest.approx((gzsl == label)[unseen].mean())
     averaged = np.mean([(gzsl == label)[label == c].mean() for c in UNSEEN])
-    assert content["gzsl_unseen_accuracy_class_averaged"] == pytest.approx(averaged)
+    assert content["metrics"]["gzsl_unseen_accuracy_class_averaged"] == pytest.approx(averaged)
     for entry in content["per_class"]:
         mine = label == entry["index"]
         assert entry["count"] == mine.sum()

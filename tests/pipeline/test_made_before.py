@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from zskel.data.caches import read_skeleton_features, read_text_features
 from zskel.pipeline.base.config import load_experiment
 from zskel.pipeline.fit.fit import fit
 from zskel.pipeline.report.report import report
+from zskel.zsl.metrics import METRICS
 
 MADE = Path(__file__).parent / "resources" / "made_before"
 
@@ -41,4 +43,13 @@ def test_old_results_are_reported(work: Path, tmp_path: Path) -> None:
     old, = (work / "results").glob("sa_dvae*.json")
     record = json.loads(old.read_text(encoding="utf-8"))
     page = report([work], tmp_path / "report").html.read_text(encoding="utf-8")
+    columns: dict[str, str] = {}
+    for name in ("results", "class_averaged", "gates"):
+        with (tmp_path / "report" / "tables" / f"{name}.csv").open(encoding="utf-8") as table:
+            columns |= next(csv.DictReader(table))
+    # Then, every metric stood at the top level of a record.
+    metrics = [name for name in METRICS if name in record]
+    assert "metrics" not in record and len(metrics) == 11
+    assert {name: float(columns[f"{name}_mean"]) for name in metrics} == {
+        name: record[name] for name in metrics}
     assert old.stem in page and f"{record['zsl_accuracy']:.1%}".rstrip("%") in page

@@ -121,7 +121,7 @@ def test_means_and_deviations_are_those_of_the_records(work_dir, report, table, 
         own = [r for r in records(work_dir) if r["variant"] == row["variant"]]
         assert int(row["seeds"]) == len(own) > 1
         for field in fields:
-            values = np.array([r[field] for r in own])
+            values = np.array([r["metrics"][field] for r in own])
             assert float(row[f"{field}_mean"]) == pytest.approx(values.mean(), abs=1e-12)
             assert float(row[f"{field}_std"]) == pytest.approx(values.std(ddof=1), abs=1e-12)
 

@@ -23,7 +23,7 @@ from zskel.data.common.errors import BadInput
 from zskel.pipeline.search.job import SearchJob
 from zskel.pipeline.search.storage import open_storage, work_lock
 from zskel.pipeline.search.worker import StepWorker, new_sampler, standing
-from zskel.zsl.validation import ValidationScore
+from zskel.zsl.metrics import METRICS, Values
 
 BETAS = """
 search = dict(steps=[dict(name="betas", trials=1, space=dict(
@@ -43,8 +43,8 @@ class Instant:
     def fit(self, *_: Any, **__: Any) -> None:
         self.meanwhile()
 
-    def score(self, method: Any, seed: int = 0) -> ValidationScore:
-        return ValidationScore(*[float(method.params.beta_x)] * 6)
+    def score(self, method: Any, seed: int = 0) -> Values:
+        return dict.fromkeys(METRICS, float(method.params.beta_x))
 
 
 @pytest.fixture(params=KINDS, ids=["sqlite", "journal"])

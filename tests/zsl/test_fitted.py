@@ -89,7 +89,7 @@ def kept(tmp_path_factory):
 def test_what_is_read_back_predicts_as_the_evaluation_did(kept, gate):
     path, evaluations, (test, calibration, text), _ = kept
     fitted = load_fitted(path, test, calibration, text)
-    rows = evaluations[gate].rows
+    rows = evaluations[gate].predictions
     new = test.rows(TEST)
     answers = ask(fitted.phases[TEST], fitted.gates[gate], test.f_x[new])
     classes = np.concatenate([answers.seen_classes, answers.unseen_classes])

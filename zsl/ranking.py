@@ -29,22 +29,6 @@ def class_hinge(
     return terms.sum() / len(scores)
 
 
-def triplet(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Tensor:
-    """Mean of max(0, margin + |a - p|^2 - |a - n|^2) over triplets of rows ``[T, E]``.
-
-    No triplets give 0.
-
-    >>> a, p, n = torch.eye(3).unsqueeze(1)
-    >>> float(triplet(a, p, n, margin=1.0))
-    1.0
-    """
-    if not len(anchors):
-        return anchors.new_zeros(())
-    near = (anchors - positives).square().sum(dim=1)
-    far = (anchors - negatives).square().sum(dim=1)
-    return (margin + near - far).clamp_min(0).mean()
-
-
 def draw_one(allowed: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draws one allowed column for each row, all with the same probability.
 
@@ -75,9 +59,11 @@ def mined_triplet_of_all_pairs(z: Tensor, groups: Tensor, margin: float) -> Tens
     Returns:
         A scalar; 0 if all rows are of one group.
     """
-    similar, same = z @ z.T, groups[:, None] == groups
-    if same.all():
+    with torch.no_grad():
+        similar, same = z @ z.T, groups[:, None] == groups
+        positive = similar.masked_fill(~same, torch.inf).argmin(dim=1)
+        negative = similar.masked_fill_(same, -torch.inf).argmax(dim=1)
+    if (groups == groups[0]).all():
         return z.new_zeros(())
-    positive = similar.masked_fill(~same, torch.inf).argmin(dim=1)
-    negative = similar.masked_fill(same, -torch.inf).argmax(dim=1)
-    return (margin + similar[:, negative] - similar[:, positive]).clamp_min(0).sum()
+    towards = z.index_select(0, negative) - z.index_select(0, positive)
+    return (margin + z @ towards.T).clamp_min(0).sum()

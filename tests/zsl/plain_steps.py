@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zskel.zsl.methods.jpose import JOINT, PARTS, SPACES, Gated, JPoSE
 from zskel.zsl.methods.revise import ReViSE, jacobian_norm, summed_rows_norm
-from zskel.zsl.ranking import class_hinge
+from zskel.zsl.ranking import class_hinge, draw_one
 
 
 class PlainReViSE(ReViSE):
@@ -45,3 +46,75 @@ def plain_mmd(a: Tensor, b: Tensor, kappa: float | str) -> Tensor:
     kernel = torch.exp(-kappa * squared)
     n = len(a)
     return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
+
+
+class PlainJPoSE(JPoSE):
+    def terms(self, f_x, columns, text, groups, generator) -> Tensor:
+        params, net = self.params, self._net
+        v = embedded({name: net.skeleton[name] for name in PARTS}, net.joint_skeleton,
+                     dict.fromkeys(PARTS, f_x))
+        t = embedded({name: net.text[name] for name in PARTS}, net.joint_text, text)
+        of_space = plain_triplets if params.losses == "triplets" else plain_hinge
+        terms = torch.stack([
+            of_space(params, space, v[space], t[space], columns, of_groups, generator)
+            for space, of_groups in zip(SPACES, groups)
+        ])
+        weights = torch.tensor([params.verb_weight, params.noun_weight, params.joint_weight])
+        return torch.cat([terms, torch.dot(weights, terms)[None]])
+
+
+def embedded(of_parts, joint, inputs) -> dict[str, Tensor]:
+    def through(net, f):
+        if isinstance(net, Gated):
+            z = net.linear(f)
+            return F.normalize(z * net.gate(z).sigmoid())
+        for layer in list(net)[:-1]:
+            f = layer(f)
+        return F.normalize(f)
+
+    unit = {name: through(net, inputs[name]) for name, net in of_parts.items()}
+    return {**unit, JOINT: through(joint, torch.cat(list(unit.values()), dim=1))}
+
+
+def plain_triplet(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Tensor:
+    if not len(anchors):
+        return anchors.new_zeros(())
+    near = (anchors - positives).square().sum(dim=1)
+    far = (anchors - negatives).square().sum(dim=1)
+    return (margin + near - far).clamp_min(0).mean()
+
+
+def plain_triplets(params, space, v, t, columns, groups, generator) -> Tensor:
+    own = t[columns]
+    group = groups[columns]
+    with_rows = group[:, None] == group
+    with_classes = group[:, None] == groups
+    others = with_rows & ~torch.eye(len(v), dtype=torch.bool)
+    own_class = F.one_hot(columns, len(t)).bool()
+
+    def loss(anchors, to, positive, negative):
+        near, has_near = draw_one(positive, generator)
+        far, has_far = draw_one(negative, generator)
+        there = has_near & has_far
+        return plain_triplet(anchors[there], to[near[there]], to[far[there]], params.margin)
+
+    return (params.skeleton_text * loss(v, t, own_class, ~with_classes)
+            + params.text_skeleton * loss(own, v, with_rows, ~with_rows)
+            + params.skeleton_skeleton * loss(v, v, others, ~with_rows)
+            + params.text_text * loss(own, t, with_classes, ~with_classes))
+
+
+def plain_hinge(params, space, v, t, columns, groups, generator) -> Tensor:
+    classes = t if params.class_gradient else t.detach()
+    loss = class_hinge(v @ classes.T, (v * t[columns]).sum(dim=1), columns,
+                       params.margin, count_true=True)
+    if space == JOINT:
+        return loss
+    similar, group = v @ v.T, groups[columns]
+    same = group[:, None] == group
+    if same.all():
+        return loss
+    positive = similar.masked_fill(~same, torch.inf).argmin(dim=1)
+    negative = similar.masked_fill(same, -torch.inf).argmax(dim=1)
+    mined = (params.margin + similar[:, negative] - similar[:, positive]).clamp_min(0).sum()
+    return loss + params.released_triplet_weight * mined

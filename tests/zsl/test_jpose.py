@@ -8,7 +8,8 @@ import torch
 
 from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.jpose import JOINT, SPACES, JPoSE, same_text
-from zskel.zsl.ranking import class_hinge, draw_one, mined_triplet_of_all_pairs, triplet
+from zskel.zsl.ranking import class_hinge, draw_one, mined_triplet_of_all_pairs
+from zskel.zsl.triplets import Triplets
 
 # Classes 0 and 3 share a verb, 1 and 4 a noun; 6 has both words of 0.
 SEEN, UNSEEN = (0, 1, 3, 4, 6), (2, 5)
@@ -32,17 +33,6 @@ def fitted(**params):
 def unit(rng, *shape):
     z = rng.normal(size=shape)
     return z / np.linalg.norm(z, axis=1, keepdims=True)
-
-
-def test_triplet_is_that_of_single_anchors():
-    rng = np.random.default_rng(0)
-    a, p, n = rng.normal(size=(3, 6, 4))
-    expected = [max(0.0, 1 + np.linalg.norm(x - y) ** 2 - np.linalg.norm(x - z) ** 2)
-                for x, y, z in zip(a, p, n)]
-    assert 0 in expected and max(expected) > 0
-    value = triplet(*map(torch.from_numpy, (a, p, n)), margin=1.0)
-    assert float(value) == pytest.approx(np.mean(expected), rel=1e-12)
-    assert float(triplet(*[torch.zeros(0, 4)] * 3, margin=1.0)) == 0
 
 
 def test_released_triplet_pairs_every_anchor_with_everybodys_mined_rows():
@@ -133,48 +123,91 @@ def test_embeddings_equal_numpy(networks):
         np.testing.assert_allclose(part[JOINT], normal(one_layer(joint, both)), atol=1e-5)
 
 
-def test_four_triplet_losses_of_a_space_equal_numpy():
-    model, rows = fitted(skeleton_text=2.0, text_skeleton=3.0, skeleton_skeleton=5.0,
-                         text_text=7.0), np.arange(9)
-    v, t, columns = spaces(model, rows)
+# Verbs, nouns and both, of the five seen classes of ``problem``.
+GROUPS = torch.tensor([[0, 1, 0, 3, 0], [0, 1, 2, 1, 0], [0, 1, 2, 3, 0]])
+
+
+def plain_losses(v, t, columns, groups, near, far):
+    """Of one space, by the definition; ``near`` and ``far`` are rows or classes, or None."""
+    own = t[columns]
+    found = []
+    for anchors, to, p, n in zip((v, own, v, own), (t, v, v, t), near, far):
+        values = [max(0.0, 1 + ((a - to[i]) ** 2).sum() - ((a - to[j]) ** 2).sum())
+                  for a, i, j in zip(anchors, p, n) if i is not None and j is not None]
+        found.append(np.mean(values) if values else 0.0)
+    return found
+
+
+def test_four_triplet_losses_of_every_space_equal_numpy():
+    v, t, columns = spaces(fitted(), np.arange(9))
     generator = torch.Generator().manual_seed(5)
     state = generator.get_state()
-    groups = torch.tensor([0, 1, 0, 3, 0])  # verbs of the seen classes
-    loss = model._triplets("verb", v["verb"], t["verb"], columns, groups, generator)
+    drawn = Triplets.draw(columns, GROUPS, generator)
+    losses = drawn.losses([v[s] for s in SPACES], [t[s] for s in SPACES], 1.0)
     generator.set_state(state)
 
-    x, c, g = v["verb"].numpy().astype(float), columns.numpy(), groups.numpy()
-    s = t["verb"].numpy().astype(float)
-    own = s[c]
-    relevant = g[c][:, None] == g[c][None]
-    by_class = g[c][:, None] == g[None]
-    expected = 0.0
-    for weight, anchors, to, near, far in (
-        (2, x, s, np.arange(5) == c[:, None], ~by_class),
-        (3, own, x, relevant, ~relevant),
-        (5, x, x, relevant & ~np.eye(9, dtype=bool), ~relevant),
-        (7, own, s, by_class, ~by_class),
-    ):
-        positive, _ = draw_one(torch.from_numpy(near), generator)
-        negative, _ = draw_one(torch.from_numpy(far), generator)
-        values = [max(0.0, 1 + ((a - to[p]) ** 2).sum() - ((a - to[n]) ** 2).sum())
-                  for a, p, n, i in zip(anchors, positive, negative, range(9))
-                  if near[i].any() and far[i].any()]
-        assert values
-        expected += weight * np.mean(values)
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    c = columns.numpy()
+    for space, groups, found in zip(SPACES, GROUPS.numpy(), losses):
+        relevant, by_class = groups[c][:, None] == groups[c], groups[c][:, None] == groups
+        near, far = [], []
+        for allowed, apart in (
+            (np.arange(5) == c[:, None], ~by_class), (relevant, ~relevant),
+            (relevant & ~np.eye(9, dtype=bool), ~relevant), (by_class, ~by_class),
+        ):
+            for chosen, of in ((near, allowed), (far, apart)):
+                rows, there = draw_one(torch.from_numpy(of), generator)
+                chosen.append([int(row) if is_there else None
+                               for row, is_there in zip(rows, there)])
+        expected = plain_losses(v[space].numpy().astype(float), t[space].numpy().astype(float),
+                                c, groups, near, far)
+        assert found.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_triplets_of_large_batches_are_drawn_alike_from_all_that_are_possible():
+    columns = torch.tensor([4, 0, 3, 1, 0, 3, 4, 2])  # one clip of class 1, one of 2
+    counts = {}
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(400):
+        drawn = Triplets.draw(columns, GROUPS, generator, lots=0)
+        parts = torch.stack([drawn.near, drawn.far]).masked_fill(~drawn.there, -1)
+        for place in np.ndindex(parts.shape):
+            counts.setdefault(place, []).append(int(parts[place]))
+    for (side, g, kind, row), found in counts.items():
+        own, group = columns[row], GROUPS[g]
+        of_clip, of_class = group[columns] == group[own], group == group[own]
+        alone = torch.arange(8) == row
+        allowed = ((torch.arange(5) == own, of_clip, of_clip & ~alone, of_class),
+                   (~of_class, ~of_clip, ~of_clip, ~of_class))
+        sides = [set(a[kind].nonzero()[:, 0].tolist()) for a in allowed]
+        possible = sides[side] if all(sides) else {-1}
+        assert set(found) == possible, (side, g, kind, row)
+        least = min(found.count(value) for value in possible)
+        assert least > 0.5 * len(found) / len(possible)
+
+
+def test_losses_of_large_batches_equal_numpy():
+    v, t, columns = spaces(fitted(), np.arange(30))
+    drawn = Triplets.draw(columns, GROUPS, torch.Generator().manual_seed(1), lots=0)
+    losses = drawn.losses([v[s] for s in SPACES], [t[s] for s in SPACES], 1.0)
+    for g, space in enumerate(SPACES):
+        near, far = ([[int(row) if there else None for row, there in zip(*of_kind)]
+                      for of_kind in zip(part[g], drawn.there[g])]
+                     for part in (drawn.near, drawn.far))
+        expected = plain_losses(v[space].numpy().astype(float), t[space].numpy().astype(float),
+                                columns.numpy(), GROUPS[g].numpy(), near, far)
+        assert losses[g].tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_released_losses_of_a_space():
     model = fitted(recipe="released", embedding_dim=5)
     v, t, columns = spaces(model, np.arange(9))
-    groups, generator = torch.tensor([0, 1, 0, 3, 0]), torch.Generator()
+    groups = torch.tensor([0, 1, 0, 3, 0])
     for space in SPACES:
         scores = v[space] @ t[space].T
         hinge = class_hinge(scores, scores[torch.arange(9), columns], columns, 0.3, True)
         mined = mined_triplet_of_all_pairs(v[space], groups[columns], 0.3)
         expected = hinge if space == JOINT else hinge + 0.01 * mined
-        value = model._hinge(space, v[space], t[space], columns, groups, generator)
+        value = model._hinge(space, v[space], t[space], groups, columns)
         assert float(value) == pytest.approx(float(expected), rel=1e-6)
 
 

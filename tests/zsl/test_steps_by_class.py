@@ -5,17 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from plain_steps import PlainReViSE
+from plain_steps import PlainJPoSE, PlainReViSE
 from transferable import make
 
+from zskel.zsl.methods.jpose import JPoSE
 from zskel.zsl.methods.revise import ReViSE
 
 PROBLEM = make(3, verbs=4, nouns=4, clips=9, f_x_dim=12, text_dim=10)
-SIZES = {ReViSE: dict(code_dim=9, text_hidden_dim=11, embedding_dim=7)}
-PLAIN = {ReViSE: PlainReViSE}
+SIZES = {ReViSE: dict(code_dim=9, text_hidden_dim=11, embedding_dim=7),
+         JPoSE: dict(embedding_dim=7, text_hidden_dim=11)}
+PLAIN = {ReViSE: PlainReViSE, JPoSE: PlainJPoSE}
 CASES = [
     (ReViSE, {}), (ReViSE, dict(recipe="released")),
     (ReViSE, dict(mmd_kappa=0.5, class_gradient=False, contraction_weight=0.1)),
+    (JPoSE, {}), (JPoSE, dict(recipe="released")),
+    (JPoSE, dict(losses="hinge", verb_weight=2.0)), (JPoSE, dict(networks="tanh_relu")),
 ]
 
 

@@ -22,8 +22,9 @@ from torch.nn.utils import skip_init
 from zskel.zsl.methods.base import EpochHook, Progress, RecipeParams
 from zskel.zsl.methods.checks import TextFeatures
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
-from zskel.zsl.ranking import class_hinge, draw_one, mined_triplet_of_all_pairs, triplet
+from zskel.zsl.ranking import class_hinge, mined_triplet_of_all_pairs
 from zskel.zsl.threads import single_threaded
+from zskel.zsl.triplets import KINDS, Triplets
 from zskel.zsl.vae import initialize
 
 PARTS = ("verb", "noun")
@@ -136,62 +137,59 @@ class JPoSE(CompatibilityMethod):
         generator = torch.Generator().manual_seed(params.seed)
         features, columns = self._begin(f_x, y, f_y, seen_classes, generator)
         text = self._text_of(self.seen_classes)
-        groups = {name: same_text(part) for name, part in text.items()}
-        groups[JOINT] = same_text(*text.values())
+        groups = torch.stack([*map(same_text, text.values()), same_text(*text.values())])
         tuned: list[dict[str, Any]] = [
             {"params": self._net.of_parts()},
             {"params": self._net.of_joint(), "weight_decay": params.joint_weight_decay},
         ]
         optimizer = torch.optim.Adam(tuned, lr=params.learning_rate, fused=True)
-        space_weights = torch.tensor([params.verb_weight, params.noun_weight, params.joint_weight])
 
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
-            v, t = self._net.skeletons(features[rows]), self._net.texts(text)
-            of_space = self._triplets if params.losses == "triplets" else self._hinge
-            terms = torch.stack([
-                of_space(space, v[space], t[space], columns[rows], groups[space], generator)
-                for space in SPACES
-            ])
-            loss = torch.dot(space_weights, terms)
+            terms = self.terms(features[rows], columns[rows], text, groups, generator)
             optimizer.zero_grad()
-            loss.backward()
+            terms[-1].backward()
             optimizer.step()
-            return torch.cat([terms.detach(), loss.detach()[None]])
+            return terms.detach()
 
         return self._train(step, (*SPACES, "loss"), len(features), generator, on_progress, on_epoch)
 
-    def _triplets(
-        self, space: str, v: Tensor, t: Tensor, columns: Tensor, groups: Tensor,
+    def terms(
+        self, f_x: Tensor, columns: Tensor, text: Text, groups: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """The four triplet losses of one space; v ``[B, E]``, t ``[S, E]``."""
-        params, own = self.params, t[columns]
-        group = groups[columns]
-        with_rows = group[:, None] == group  # [B, B]
-        with_classes = group[:, None] == groups  # [B, S]
-        others = with_rows & ~torch.eye(len(v), dtype=torch.bool)
-        own_class = F.one_hot(columns, len(t)).bool()
+        """The loss of each space for one batch, and their weighted sum.
 
-        def loss(anchors: Tensor, to: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-            near, has_near = draw_one(positive, generator)
-            far, has_far = draw_one(negative, generator)
-            there = has_near & has_far
-            return triplet(anchors[there], to[near[there]], to[far[there]], params.margin)
-
-        return (params.skeleton_text * loss(v, t, own_class, ~with_classes)
-                + params.text_skeleton * loss(own, v, with_rows, ~with_rows)
-                + params.skeleton_skeleton * loss(v, v, others, ~with_rows)
-                + params.text_text * loss(own, t, with_classes, ~with_classes))
+        Args:
+            f_x: ``[B, D]``, as the network reads it.
+            columns: ``[B]``, rows of the texts.
+            text: Parts ``[S, Dt]`` of the seen classes.
+            groups: ``[3, S]``: in each space, classes that are not told apart have the
+                same number.
+            generator: Draws the triplets.
+        """
+        params = self.params
+        of_v, of_t = self._net.skeletons(f_x), self._net.texts(text)
+        v, t = [of_v[space] for space in SPACES], [of_t[space] for space in SPACES]
+        if params.losses == "triplets":
+            weights = torch.tensor([getattr(params, kind) for kind in KINDS])
+            drawn = Triplets.draw(columns, groups, generator)
+            terms = drawn.losses(v, t, params.margin) @ weights
+        else:
+            terms = torch.stack([self._hinge(*of_space, columns)
+                                 for of_space in zip(SPACES, v, t, groups)])
+        weights = torch.tensor([params.verb_weight, params.noun_weight, params.joint_weight])
+        return torch.cat([terms, torch.dot(weights, terms)[None]])
 
     def _hinge(
-        self, space: str, v: Tensor, t: Tensor, columns: Tensor, groups: Tensor,
-        generator: torch.Generator,
+        self, space: str, v: Tensor, t: Tensor, groups: Tensor, columns: Tensor
     ) -> Tensor:
-        """synse-zsl's losses of one space; arguments as of ``_triplets``."""
+        """synse-zsl's losses of one space; v ``[B, E]``, t ``[S, E]``, groups ``[S]``."""
         params = self.params
-        classes = t if params.class_gradient else t.detach()
-        loss = class_hinge(v @ classes.T, (v * t[columns]).sum(dim=1), columns,
-                           params.margin, count_true=True)
+        scores = v @ t.T
+        true_scores = scores.gather(1, columns[:, None])[:, 0]
+        if not params.class_gradient:
+            scores = v @ t.detach().T
+        loss = class_hinge(scores, true_scores, columns, params.margin, count_true=True)
         if space == JOINT:
             return loss
         mined = mined_triplet_of_all_pairs(v, groups[columns], params.margin)
@@ -228,12 +226,12 @@ class JPoSENetwork(nn.Module):
                 return Gated(inputs, size)
             return nn.Sequential(
                 skip_init(nn.Linear, inputs, params.text_hidden_dim), nn.Tanh(),
-                skip_init(nn.Linear, params.text_hidden_dim, size), nn.ReLU(),
+                skip_init(nn.Linear, params.text_hidden_dim, size), nn.ReLU(), _UnitRows(),
             )
 
         def one_layer(inputs: int) -> nn.Module:
             return Gated(inputs, size) if gated else nn.Sequential(
-                skip_init(nn.Linear, inputs, size), nn.Tanh())
+                skip_init(nn.Linear, inputs, size), nn.Tanh(), _UnitRows())
 
         self.skeleton = nn.ModuleDict({name: one_layer(f_x_dim) for name in PARTS})
         self.text = nn.ModuleDict({name: text_network(text_dims[name]) for name in PARTS})
@@ -259,7 +257,7 @@ class JPoSENetwork(nn.Module):
 
 
 class Gated(nn.Module):
-    """A linear layer whose outputs are gated by a sigmoid of a second one on them."""
+    """A linear layer, gated by a sigmoid of a second one on its outputs; in unit rows."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -268,8 +266,39 @@ class Gated(nn.Module):
 
     def forward(self, f: Tensor) -> Tensor:
         """``[B, inputs]`` to ``[B, outputs]``."""
-        z = self.linear(f)
-        return z * self.gate(z).sigmoid()
+        unit: Tensor = _GatedUnit.apply(
+            f, self.linear.weight, self.linear.bias, self.gate.weight, self.gate.bias)
+        return unit
+
+
+class _GatedUnit(torch.autograd.Function):
+    """:class:`Gated` with its gradient written out, in half the passes over the rows."""
+
+    @staticmethod
+    def forward(ctx: Any, f: Tensor, weight: Tensor, bias: Tensor, gate_weight: Tensor,
+                gate_bias: Tensor) -> Tensor:
+        z = torch.addmm(bias, f, weight.T)
+        gate = torch.addmm(gate_bias, z, gate_weight.T).sigmoid_()
+        unit = z * gate
+        length = torch.linalg.vector_norm(unit, dim=1, keepdim=True).clamp_min_(1e-12)
+        unit.div_(length)
+        ctx.save_for_backward(f, weight, gate_weight, z, gate, unit, length)
+        return unit
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        f, weight, gate_weight, z, gate, unit, length = ctx.saved_tensors
+        along = (grads[0] * unit).sum(dim=1, keepdim=True)
+        grad = torch.addcmul(grads[0], unit, along, value=-1).div_(length)
+        of_gate = torch.ops.aten.sigmoid_backward(grad * z, gate)
+        of_z = grad.mul_(gate).addmm_(of_gate, gate_weight)
+        of_f = of_z @ weight if ctx.needs_input_grad[0] else None
+        return of_f, of_z.T @ f, of_z.sum(dim=0), of_gate.T @ z, of_gate.sum(dim=0)
+
+
+class _UnitRows(nn.Module):
+    def forward(self, f: Tensor) -> Tensor:
+        return F.normalize(f)
 
 
 def same_text(*parts: Tensor) -> Tensor:
@@ -286,5 +315,4 @@ def same_text(*parts: Tensor) -> Tensor:
 
 
 def _joined(parts: dict[str, Tensor], joint: nn.Module) -> dict[str, Tensor]:
-    unit = {name: F.normalize(z) for name, z in parts.items()}
-    return {**unit, JOINT: F.normalize(joint(torch.cat(list(unit.values()), dim=1)))}
+    return {**parts, JOINT: joint(torch.cat(list(parts.values()), dim=1))}

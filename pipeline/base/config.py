@@ -13,7 +13,7 @@ from zskel.data.common.errors import BadConfig
 from zskel.data.common.outside import is_outside, trust, trust_config
 from zskel.data.common.registry import nearest
 from zskel.data.splits import class_indices
-from zskel.pipeline.base.config_files import override, read_config, shipped_configs
+from zskel.pipeline.base.config_files import override, read_config
 from zskel.pipeline.base.schema import (
     BackboneConfig,
     CalibrationConfig,
@@ -28,6 +28,7 @@ from zskel.pipeline.base.schema import (
     TextConfig,
     Texts,
 )
+from zskel.pipeline.base.shipped import config_names, shipped_configs
 
 # Whoever loads a config finds its types beside the functions.
 __all__ = [
@@ -180,26 +181,20 @@ def load_views(name: str) -> dict[str, Any]:
 
 def _base_config(part: str, name: str) -> Path:
     folder = shipped_configs() / "_base_" / part
-    known = {path.stem: path for path in folder.glob("*.py") if not path.name.startswith("_")}
+    known = config_names(folder)
     if name not in known:
         raise BadConfig(f"no {part} config {name!r}; {nearest(name, known)}")
-    return known[name]
+    return folder / f"{name}.py"
 
 
 def method_names() -> tuple[str, ...]:
     """The configs of ``configs/_base_/methods``."""
-    folder = shipped_configs() / "_base_" / "methods"
-    return tuple(sorted(item.name[:-3] for item in folder.iterdir()
-                        if item.name.endswith(".py") and not item.name.startswith("_")))
+    return tuple(config_names(shipped_configs() / "_base_" / "methods"))
 
 
 def experiment_names() -> tuple[str, ...]:
     """The experiments that ship with the package."""
-    folder = shipped_configs()
-    return tuple(sorted(
-        item.name[:-3] for item in folder.iterdir()
-        if item.name.endswith(".py") and not item.name.startswith("_")
-    ))
+    return tuple(config_names(shipped_configs()))
 
 
 def experiment_name(source: str) -> str:

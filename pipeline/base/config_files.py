@@ -8,20 +8,15 @@ import re
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from itertools import accumulate, combinations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.os_errors import refusal
+from zskel.pipeline.base.shipped import config_names, config_text, shipped_configs
 
 _BASE, _DELETE = "_base_", "_delete_"
-
-
-def shipped_configs() -> Path:
-    """The folder of the configs that ship with the package."""
-    return Path(str(resources.files("zskel.configs")))
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -58,14 +53,15 @@ def _with_whole_paths(path: Path, folder: Path, below: tuple[Path, ...]) -> Path
 
     mmengine looks for bases beside a file and nowhere else.
     """
-    raw, text = path.read_bytes(), _text(path)
+    text = _text(path)
     named = _base_expression(path)
     bases = [] if named is None else _bases(named, path)
     if any("::" in str(base) for base in bases):  # mmengine's way to name another package's
         return path
     files = [_with_whole_paths(_find_base(base, path, below), folder, (*below, path))
              for base in bases]
-    if files == [path.parent / base for base in bases] and text.encode() == raw:
+    whole = path.is_file() and text.encode() == path.read_bytes()
+    if whole and files == [path.parent / base for base in bases]:
         return path
     if named is not None:
         text = _replaced(text, named, [str(file.resolve()) for file in files])
@@ -88,7 +84,10 @@ def _replaced(text: str, expression: ast.expr, value: list[str]) -> str:
 
 
 def _text(path: Path) -> str:
-    return path.read_bytes().decode("utf-8-sig")  # Windows' editors write a byte-order mark
+    text = config_text(path)
+    if text is None:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+    return text
 
 
 def _base_expression(path: Path) -> ast.expr | None:
@@ -122,10 +121,12 @@ def _find_base(base: Any, path: Path, below: tuple[Path, ...]) -> Path:
     passed = {each.resolve() for each in (*below, path)}
     beside, shipped = path.parent / base, shipped_configs() / base
     # A file may be called like the shipped one that it builds on.
-    if beside.is_file() and not (beside.resolve() == path.resolve() and shipped.is_file()
-                                 and shipped.resolve() != path.resolve()):
+    is_shipped = config_text(shipped) is not None
+    if config_text(beside) is not None and not (
+            beside.resolve() == path.resolve() and is_shipped
+            and shipped.resolve() != path.resolve()):
         found = beside
-    elif shipped.is_file():
+    elif is_shipped:
         found = shipped
     else:
         raise BadConfig(f"{path}: {_BASE}: there is no {base!r} beside this file or among the "
@@ -138,8 +139,9 @@ def _find_base(base: Any, path: Path, below: tuple[Path, ...]) -> Path:
 
 def _nearest_shipped(base: str) -> str:
     root = shipped_configs()
-    known = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.py")
-                   if path.name != "__init__.py")
+    folders = {path.parent for path in root.rglob("*.py")}
+    known = sorted((folder / f"{name}.py").relative_to(root).as_posix()
+                   for folder in folders for name in config_names(folder))
     name = PurePosixPath(base.replace("\\", "/")).name
     same = [each for each in known if PurePosixPath(each).stem == name.removesuffix(".py")]
     close = sorted(same, key=len) or difflib.get_close_matches(base, known, n=1, cutoff=0.6)

@@ -162,6 +162,12 @@ class NamedConfig(_NamesCode):
     options: dict[str, Any] = {}
 
 
+class GateConfig(NamedConfig):
+    """A gate, the paper's unless another is named."""
+
+    name: str = "domain_classifier"
+
+
 class TextPart(Section):
     """Further text features, to stand beside others in f_y.
 
@@ -204,7 +210,7 @@ class FitConfig(Section):
     """
 
     method: NamedConfig
-    gate: NamedConfig = NamedConfig(name="domain_classifier")
+    gate: GateConfig = GateConfig()
     gates: dict[str, NamedConfig] = {}
     protocol: Literal["strict", "released"] = "strict"
     seen_classifier: Literal["f_x", "z_r", "logits"] | None = None

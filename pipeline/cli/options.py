@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from zskel.pipeline.base.shipped import config_names, shipped_configs
 
 
 def beginning(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
@@ -36,10 +37,7 @@ def gate_names() -> Iterable[str]:
 def configs(folder: str) -> list[str]:
     """Names of the configs in a folder of ``configs``."""
     # Not zskel.pipeline.base.config: a shell that completes must not wait for its imports.
-    root = resources.files("zskel.configs").joinpath(*folder.split("/")) if folder else \
-        resources.files("zskel.configs")
-    return sorted(item.name[:-3] for item in root.iterdir()
-                  if item.name.endswith(".py") and not item.name.startswith("_"))
+    return config_names(shipped_configs() / folder)
 
 
 ExperimentName = Annotated[str, typer.Argument(

@@ -70,7 +70,8 @@ def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
                 stem = result_stem(what.method_name, variant, config.protocol,
                                    call.experiment.split.name, seed, key)
                 path = work.results / f"{stem}.json"
-                digest = digest_json(what.result_config(key))
+                whole = what.result_config(key)
+                digest = digest_json(whole)
                 state = WAITING
                 if digests is not None:
                     there = is_current_result(path, digest, digests)
@@ -78,7 +79,7 @@ def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
                 found.append(Result(
                     call, call.experiment.name, what.method_name, variant, gate.name,
                     config.protocol, what.seen_classifier, seed, path, digest,
-                    config.method.options, state))
+                    whole["method"]["options"], state))
     return found
 
 

@@ -53,7 +53,7 @@ class Fit:
 
     def result_config(self, key: str) -> dict[str, Any]:
         """What decides one gate's result: no seed, no other gate."""
-        content = self.config.model_dump(mode="json", exclude={"seeds", "gates"})
+        content = self._content("gates")
         if key:
             content["gate"] = self.config.gates[key].model_dump(mode="json")
         return content
@@ -65,7 +65,14 @@ class Fit:
 
     def model_digest(self) -> str:
         """Names what is fitted apart from gates: no seed either."""
-        return digest_json(self.config.model_dump(mode="json", exclude={"seeds", "gate", "gates"}))
+        return digest_json(self._content("gate", "gates"))
+
+    def _content(self, *without: str) -> dict[str, Any]:
+        """The section with every parameter of the method, given or default, but no seed."""
+        content = self.config.model_dump(mode="json", exclude={"seeds", *without})
+        params = self.method(0).params
+        content["method"]["options"] = params.model_dump(mode="json", exclude={"seed"})
+        return content
 
     @property
     def seen_classifier(self) -> str:

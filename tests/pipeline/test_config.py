@@ -164,8 +164,8 @@ def test_the_last_override_wins_and_others_stay() -> None:
 @pytest.mark.parametrize(("option", "message"), [
     ("fit.seeds", "expected key=value"),
     ("=3", "expected key=value"),
-    ("fit.seeds.x=3", "holds no keys"),
-    ("fit.seeds.x.y=3", "nothing below"),
+    ("split.name.x=3", "holds no keys"),
+    ("split.name.x.y=3", "nothing below"),
     ("dataset.cleaning.9.bodies=1", "not an index in 0..0"),
     ("dataset.cleaning.first.bodies=1", "not an index in 0..0"),
     ("fit.sedes=3", "did you mean 'seeds'"),

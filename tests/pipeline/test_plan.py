@@ -16,7 +16,7 @@ from zskel.pipeline.plan.definition import load_table, table_names
 from zskel.pipeline.plan.plan import plan, raw_of, summary
 from zskel.pipeline.plan.rates import Rates
 from zskel.pipeline.report.published import published_tables
-from zskel.pipeline.steps.fits import check_fit
+from zskel.pipeline.steps.fits import Fit, check_fit
 
 PAPER = ("3", "4", "6", "7", "8", "b", "c", "d", "e", "g", "h")
 load = cache(load_table)  # not to be changed
@@ -113,11 +113,11 @@ def test_table_6_is_the_ablation_and_five_baselines_on_nine_splits() -> None:
 
 def test_table_b_varies_both_weights_apart_from_the_papers() -> None:
     found = [call.experiment for entry in load("table-b").entries for call in entry.fits]
-    options = [each.fit.method.options for each in found]
-    pairs = {(each["beta_x"], each["beta_y"]) for each in options}
+    params = [Fit(each.fit).method(0).params for each in found]
+    pairs = {(each.beta_x, each.beta_y) for each in params}
     assert pairs == {(0.023, 0.011), (0.01, 0.01), (0.05, 0.01), (0.01, 0.05), (0.05, 0.05),
                      (0.1, 0.1), (0.2, 0.2)}
-    assert {each["lambda_2"] for each in options} == {0.011}
+    assert {each.lambda_2 for each in params} == {0.011}
     assert len({each.name for each in found}) == len(found) == 21
 
 

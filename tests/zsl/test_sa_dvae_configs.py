@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from mmengine.config import Config
 
+from zskel.pipeline.base.config import load_method, load_section, method_names
+from zskel.pipeline.base.schema import FitConfig
+from zskel.pipeline.base.shipped import shipped_configs
 from zskel.zsl.methods.sa_dvae import SADVAE
-
-FOLDER = Path(__file__).resolve().parents[2] / "configs" / "_base_" / "methods"
 
 # z_r, z_v, n_d, batch size, learning rate of the paper, of the released script
 PUBLISHED = {
@@ -24,10 +22,11 @@ PUBLISHED = {
 
 
 def params(name):
-    fit = Config.fromfile(FOLDER / f"sa_dvae{name}.py").fit
-    assert fit.method.name == "sa_dvae" and fit.protocol == "strict"
-    assert fit.gate.name == "domain_classifier"
-    return SADVAE(**fit.method.options.to_dict()).params
+    path = shipped_configs() / "_base_" / "methods" / f"sa_dvae{name}.py"
+    fit = load_section(path, "fit", FitConfig)
+    assert fit.method == load_method(f"sa_dvae{name}", "") and fit.method.name == "sa_dvae"
+    assert fit.protocol == "strict" and fit.gate.name == "domain_classifier"
+    return SADVAE(**fit.method.options).params
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -46,7 +45,8 @@ def test_published_settings(name):
 
 
 def test_no_config_is_left_out():
-    names = {path.stem.removeprefix("sa_dvae_") for path in FOLDER.glob("sa_dvae_*table*.py")}
+    names = {name.removeprefix("sa_dvae_") for name in method_names()
+             if name.startswith("sa_dvae_") and "table" in name}
     assert names == {*PUBLISHED, *(f"released_{name}" for name in PUBLISHED)}
 
 

@@ -83,7 +83,7 @@ DIFFERENCES = (
     _switch(19, "squared error", "squared_error"),
     Difference(20, "hyper-parameters with LLM text", "config", "search space of Table A",
                "batch size 24, widths 96 and 304",
-               note="configs/_base_/methods/sa_dvae_tablef_*.py have the released values"),
+               note="the configs sa_dvae_released_tablef_* have the released values"),
     Difference(21, "text encoder", "cache", "Sentence-BERT", "stsb-bert-large",
                note="the text cache names its encoder"),
     Difference(22, "runs", "protocol", "mean of 3 random splits", "one seed",

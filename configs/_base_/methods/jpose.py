@@ -1,14 +1,4 @@
 # JPoSE as it is defined; recipe="released" is what the published code executes.
 # It takes verb and noun apart: beside _base_/text/verb_noun_parts.py.
 # Epochs and learning rate are for hundreds of clips rather than tens of thousands.
-fit = dict(
-    method=dict(
-        name="jpose",
-        options=dict(
-            recipe="paper", epochs=20, batch_size=64, learning_rate=1e-3,
-        ),
-    ),
-    gate=dict(name="domain_classifier"),
-    protocol="strict",
-    seeds=3,
-)
+fit = dict(method=dict(name="jpose"))

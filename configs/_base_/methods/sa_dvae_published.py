@@ -2,14 +2,6 @@
 # learning rate. The fast engine with f_y in a basis of the seen texts takes a sixth of
 # the time; engine="reference", text_basis=False are the same steps in full width.
 fit = dict(
-    method=dict(
-        name="sa_dvae",
-        options=dict(
-            variant="fd+tc", beta_x=0.023, beta_y=0.011, lambda_2=0.011, epochs=10, batch_size=32,
-            engine="fast", text_basis=True,
-        ),
-    ),
-    gate=dict(name="domain_classifier"),
-    protocol="strict",
+    method=dict(name="sa_dvae", options=dict(epochs=10, engine="fast", text_basis=True)),
     seeds=5,
 )

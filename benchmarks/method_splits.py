@@ -21,7 +21,8 @@ from differences import markdown, put_section
 from zskel.pipeline.base.config import load_experiment
 from zskel.pipeline.fit.fit import fit
 from zskel.pipeline.import_.import_ import ImportOptions, import_features
-from zskel.pipeline.steps.results import ResultRecord, read_result
+from zskel.pipeline.steps.result_record import ResultRecord
+from zskel.pipeline.steps.results import read_result
 from zskel.zsl.statistics import mean_std, paired_comparison
 
 BASELINE, GATE = "sa_dvae", "familiarity"

@@ -20,7 +20,8 @@ from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.fits import ALL, Fit, fit_configs, is_current_result
 from zskel.pipeline.steps.fitted_models import keep, kept_path, not_kept
 from zskel.pipeline.steps.records import make_arrays, make_record
-from zskel.pipeline.steps.results import result_stem, write_result
+from zskel.pipeline.steps.result_record import result_stem
+from zskel.pipeline.steps.results import write_result
 
 
 def fit(

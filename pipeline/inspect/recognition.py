@@ -20,7 +20,7 @@ from zskel.pipeline.inspect.features import describe_skeleton, describe_text
 from zskel.pipeline.inspect.reader_choice import KINDS, open_raw
 from zskel.pipeline.inspect.records import describe_result, describe_work_dir
 from zskel.pipeline.inspect.sources import ClipSource, Options, StoreSource
-from zskel.pipeline.steps.results import FORMAT as RESULT_FORMAT
+from zskel.pipeline.steps.result_record import FORMAT as RESULT_FORMAT
 from zskel.pipeline.steps.results import find_results
 
 

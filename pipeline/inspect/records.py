@@ -10,7 +10,8 @@ from zskel.data.caches import TEST, SkeletonFeatures, TextFeatures
 from zskel.data.common.files import digest_file
 from zskel.data.store import SequenceStore
 from zskel.pipeline.inspect.measures import class_table
-from zskel.pipeline.steps.results import HEADLINE, ResultRecord, read_arrays, read_result
+from zskel.pipeline.steps.result_record import HEADLINE, ResultRecord
+from zskel.pipeline.steps.results import read_arrays, read_result
 from zskel.pipeline.verify.consistency import check_consistency
 from zskel.pipeline.verify.files import Files
 from zskel.pipeline.verify.work_dir import Parts, read_parts

@@ -13,7 +13,7 @@ from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.plan.definition import FitCall
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.fits import Fit, fit_configs, is_current_result
-from zskel.pipeline.steps.results import result_stem
+from zskel.pipeline.steps.result_record import result_stem
 
 THERE, TO_FIT, WAITING = "there", "to fit", "after features"
 

@@ -10,7 +10,7 @@ from zskel.pipeline.report.figures import Panel
 from zskel.pipeline.report.gates import operating_point, oracle_point, weighted
 from zskel.pipeline.report.summary import Group, Setting
 from zskel.pipeline.report.tables import percent
-from zskel.pipeline.steps.results import ResultRecord, slugify
+from zskel.pipeline.steps.result_record import ResultRecord, slugify
 from zskel.zsl.metrics import MAIN, METRICS
 
 _QUARTERS = (0, 0.25, 0.5, 0.75, 1)

@@ -11,7 +11,7 @@ from zskel.pipeline.report import svg
 from zskel.pipeline.report.contents import epoch_of
 from zskel.pipeline.report.summary import Group, Setting, Stat, confusion
 from zskel.pipeline.report.tables import percent
-from zskel.pipeline.steps.results import slugify
+from zskel.pipeline.steps.result_record import slugify
 from zskel.zsl.metrics import MAIN, METRICS
 
 

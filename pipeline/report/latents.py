@@ -13,7 +13,7 @@ from zskel.pipeline.report.embedding import Embeddings
 from zskel.pipeline.report.figures import span
 from zskel.pipeline.report.summary import Setting
 from zskel.pipeline.report.tables import Column, Table
-from zskel.pipeline.steps.results import slugify
+from zskel.pipeline.steps.result_record import slugify
 
 #: A class gets its number drawn if half its clips lie within this share of the width.
 GATHERED = 0.15

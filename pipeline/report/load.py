@@ -14,7 +14,8 @@ from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_json
 from zskel.pipeline.report.labels import PROTOCOL_WARNINGS, method_order
 from zskel.pipeline.report.summary import Group, Run, Setting
-from zskel.pipeline.steps.results import ResultRecord, find_results, read_result
+from zskel.pipeline.steps.result_record import ResultRecord
+from zskel.pipeline.steps.results import find_results, read_result
 
 #: The paper's weights (Table 2): of runs that differ in them, these are the headline.
 PAPER_WEIGHTS = {"beta_x": 0.023, "beta_y": 0.011}

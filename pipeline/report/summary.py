@@ -19,13 +19,8 @@ from zskel.pipeline.report.labels import (
     gate_label,
     variant_label,
 )
-from zskel.pipeline.steps.results import (
-    ClassResult,
-    ResultArrays,
-    ResultRecord,
-    read_arrays,
-    slugify,
-)
+from zskel.pipeline.steps.result_record import ClassResult, ResultRecord, slugify
+from zskel.pipeline.steps.results import ResultArrays, read_arrays
 
 #: At most so many variants of one method stand beside each other, class by class.
 MAX_COMPARED = 4

@@ -18,7 +18,7 @@ from zskel.data.common.errors import BadCache
 from zskel.data.common.files import digest_file
 from zskel.data.text_rows import cut_classes
 from zskel.pipeline.base.workdir import WorkDir
-from zskel.pipeline.steps.results import CacheDigests, Text
+from zskel.pipeline.steps.result_record import CacheDigests, Text
 
 
 class FeatureFiles:

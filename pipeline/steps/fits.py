@@ -11,7 +11,8 @@ from zskel.data.common.files import digest_json
 from zskel.data.common.outside import trust
 from zskel.pipeline.base.config import Experiment, FitConfig, NamedConfig, load_method, method_names
 from zskel.pipeline.steps.feature_files import FeatureFiles
-from zskel.pipeline.steps.results import CacheDigests, read_arrays, read_result
+from zskel.pipeline.steps.result_record import CacheDigests
+from zskel.pipeline.steps.results import read_arrays, read_result
 
 #: Every method, or every gate that works with the method.
 ALL = "all"

@@ -10,7 +10,7 @@ from zskel.data.common.errors import BadInput
 from zskel.data.common.registry import nearest
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.steps.feature_files import FeatureFiles
-from zskel.pipeline.steps.results import CacheDigests, result_stem
+from zskel.pipeline.steps.result_record import CacheDigests, result_stem
 
 if TYPE_CHECKING:
     from zskel.zsl.fitted import Fitted
@@ -23,7 +23,8 @@ def kept_path(work: WorkDir, identity: Mapping[str, Any]) -> Path:
 
     Args:
         work: The work directory.
-        identity: See ``zskel.pipeline.steps.results.result_stem``; "gate_key" is of no account.
+        identity: See ``zskel.pipeline.steps.result_record.result_stem``; "gate_key" is of
+            no account.
     """
     fields = ("method", "variant", "protocol", "split", "seed")
     return work.models / f"{result_stem(**{f: identity[f] for f in fields})}{SUFFIX}"

@@ -14,18 +14,18 @@ from zskel.data.caches import SkeletonFeatures
 from zskel.data.common.files import digest_json
 from zskel.data.common.machine import machine
 from zskel.pipeline.steps.backbone_accuracy import seen_test_accuracy
-from zskel.pipeline.steps.results import (
+from zskel.pipeline.steps.result_record import (
     HEADLINE,
     Backbone,
     CacheDigests,
     ClassResult,
     History,
-    ResultArrays,
     ResultRecord,
     SampleCounts,
     Text,
     first_problem,
 )
+from zskel.pipeline.steps.results import ResultArrays
 from zskel.zsl.metrics import per_class_accuracy
 
 if TYPE_CHECKING:

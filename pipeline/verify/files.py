@@ -12,7 +12,8 @@ from zskel.data.common.files import digest_file, digest_json
 from zskel.data.store import SequenceStore
 from zskel.pipeline.base.progress import bar
 from zskel.pipeline.steps.model_store import backbone_facts
-from zskel.pipeline.steps.results import ResultRecord, read_arrays, read_result
+from zskel.pipeline.steps.result_record import ResultRecord
+from zskel.pipeline.steps.results import read_arrays, read_result
 from zskel.pipeline.verify.checks import BROKEN, NOTICE, STALE, Check, checked
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from zskel.data.caches import CALIBRATION, TEST, SkeletonFeatures, TextFeatures
 from zskel.data.store import SequenceStore
 from zskel.pipeline.base.workdir import WorkDir
-from zskel.pipeline.steps.results import ResultRecord, find_results
+from zskel.pipeline.steps.result_record import ResultRecord
+from zskel.pipeline.steps.results import find_results
 from zskel.pipeline.verify.checks import Check
 from zskel.pipeline.verify.files import Files
 

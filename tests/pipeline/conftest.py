@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from zskel.data.common.files import digest_json
-from zskel.pipeline.steps.results import ResultArrays, ResultRecord
+from zskel.pipeline.steps.result_record import ResultRecord
+from zskel.pipeline.steps.results import ResultArrays
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from zskel.data.common.errors import BadInput
+from zskel.pipeline.steps.result_record import ResultRecord, slugify
 from zskel.pipeline.steps.results import (
     ResultArrays,
-    ResultRecord,
     find_results,
     read_arrays,
     read_result,
-    slugify,
     write_result,
 )
 

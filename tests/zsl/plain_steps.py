@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zskel.zsl.methods.jpose import JOINT, PARTS, SPACES, Gated, JPoSE
 from zskel.zsl.methods.revise import ReViSE, jacobian_norm, summed_rows_norm
+from zskel.zsl.methods.smie import SMIE, jensen_shannon_bound, normalized
 from zskel.zsl.ranking import class_hinge, draw_one
 
 
@@ -118,3 +119,26 @@ def plain_hinge(params, space, v, t, columns, groups, generator) -> Tensor:
     negative = similar.masked_fill(same, -torch.inf).argmax(dim=1)
     mined = (params.margin + similar[:, negative] - similar[:, positive]).clamp_min(0).sum()
     return loss + params.released_triplet_weight * mined
+
+
+class PlainSMIE(SMIE):
+    def terms(self, f_x, columns, text, generator, f_x_masked=None) -> Tensor:
+        params, own, net = self.params, text[columns], self._net
+        if params.negatives == "roll":
+            negative = torch.arange(len(f_x)).roll(1)
+            there = torch.ones(len(f_x), dtype=torch.bool)
+        else:
+            negative, there = draw_one(columns[:, None] != columns, generator)
+
+        def score(f: Tensor, f_y: Tensor) -> Tensor:
+            return net.rest(net.first(torch.cat([normalized(f), f_y], dim=1)))[:, 0]
+
+        def bound(f: Tensor) -> Tensor:
+            return jensen_shannon_bound(score(f, own), score(f[negative[there]], own[there]))
+
+        whole = bound(f_x)
+        if f_x_masked is None:
+            return torch.stack([whole, -whole])
+        part = bound(f_x_masked)
+        temporal = (params.temporal_margin - (whole - part)).clamp_min(0)
+        return torch.stack([whole, part, temporal, params.temporal_weight * temporal - whole])

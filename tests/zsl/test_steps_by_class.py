@@ -5,30 +5,34 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from plain_steps import PlainJPoSE, PlainReViSE
+from plain_steps import PlainJPoSE, PlainReViSE, PlainSMIE
 from transferable import make
 
 from zskel.zsl.methods.jpose import JPoSE
 from zskel.zsl.methods.revise import ReViSE
+from zskel.zsl.methods.smie import SMIE
 
 PROBLEM = make(3, verbs=4, nouns=4, clips=9, f_x_dim=12, text_dim=10)
 SIZES = {ReViSE: dict(code_dim=9, text_hidden_dim=11, embedding_dim=7),
-         JPoSE: dict(embedding_dim=7, text_hidden_dim=11)}
-PLAIN = {ReViSE: PlainReViSE, JPoSE: PlainJPoSE}
+         JPoSE: dict(embedding_dim=7, text_hidden_dim=11),
+         SMIE: dict(hidden_dims=(13, 11), learning_rate=1e-2)}
+PLAIN = {ReViSE: PlainReViSE, JPoSE: PlainJPoSE, SMIE: PlainSMIE}
 CASES = [
     (ReViSE, {}), (ReViSE, dict(recipe="released")),
     (ReViSE, dict(mmd_kappa=0.5, class_gradient=False, contraction_weight=0.1)),
     (JPoSE, {}), (JPoSE, dict(recipe="released")),
     (JPoSE, dict(losses="hinge", verb_weight=2.0)), (JPoSE, dict(networks="tanh_relu")),
+    (SMIE, {}), (SMIE, dict(recipe="released")), (SMIE, dict(masked=True)),
 ]
 
 
 def fit(cls, options, kept):
     # 117 clips: three batches of 39 an epoch, and 17 epochs.
-    model = cls(**SIZES[kept], **{"epochs": 17, "batch_size": 39, "seed": 1, **options})
-    problem = PROBLEM
-    text = problem.parts if cls.text_parts else problem.f_y
-    return model.fit(problem.f_x, problem.y, text, seen_classes=problem.seen)
+    extra = {"f_x_masked": PROBLEM.f_x_masked} if options.get("masked") else {}
+    options = {name: value for name, value in options.items() if name != "masked"}
+    model = cls(**{"epochs": 17, "batch_size": 39, "seed": 1, **SIZES[kept], **options})
+    text = PROBLEM.parts if cls.text_parts else PROBLEM.f_y
+    return model.fit(PROBLEM.f_x, PROBLEM.y, text, seen_classes=PROBLEM.seen, **extra)
 
 
 @pytest.mark.parametrize(("cls", "options"), CASES, ids=str)

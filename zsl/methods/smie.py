@@ -144,16 +144,18 @@ class SMIE(CompatibilityMethod):
             generator: Draws the negatives.
             f_x_masked: ``[B, D]`` or None.
         """
-        params, own = self.params, text[columns]
+        params, count = self.params, len(f_x)
+        rows = torch.arange(count)
         if params.negatives == "roll":
-            negative = torch.arange(len(f_x)).roll(1)
-            there = torch.ones(len(f_x), dtype=torch.bool)
+            negative, of = rows.roll(1), columns
         else:
             negative, there = draw_one(columns[:, None] != columns, generator)
+            negative, of = negative[there], columns[there]
+        pairs = torch.cat([rows, negative]), torch.cat([columns, of])
 
         def bound(f: Tensor) -> Tensor:
-            return jensen_shannon_bound(
-                self._net(f, own), self._net(f[negative[there]], own[there]))
+            scores = self._net(f, text, *pairs)
+            return jensen_shannon_bound(scores[:count], scores[count:])
 
         whole = bound(f_x)
         if f_x_masked is None:
@@ -199,18 +201,51 @@ class SMIENetwork(nn.Module):
         )
         initialize(self, generator)
 
-    def forward(self, f_x: Tensor, f_y: Tensor) -> Tensor:
-        """T of B pairs of rows, ``[B]``; f_x as it is given to ``fit``."""
-        return self.rest(self.first(torch.cat([normalized(f_x), f_y], dim=1)))[:, 0]
-
-    def of_all_pairs(self, x: Tensor, f_y: Tensor) -> Tensor:
-        """T of each of N rows with each of K texts, ``[N, K]``; x is normalized already.
+    def forward(self, f_x: Tensor, f_y: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """T of P pairs, ``[P]``.
 
         The first layer is applied to skeletons and texts apart, and then added.
+
+        Args:
+            f_x: ``[B, D]`` as it is given to ``fit``.
+            f_y: ``[S, Dt]``.
+            rows, columns: ``[P]``, of f_x and of f_y.
         """
+        hidden: Tensor = _FirstLayer.apply(
+            normalized(f_x), f_y, self.first.weight, self.first.bias, rows, columns)
+        return self.rest[1:](hidden)[:, 0]
+
+    def of_all_pairs(self, x: Tensor, f_y: Tensor) -> Tensor:
+        """T of each of N rows with each of K texts, ``[N, K]``; x is normalized already."""
         of_x, of_y = self.first.weight.split([self.f_x_dim, f_y.shape[1]], dim=1)
         hidden = (x @ of_x.T)[:, None] + (f_y @ of_y.T + self.first.bias)
         return self.rest(hidden)[..., 0]
+
+
+class _FirstLayer(torch.autograd.Function):
+    """The first layer of T and its ReLU: each skeleton and each text is read once."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, f_y: Tensor, weight: Tensor, bias: Tensor,
+                rows: Tensor, columns: Tensor) -> Tensor:
+        width = x.shape[1]
+        of_x = x @ weight[:, :width].T
+        of_y = torch.addmm(bias, f_y, weight[:, width:].T)
+        hidden = of_x.index_select(0, rows).add_(of_y.index_select(0, columns)).relu_()
+        ctx.save_for_backward(x, f_y, weight, rows, columns, hidden)
+        return hidden
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, f_y, weight, rows, columns, hidden = ctx.saved_tensors
+        width = x.shape[1]
+        grad = torch.ops.aten.threshold_backward(grads[0], hidden, 0)
+        of_x = grad.new_zeros(len(x), grad.shape[1]).index_add_(0, rows, grad)
+        of_y = grad.new_zeros(len(f_y), grad.shape[1]).index_add_(0, columns, grad)
+        of_weight = torch.empty_like(weight)
+        torch.mm(of_x.T, x, out=of_weight[:, :width])
+        torch.mm(of_y.T, f_y, out=of_weight[:, width:])
+        return None, None, of_weight, of_y.sum(dim=0), None, None
 
 
 def normalized(f_x: Tensor) -> Tensor:

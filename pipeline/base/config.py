@@ -237,7 +237,8 @@ def _explain(error: ValidationError, section: type[Section]) -> str:
         return f"unknown key {key!r}; {nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"key {key!r} is missing"
-    return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {said[0].lower()}{said[1:]}, found {first['input']!r}"
 
 
 def _fields_at(section: type[Section], location: Sequence[int | str]) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 ``format_version`` grows when a reader of the older version would misunderstand
 a file. See docs/caches.md for the layout and a five-line h5py example. Files are
-sealed (``zskel.data.common.checksums``); those of other makers need not be.
+guarded by a checksum (``zskel.data.common.checksums``); those of other makers need not be.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from zskel.data.common.checksums import open_hdf5, sealed_file
+from zskel.data.common.checksums import checksummed_hdf5, open_hdf5
 from zskel.data.common.errors import BadCache
 from zskel.data.common.files import atomic_path
 from zskel.data.common.limits import own_dataset, read_strings
@@ -138,7 +138,7 @@ def write_skeleton_features(path: str | os.PathLike[str], features: SkeletonFeat
         BadCache: They break the contract; nothing is written.
     """
     check_skeleton_features(features, "skeleton features to be written")
-    with atomic_path(path) as temporary, sealed_file(temporary) as file:
+    with atomic_path(path) as temporary, checksummed_hdf5(temporary) as file:
         file["f_x"] = features.f_x.astype(np.float32, copy=False)
         file["logits"] = features.logits.astype(np.float32, copy=False)
         file["label"] = features.label.astype(np.int64, copy=False)
@@ -169,7 +169,7 @@ def write_text_features(path: str | os.PathLike[str], features: TextFeatures) ->
         BadCache: They break the contract; nothing is written.
     """
     check_text_features(features, "text features to be written")
-    with atomic_path(path) as temporary, sealed_file(temporary) as file:
+    with atomic_path(path) as temporary, checksummed_hdf5(temporary) as file:
         file["f_y"] = features.f_y.astype(np.float32, copy=False)
         file.create_dataset("text", data=np.asarray(features.text, dtype=object), dtype=_TEXT)
         file.attrs["format"] = TEXT_FORMAT

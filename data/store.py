@@ -5,10 +5,10 @@ clip after clip, within a clip body after body; ``/offset`` int64 ``[N + 1]``
 bounds the clips' rows and ``/num_bodies`` int16 ``[N]`` shapes them back to
 ``[M, T, V, 3]``. Identity as in the feature caches.
 
-A store can be too large to be read whole each time it is opened, so it is not
-sealed whole as the caches are (``zskel.data.common.checksums``): ``/crc32`` uint32 ``[N]`` holds a
-checksum of each clip's rows, compared whenever the clip is read, and the seal covers
-everything else. Stores from before that have neither.
+A store can be too large to be read whole each time it is opened. So ``/crc32`` uint32
+``[N]`` holds a checksum of each clip's rows, compared whenever the clip is read, and the
+file's own (``zskel.data.common.checksums``) covers everything else.
+Stores from before that have neither.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import numpy as np
 
 from zskel.data.bodies import DEFAULT_CLEANING, clean
 from zskel.data.caches import IDENTITY
-from zskel.data.common.checksums import DAMAGE, open_hdf5, sealed_file
+from zskel.data.common.checksums import DAMAGE, checksummed_hdf5, open_hdf5
 from zskel.data.common.errors import BadCache, BadConfig, BadInput, ClipError
 from zskel.data.common.files import atomic_path, digest_json, remove_left_behind, write_json
 from zskel.data.common.hdf5 import open_to_read
@@ -199,7 +199,7 @@ class SequenceStore:
             assert self._file is not None
             rows = self._file["keypoint"][self.offset[index] : self.offset[index + 1]]
         except FileNotFoundError:
-            raise  # somebody has taken it away
+            raise  # another process has removed it
         except DAMAGE as error:
             raise_refusal(error, self.path)
             raise self._damaged(index, str(error)) from None
@@ -219,7 +219,7 @@ class SequenceStore:
         return np.asarray([shown.get(number, number) for number in numbers.tolist()], object)
 
     def as_stored(self, field: str, given: Sequence[int | str], key: str) -> list[int | str]:
-        """Values that somebody has written, as ``values`` has them.
+        """Values from a config in the form that ``values`` has them.
 
         Raises:
             BadConfig: One is not a name that the store has, or is no number where
@@ -368,7 +368,7 @@ def _merge(
     }
     extent, checksums = Extent(), []
     string = h5py.string_dtype("utf-8")
-    with atomic_path(path) as temporary, sealed_file(temporary, "keypoint") as file:
+    with atomic_path(path) as temporary, checksummed_hdf5(temporary, "keypoint") as file:
         keypoint: h5py.Dataset | None = None
         start, total = 0, sum(_rows(part) for part in parts)
         for part in parts:
@@ -384,7 +384,7 @@ def _merge(
             checksums += [zlib.crc32(block[end - count : end])
                           for end, count in zip(ends, columns["rows"][-1], strict=True)]
             if keypoint is None:
-                # In one piece, so that it is one gap in the seal.
+                # In one piece, so that the file's checksum leaves out one stretch.
                 keypoint = file.create_dataset("keypoint", (total, *block.shape[1:]), np.float32)
             keypoint[start : start + len(block)] = block
             start += len(block)

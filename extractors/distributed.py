@@ -51,7 +51,7 @@ def launch(launcher: str = "none") -> None:
     if launcher not in LAUNCHERS:
         raise BadConfig(f"--launcher {launcher!r}: {nearest(launcher, LAUNCHERS)}")
     if launcher == "none":
-        require_alone("without --launcher pytorch this command")
+        require_single_process("without --launcher pytorch this command")
     if launcher == "none" or joined():
         return
     import torch
@@ -74,7 +74,7 @@ def launch(launcher: str = "none") -> None:
                         "on CPUs start the command with torchrun and --launcher pytorch")
 
 
-def require_alone(work: str) -> None:
+def require_single_process(work: str) -> None:
     """Checks that torchrun has not started several processes that would not know each other.
 
     Slurm's and MPI's variables do not tell: whatever runs inside of a job has them.
@@ -169,7 +169,7 @@ def leave() -> None:
 
 
 @contextmanager
-def together(launcher: str = "none") -> Iterator[None]:
+def launched(launcher: str = "none") -> Iterator[None]:
     """Work that this process does with others: ``launch`` before, ``leave`` after.
 
     If one of them fails the others cannot go on. The error of the one that failed
@@ -189,7 +189,7 @@ def together(launcher: str = "none") -> Iterator[None]:
         if not joined():
             raise
         if _fails_first():
-            if not _somebody_is_gone(error):
+            if not _is_lost_connection(error):
                 raise
             # Killed, it could not say so itself.
             raise PipelineError(
@@ -215,7 +215,7 @@ def _fails_first() -> bool:
         return False  # its keeper is gone, so this is not the first
 
 
-def _somebody_is_gone(error: BaseException) -> bool:
+def _is_lost_connection(error: BaseException) -> bool:
     """Whether an error is that of talking to a process that is not there any more."""
     said = str(error).lower()
     return isinstance(error, RuntimeError) and not isinstance(error, PipelineError) and (

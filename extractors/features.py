@@ -56,7 +56,7 @@ def extract_features(
     ``test_pipeline`` takes several of a recording.
 
     A pass that does not fit into memory is run in halves, with a warning.
-    ``zskel.extractors.shards.extract_together`` gives the same to the bit, by several
+    ``zskel.extractors.shards.extract_in_processes`` gives the same to the bit, by several
     processes, and keeps what is done.
 
     Args:

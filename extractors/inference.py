@@ -25,7 +25,7 @@ from torch import nn
 from zskel.data.common.errors import BadInput
 from zskel.data.common.memory import out_of_memory
 from zskel.extractors.folding import fold, take_input_norm
-from zskel.extractors.sharing import in_shares
+from zskel.extractors.sharing import in_threads
 
 TOLERANCE = 1e-4
 BODY_WISE = {"STGCN", "AAGCN", "ShiftGCN"}
@@ -68,7 +68,7 @@ def recognizer(
     else:
         if difference <= TOLERANCE:
             return quick
-        if math.isnan(difference):  # of the model itself: whoever runs it will tell
+        if math.isnan(difference):  # of the model itself, an error where it is run
             return direct
         reason = f"features would differ by {difference:.1e}"
     warnings.warn(f"{type(model.backbone).__name__}: every body goes through the network as it "
@@ -152,7 +152,7 @@ class BodyWise:
                                                               body[part])
 
         shared = clips.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-        in_shares(len(clip), push, torch.get_num_threads() if shared else 1)
+        in_threads(len(clip), push, torch.get_num_threads() if shared else 1)
         f_x = pooled.mean(dim=1)
         return f_x, self._fc(f_x)
 

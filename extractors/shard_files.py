@@ -31,7 +31,7 @@ class Shard:
     machine: str
 
 
-def shards_beside(cache: Path, digest: str) -> Path:
+def shard_folder(cache: Path, digest: str) -> Path:
     """The folder for the shards of a cache.
 
     Args:

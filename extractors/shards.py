@@ -58,7 +58,7 @@ class Extraction:
     Attributes:
         f_x, logits: Float32 ``[N, D]`` and ``[N, S]``.
         cut: How many of ``passes`` did not fit into memory and were run in parts.
-        machines: ``zskel.data.common.machine.machine`` of whoever took part; each once.
+        machines: ``zskel.data.common.machine.machine`` of all that took part; each once.
     """
 
     f_x: np.ndarray
@@ -72,7 +72,7 @@ class _OtherShape(Exception):
     """A clip has another shape than those of its size."""
 
 
-def extract_together(
+def extract_in_processes(
     model: nn.Module,
     spec: BackboneSpec,
     store: SequenceStore,
@@ -110,7 +110,7 @@ def extract_together(
             break
         shapes = _true_shapes(dataset)
     found = shards.merged() if is_main() else None
-    barrier()  # nobody clears away, or goes on, before it is known to be whole
+    barrier()  # no process cleans up or goes on before all shards are there
     if found is not None:
         require_finite(found.f_x, store, rows)
     return found

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 
-def in_shares(count: int, work: Callable[[int, int], None], threads: int) -> None:
+def in_threads(count: int, work: Callable[[int, int], None], threads: int) -> None:
     """Calls ``work(begin, end)`` for consecutive shares of ``range(count)``.
 
     Args:
@@ -22,7 +22,7 @@ def in_shares(count: int, work: Callable[[int, int], None], threads: int) -> Non
         threads: How many shares there are, at most.
 
     >>> found = [0, 0, 0]
-    >>> in_shares(3, lambda low, high: found.__setitem__(slice(low, high), [1] * (high - low)), 2)
+    >>> in_threads(3, lambda low, high: found.__setitem__(slice(low, high), [1] * (high - low)), 2)
     >>> found
     [1, 1, 1]
     """

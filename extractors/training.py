@@ -196,4 +196,4 @@ def _finished(folder: Path, digest: str) -> TrainedBackbone | None:
             weights, content["weights_sha256"], tuple(content["classes"]), content["history"]
         )
     except (ValueError, KeyError, TypeError):
-        return None  # a damaged summary vouches for nothing: train again
+        return None  # a damaged summary: train again

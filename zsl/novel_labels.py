@@ -1,4 +1,4 @@
-"""Fitted models asked about labels that were no classes when they were fitted."""
+"""Fitted models applied to labels that were no classes when they were fitted."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Answers:
     joint_proba: np.ndarray | None = None
 
 
-def ask(
+def predict_labels(
     models: PhaseModels, gate: Gate | None, f_x: np.ndarray, logits: np.ndarray | None = None
 ) -> Answers:
-    """Puts the same questions to test-phase models as an evaluation does.
+    """Classifies clips among labels, as an evaluation does among classes.
 
     Args:
-        models: Of the test phase, about the labels (:func:`about`).
+        models: Of the test phase, about the labels (:func:`choose_among_labels`).
         gate: Fitted for as many labels.
         f_x: ``[N, D]``.
         logits: ``[N, S]`` of the backbone, where C_s is its last layer.
@@ -71,7 +71,7 @@ def ask(
     )
 
 
-def about(models: PhaseModels, labels: Labels) -> PhaseModels:
+def choose_among_labels(models: PhaseModels, labels: Labels) -> PhaseModels:
     """Lets C_u of these models choose among labels; the models are changed.
 
     C_u stays as it was fitted where the labels are the unseen classes.
@@ -91,7 +91,7 @@ def gate_for(fitted: Fitted, key: str, fresh: Gate, labels: Labels) -> tuple[Gat
     A gate knows with how many unseen classes it was fitted. For another number
     it is fitted anew on the calibration clips with so many: for fewer, with
     validation-unseen classes drawn with the seed, and clips of those alone; for
-    more, the labels that were asked about join the validation-unseen classes as
+    more, the given labels join the validation-unseen classes as
     answers that are right for no calibration clip.
 
     Args:
@@ -99,7 +99,7 @@ def gate_for(fitted: Fitted, key: str, fresh: Gate, labels: Labels) -> tuple[Gat
             calibration phase are changed.
         key: Of the gate.
         fresh: An unfitted gate of the same options.
-        labels: What is asked about.
+        labels: The possible answers.
 
     Raises:
         BadInput: There are too few calibration clips.
@@ -115,7 +115,7 @@ def gate_for(fitted: Fitted, key: str, fresh: Gate, labels: Labels) -> tuple[Gat
     else:
         kept = own
         others = _first(labels, len(labels) - len(own), fitted.phases[TEST].seen_classes)
-        about(calibration, Labels([*own, *others.classes], others.f_y))
+        choose_among_labels(calibration, Labels([*own, *others.classes], others.f_y))
         how = (f"fitted anew with {len(own)} validation-unseen classes and {len(others)} of the "
                "labels beside them")
     rows = calibration.features.rows(CALIBRATION)

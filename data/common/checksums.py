@@ -40,16 +40,16 @@ DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError
 
 
 @contextlib.contextmanager
-def sealed_file(
+def checksummed_hdf5(
     path: str | os.PathLike[str], left_out: str | None = None
 ) -> Iterator[NewFile]:
-    """A new HDF5 file to write to, sealed when it is closed.
+    """A new HDF5 file to write to, which gets its checksum when it is closed.
 
     The same content gives the same bytes. Not atomic: ``path`` is ``atomic_path``'s.
 
     Args:
         path: The file.
-        left_out: A data set whose values the seal is not to cover; it is not chunked.
+        left_out: A data set whose values the checksum leaves out; it is not chunked.
     """
     hole = (0, 0)
     with new_hdf5(path, userblock_size=BLOCK_BYTES) as file:
@@ -71,13 +71,13 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     What h5py complains of while it is read is damage, too.
 
     Raises:
-        BadCache: The file is damaged or was changed since it was sealed; it is not
+        BadCache: The file is damaged or was changed since its checksum was written; it is not
             HDF5; or something in it cannot be read.
     """
-    sealed = is_sealed(path)
+    checked = has_checksum(path)
     try:
         with open_to_read(path) as file:
-            if not sealed and ATTRIBUTE in file.attrs:
+            if not checked and ATTRIBUTE in file.attrs:
                 raise BadCache(f"{path}: has lost the checksum at its start; {_advice(path)}")
             yield file
     except BadCache:
@@ -94,7 +94,7 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
                        "again") from None
 
 
-def is_sealed(path: str | os.PathLike[str]) -> bool:
+def has_checksum(path: str | os.PathLike[str]) -> bool:
     """Whether a file has a checksum, which then holds.
 
     Raises:
@@ -118,16 +118,18 @@ def is_sealed(path: str | os.PathLike[str]) -> bool:
     return True
 
 
-def seal(
-    path: str | os.PathLike[str], check: Callable[[Path], object] = lambda sealed: None
+def write_checksum(
+    path: str | os.PathLike[str], check: Callable[[Path], object] = lambda copy: None
 ) -> None:
-    """Seals an HDF5 file as it now is, or seals it anew; whoever calls vouches for it.
+    """Gives an HDF5 file the checksum of its present content, in place of an older one.
+
+    Call it for files that were changed on purpose.
 
     The file is copied, part by part, and replaced when the copy is whole.
 
     Args:
         path: The file.
-        check: Called with the sealed copy before it takes the file's place; what it
+        check: Called with the finished copy before it takes the file's place; what it
             raises leaves the file as it is.
 
     Raises:
@@ -136,7 +138,7 @@ def seal(
     try:
         with atomic_path(path) as temporary:
             try:
-                with open_to_read(path) as old, sealed_file(temporary) as new:
+                with open_to_read(path) as old, checksummed_hdf5(temporary) as new:
                     _copy(old, new)
                 check(temporary)
             except BadCache as error:
@@ -166,7 +168,7 @@ def _block(digest: str, hole: tuple[int, int]) -> bytes:
 
 
 def _hole(block: bytes) -> tuple[int, int] | None:
-    """First byte and length of what a seal leaves out; None if its line is damaged."""
+    """First byte and length of what a checksum leaves out; None if its line is damaged."""
     match = _LINE.match(block)
     return match and (int(match[1] or 0), int(match[2] or 0))
 

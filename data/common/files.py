@@ -77,7 +77,7 @@ def _remove(file: Path, folder: Path) -> None:
 def remove_left_behind(folder: Path, deep: bool = True) -> int:
     """Removes what killed writers left: temporary folders of ``atomic_path``.
 
-    Only for who knows that nobody is writing there.
+    Call it only while no other process writes there.
 
     Args:
         folder: Where to look; need not exist.

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import h5py
 
-from zskel.data.common.interrupts import HeldBack, held_back
+from zskel.data.common.interrupts import DeferredSignals, deferred_signals
 
 
 def open_to_read(path: str | os.PathLike[str]) -> h5py.File:
@@ -43,7 +43,7 @@ def open_to_read(path: str | os.PathLike[str]) -> h5py.File:
 class NewFile(h5py.File):
     """A file that is being written."""
 
-    def __init__(self, stream: _Stream, held: HeldBack, **options: Any) -> None:
+    def __init__(self, stream: _Stream, held: DeferredSignals, **options: Any) -> None:
         super().__init__(stream, "w", **options)
         self._stream, self._held = stream, held
 
@@ -74,7 +74,7 @@ def new_hdf5(path: str | os.PathLike[str], **options: Any) -> Iterator[NewFile]:
     """
     with open(path, "w+b", buffering=0) as raw:
         stream = _Stream(raw)
-        with held_back() as held:
+        with deferred_signals() as held:
             with NewFile(stream, held, **options) as file:
                 yield file
             stream.check()

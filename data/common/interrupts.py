@@ -14,7 +14,7 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
                if hasattr(signal, name))
 
 
-class HeldBack:
+class DeferredSignals:
     """The signals that have come so far."""
 
     def __init__(self) -> None:
@@ -41,12 +41,12 @@ class HeldBack:
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[HeldBack]:
+def deferred_signals() -> Iterator[DeferredSignals]:
     """Holds back the signals of ``ENDING`` until the block ends or asks for them.
 
     Only the main thread gets signals; in others this does nothing.
     """
-    held = HeldBack()
+    held = DeferredSignals()
     if threading.current_thread() is not threading.main_thread():
         yield held
         return

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from zskel.data.common.checksums import DAMAGE, is_sealed
+from zskel.data.common.checksums import DAMAGE, has_checksum
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import ONLY_ZEROS, atomic_path, only_zeros
 from zskel.data.common.hdf5 import open_to_read
@@ -109,7 +109,7 @@ def load_hdf5(path: Path, name: str) -> np.ndarray:
 @contextmanager
 def _hdf5(path: Path) -> Iterator[h5py.File]:
     try:
-        is_sealed(path)  # it may be a cache, and then be damaged
+        has_checksum(path)  # it may be a cache, and then be damaged
         with open_to_read(path) as file:
             yield file
     except BadInput:

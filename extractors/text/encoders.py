@@ -191,7 +191,7 @@ def known_revision(name: str, options: Mapping[str, Any]) -> str | None:
     try:
         return tell(**options) if tell is not None else None
     except (PipelineError, OSError):
-        return None  # whoever builds the encoder learns what is wrong
+        return None  # building the encoder raises the error
 
 
 def _lengths(tokenizer: Any, texts: list[str]) -> list[int]:

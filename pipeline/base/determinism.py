@@ -41,7 +41,7 @@ def use_deterministic_algorithms() -> None:
     say("--deterministic: algorithms that repeat themselves, which can be slower")
 
 
-def remark_on_kept(path: Path, software: Callable[[], Mapping[str, str]]) -> None:
+def tell_if_not_deterministic(path: Path, software: Callable[[], Mapping[str, str]]) -> None:
     """Says so where something is kept that a GPU has made without this, though it is asked for.
 
     Args:

@@ -1,8 +1,8 @@
-"""Who works where: one command at a time in a work directory or at an entry of the model store.
+"""Locks: one command at a time in a work directory or at an entry of the model store.
 
 A lock is the kernel's (``flock``), so a command that dies, however hard, holds nothing
-any more. ``<...>.lock`` bears it, ``<...>.holder.json`` beside it says who has it; what
-a dead command left there misleads nobody.
+any more. ``<...>.lock`` is the locked file, ``<...>.holder.json`` says who has it; what a
+dead command left there is ignored.
 
 Order: a command holds one work directory at a time, and within it one entry of the model store
 at a time. So no two can wait for each other.
@@ -104,7 +104,7 @@ def held(prefix: Path, work: str, clean: Callable[[], int] = lambda: 0) -> Itera
         if removed:
             say(f"removed {removed} unfinished file{'s' if removed > 1 else ''} that a stopped "
                 f"command left in {prefix.parent if prefix.name.startswith('.') else prefix}")
-        # Not atomically: half of it is as good as none, and whoever waits then knows less.
+        # Not atomically: half of it is as good as none, and those who wait then know less.
         # That is no reason to stop, nor to leave a temporary file behind.
         with contextlib.suppress(OSError):
             holder.write_text(json.dumps({
@@ -120,7 +120,7 @@ def held(prefix: Path, work: str, clean: Callable[[], int] = lambda: 0) -> Itera
 
 
 def holder_of(prefix: Path) -> str | None:
-    """Who says that it holds a lock, in words; None if nobody who is alive does."""
+    """The command that holds a lock, in words; None if no living one says that it does."""
     try:
         content = json.loads(_holder(prefix).read_text(encoding="utf-8"))
         words = (f"{content['work']} (process {content['process']} on {content['host']}, "

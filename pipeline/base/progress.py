@@ -33,7 +33,7 @@ _warned: set[str] = set()
 
 
 def quiet() -> None:
-    """Says nothing any more: another process speaks for this one."""
+    """Stops all messages and the log of this process; another one reports for it."""
     console.quiet = True
     log_to(None)
 
@@ -96,7 +96,7 @@ def tell_notices(notices: Iterable[Mapping[str, str]]) -> None:
         say(f"NOTICE: {notice['text']}")
 
 
-class SignsOfLife:
+class ProgressLines:
     """When a long step should leave a line, where no bar can be seen.
 
     At every tenth of the work, but nothing for a step that is over in seconds;
@@ -116,11 +116,11 @@ class SignsOfLife:
     def due(self, done: int, total: int, now: float) -> bool:
         """Whether to leave a line now.
 
-        >>> life = SignsOfLife(0.0)
-        >>> [second for second in range(100) if life.due(second, 100, second)]
+        >>> lines = ProgressLines(0.0)
+        >>> [second for second in range(100) if lines.due(second, 100, second)]
         [10, 20, 30, 40, 50, 60, 70, 80, 90]
-        >>> life = SignsOfLife(0.0)
-        >>> any(life.due(done, 100, done / 50) for done in range(101))
+        >>> lines = ProgressLines(0.0)
+        >>> any(lines.due(done, 100, done / 50) for done in range(101))
         False
         """
         tenths, waited = (10 * done) // total if total else 0, now - self._last
@@ -152,15 +152,15 @@ def bar(description: str) -> Iterator[Tell]:
         console=console, transient=True, disable=not console.is_terminal,
     ) as progress:
         task = progress.add_task(description, total=None, note="")
-        life = SignsOfLife(time.monotonic())
+        lines = ProgressLines(time.monotonic())
 
         def tell(done: int, total: int, note: str = "") -> None:
             progress.update(task, completed=done, total=total, note=note)
             now = time.monotonic()
-            if life.due(done, total, now):
+            if lines.due(done, total, now):
                 event("progress", step=description, done=done, total=total, note=note)
                 if not console.is_terminal:
-                    console.print(_line(description, done, total, life.remaining(done, total, now),
+                    console.print(_line(description, done, total, lines.remaining(done, total, now),
                                         note), markup=False, soft_wrap=True)
 
         yield tell

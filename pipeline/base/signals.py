@@ -12,7 +12,7 @@ _MOMENT = 0.05  # seconds
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as a scheduler or ``kill`` sends it: an interrupt by somebody else.
+    """SIGTERM, as a scheduler or ``kill`` sends it: an interrupt by another program.
 
     Attributes:
         word: What has become of the command.

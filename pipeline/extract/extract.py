@@ -12,7 +12,7 @@ from zskel.data.common.errors import BadInput
 from zskel.data.protocols import CLIP
 from zskel.data.splits import ClassSplit
 from zskel.data.store import SequenceStore
-from zskel.extractors.distributed import barrier, is_main, together
+from zskel.extractors.distributed import barrier, is_main, launched
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.determinism import use_deterministic_algorithms
 from zskel.pipeline.base.locks import work_dir_locked
@@ -79,7 +79,7 @@ def extract(
     Raises:
         PipelineError: Something is wrong with the input; one clear line.
     """
-    with together(launcher):
+    with launched(launcher):
         if not is_main():
             quiet()
         if deterministic:

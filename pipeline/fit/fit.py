@@ -10,7 +10,7 @@ from typing import Any
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_json
 from zskel.data.common.memory import memory_in_one_line
-from zskel.extractors.distributed import require_alone
+from zskel.extractors.distributed import require_single_process
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.determinism import use_deterministic_algorithms
 from zskel.pipeline.base.locks import work_dir_locked
@@ -18,7 +18,7 @@ from zskel.pipeline.base.progress import bar, say
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.fits import ALL, Fit, fit_configs, is_current_result
-from zskel.pipeline.steps.fitted_models import keep, kept_path, not_kept
+from zskel.pipeline.steps.fitted_models import fitted_model_path, gates_to_fit, keep_fitted_model
 from zskel.pipeline.steps.records import make_arrays, make_record
 from zskel.pipeline.steps.result_record import result_stem
 from zskel.pipeline.steps.results import write_result
@@ -57,7 +57,7 @@ def fit(
     Raises:
         PipelineError: Caches are missing or unfit, or a fit fails.
     """
-    require_alone("fit")
+    require_single_process("fit")
     if deterministic:
         use_deterministic_algorithms()
     work = WorkDir.of(experiment.name, work_dir)
@@ -106,9 +106,9 @@ def _fit_seed(
     for key, path in paths.items():
         if key not in missing:
             say(f"kept {path}")
-    model = kept_path(work, identities[""])
+    model = fitted_model_path(work, identities[""])
     gate_digests = {key: digest_json(what.gate_config(key)) for key in what.gates}
-    lacking = not_kept(model, what.model_digest(), gate_digests, digests) if keep_models else []
+    lacking = gates_to_fit(model, what.model_digest(), gate_digests, digests) if keep_models else []
     wanted = [key for key in what.gates if key in missing or key in lacking]
     if not wanted:
         return list(paths.values())
@@ -135,7 +135,7 @@ def _fit_seed(
             f"unseen {record.gzsl_unseen_accuracy:.1%}, H {record.gzsl_harmonic_mean:.1%} "
             f"({record.duration_seconds:.0f} s) -> {paths[key]}")
     if keep_models:
-        keep(model, fitted[0], {key: what.gate_config(key) for key in wanted}, {
+        keep_fitted_model(model, fitted[0], {key: what.gate_config(key) for key in wanted}, {
             "experiment": experiment.name,
             "identity": {k: v for k, v in identities[""].items() if k != "gate_key"},
             "own": what.config.method == experiment.fit.method,

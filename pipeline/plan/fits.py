@@ -83,7 +83,7 @@ def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
     return found
 
 
-def check_apart(results: Iterable[Result], table: str) -> None:
+def check_distinct_files(results: Iterable[Result], table: str) -> None:
     """Checks that no two results of a table are one file.
 
     Raises:

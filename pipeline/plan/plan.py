@@ -13,7 +13,7 @@ from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
 from zskel.pipeline.plan.command_lines import command_lines
 from zskel.pipeline.plan.definition import Table
-from zskel.pipeline.plan.fits import THERE, Result, check_apart, results_of
+from zskel.pipeline.plan.fits import THERE, Result, check_distinct_files, results_of
 from zskel.pipeline.plan.rates import Rates
 from zskel.pipeline.plan.table_report import is_current, report_folder
 from zskel.pipeline.queue.queue import Attempt
@@ -55,7 +55,7 @@ def plan(
         number of the others; "commands" for what is missing, in order.
 
     Raises:
-        BadInput: Nobody needs a data set of ``raw``, or two fits would write one result.
+        BadInput: The table needs no data set of ``raw``, or two fits would write one result.
     """
     root, raw = Path(work_dirs), dict(raw or {})
     shared = ModelStore(Path(model_store) if model_store is not None else root / "bank")
@@ -75,7 +75,7 @@ def plan(
         for call in entry.fits if job.error is None else ():
             with Attempt([job]):
                 results += results_of(call, job.work, job.experiment.name in ready)
-    check_apart(results, table.name)
+    check_distinct_files(results, table.name)
     backbones = [_backbone(need, _job(jobs, need.experiment), rates) for need in found]
     fits = [_fit(result, _job(jobs, result.experiment), rates) for result in results]
     folder = report_folder(root, table.name)

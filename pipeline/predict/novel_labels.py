@@ -1,4 +1,4 @@
-"""Labels that somebody has typed: which class each is, or its text features."""
+"""Labels in the words of a user: which class each is, or its text features."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Texts = TextFeatures | Mapping[str, TextFeatures]
 
 
 @dataclass(frozen=True)
-class Typed:
+class ResolvedLabels:
     """Labels that take the place of the unseen classes.
 
     Attributes:
@@ -39,7 +39,7 @@ class Typed:
     notices: list[str] = field(default_factory=list)
 
 
-def resolve(labels: Sequence[str], cache: SkeletonFeatures, gzsl: bool) -> Typed:
+def resolve_labels(labels: Sequence[str], cache: SkeletonFeatures, gzsl: bool) -> ResolvedLabels:
     """Tells typed labels that are class names from those that are not.
 
     Case and surplus spaces do not matter. In GZSL a seen class's name is that
@@ -55,9 +55,9 @@ def resolve(labels: Sequence[str], cache: SkeletonFeatures, gzsl: bool) -> Typed
         BadInput: A label is empty or is there twice, or there are too few.
     """
     if not labels:
-        return Typed(list(cache.unseen_classes), [], [])
+        return ResolvedLabels(list(cache.unseen_classes), [], [])
     by_name = {_plain(name): index for index, name in enumerate(cache.class_names)}
-    typed = Typed([], [], [])
+    resolved = ResolvedLabels([], [], [])
     met: set[str] = set()
     lent: list[str] = []
     for label in labels:
@@ -69,33 +69,34 @@ def resolve(labels: Sequence[str], cache: SkeletonFeatures, gzsl: bool) -> Typed
         met.add(plain)
         index = by_name.get(plain)
         if index is None:
-            typed.new.append(" ".join(label.split()))
+            resolved.new.append(" ".join(label.split()))
         elif index not in cache.seen_classes:
-            typed.classes.append(index)
+            resolved.classes.append(index)
         elif gzsl:
-            typed.seen.append(index)
+            resolved.seen.append(index)
         else:
             lent.append(cache.class_names[index])
-            typed.notices.append(f"{cache.class_names[index]!r} is a seen class; in ZSL its text "
-                                 "alone counts, --gzsl uses what was learned of it")
-    typed.new.extend(lent)
-    count = len(typed.classes) + len(typed.new)
+            resolved.notices.append(
+                f"{cache.class_names[index]!r} is a seen class; in ZSL its text alone counts, "
+                "--gzsl uses what was learned of it")
+    resolved.new.extend(lent)
+    count = len(resolved.classes) + len(resolved.new)
     if gzsl and count == 0:
         raise BadInput("all labels are seen classes; GZSL needs one that is not")
     if not gzsl and count < 2:
         raise BadInput(f"ZSL among one label ({labels[0]!r}) has only one answer; give more, or "
                        "--gzsl, where the seen classes are answers too")
-    return typed
+    return resolved
 
 
-def with_texts(typed: Typed, texts: Texts, sources: Sequence[str] = ()) -> Labels:
+def with_texts(resolved: ResolvedLabels, texts: Texts, sources: Sequence[str] = ()) -> Labels:
     """The labels with text features of those that have none yet.
 
     Class names have the caches' rows; the others are embedded by the caches'
     own encoder.
 
     Args:
-        typed: From :func:`resolve`.
+        resolved: From :func:`resolve_labels`.
         texts: The caches that the method takes.
         sources: Another text source for new labels than the cache's: its name,
             or a file for the source "file"; for a method that takes parts
@@ -108,42 +109,42 @@ def with_texts(typed: Typed, texts: Texts, sources: Sequence[str] = ()) -> Label
     """
     from zskel.zsl.novel_labels import Labels
 
-    if not typed.new:
-        return Labels(typed.classes)
+    if not resolved.new:
+        return Labels(resolved.classes)
     if not isinstance(texts, Mapping):
         if len(sources) > 1:
             raise BadInput("--text-source is given twice; this method takes one text a label")
-        rows = _rows(typed, texts, next(iter(sources), None), whole=True)
-        _require_distinct(typed, texts, rows)
-        return Labels(typed.classes, rows)
+        rows = _rows(resolved, texts, next(iter(sources), None), whole=True)
+        _require_distinct(resolved, texts, rows)
+        return Labels(resolved.classes, rows)
     given = dict(source.partition("=")[::2] for source in sources)
     wrong = [part for part, source in given.items() if part not in texts or not source]
     if wrong:
         raise BadInput(f"--text-source {wrong[0]!r}: this method takes {' and '.join(texts)} of "
                        f"each label; expected {'=..., '.join(texts)}=...")
-    return Labels(typed.classes, {part: _rows(typed, features, given.get(part))
+    return Labels(resolved.classes, {part: _rows(resolved, features, given.get(part))
                                   for part, features in texts.items()})
 
 
 def _rows(
-    typed: Typed, cache: TextFeatures, source: str | None, whole: bool = False
+    resolved: ResolvedLabels, cache: TextFeatures, source: str | None, whole: bool = False
 ) -> np.ndarray:
     """Text features of the new labels, ``[M, Dt]``; cut texts go to the notices."""
     rows = dict(zip(cache.class_names, cache.f_y, strict=True))
-    strangers = [label for label in typed.new if label not in rows]
+    strangers = [label for label in resolved.new if label not in rows]
     if strangers:
         made = _embed(strangers, cache, source)
         if whole:
             check_distinct(made, "labels")
         rows.update(zip(strangers, made.f_y, strict=True))
-        typed.notices.extend(filter(None, [about_cut(made)]))
-    return np.stack([rows[label] for label in typed.new])
+        resolved.notices.extend(filter(None, [about_cut(made)]))
+    return np.stack([rows[label] for label in resolved.new])
 
 
-def _require_distinct(typed: Typed, cache: TextFeatures, rows: np.ndarray) -> None:
-    names = (*(cache.class_names[index] for index in typed.classes), *typed.new)
+def _require_distinct(resolved: ResolvedLabels, cache: TextFeatures, rows: np.ndarray) -> None:
+    names = (*(cache.class_names[index] for index in resolved.classes), *resolved.new)
     check_distinct(replace(
-        cache, f_y=np.concatenate([cache.f_y[typed.classes], rows]), class_names=names,
+        cache, f_y=np.concatenate([cache.f_y[resolved.classes], rows]), class_names=names,
         text=np.asarray(names), tokens=None, token_limit=()), "labels")
 
 

@@ -1,4 +1,4 @@
-"""``pipeline predict``: skeleton files to labels that somebody has typed."""
+"""``pipeline predict``: skeleton files to labels in the words of a user."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.predict.clips import Clips, read_clips
 from zskel.pipeline.predict.features import features_of, weights_file
-from zskel.pipeline.predict.novel_labels import resolve, with_texts
+from zskel.pipeline.predict.novel_labels import resolve_labels, with_texts
 from zskel.pipeline.predict.show import draw_clips, show
 from zskel.pipeline.steps.feature_files import FeatureFiles
-from zskel.pipeline.steps.fitted_models import check_current, find_kept
+from zskel.pipeline.steps.fitted_models import check_current, find_fitted_model
 
 if TYPE_CHECKING:
     from zskel.zsl.fitted import Fitted
@@ -103,7 +103,7 @@ def predict(
         raise BadInput("files, labels and text_source are lists")
     work = _work(source)
     gate = model.gate
-    path, card = find_kept(work, _named(model.method), model.seed)
+    path, card = find_fitted_model(work, _named(model.method), model.seed)
     if gate not in card["gates"]:
         raise BadInput(f"{path}: has no gate {gate!r}; it has "
                        + ", ".join(key or "the experiment's" for key in card["gates"]))
@@ -115,17 +115,17 @@ def predict(
     if dataset.class_names is not None:
         register_dataset(dataset.name, list(caches.test.class_names))
     fitted = _load(path, card, caches)
-    typed = resolve(labels, caches.test, gzsl)
-    asked = with_texts(typed, caches.texts(fitted.method), reading.text_source)
+    resolved = resolve_labels(labels, caches.test, gzsl)
+    novel = with_texts(resolved, caches.texts(fitted.method), reading.text_source)
     found = weights_file(work, caches.test, reading.weights)
     with tempfile.TemporaryDirectory(prefix="predict-") as folder:
         clips = read_clips(
             files, dataset, reading.reader, caches.test.class_names,
             caches.test.preprocessing["cleaning"], Path(folder))
         f_x, logits = features_of(clips.store, caches.test, found)
-        answers, how, notices = _answers(fitted, card, gate, asked, f_x, logits, gzsl)
+        answers, how, notices = _answers(fitted, card, gate, novel, f_x, logits, gzsl)
         # The ids of new labels follow those of the classes.
-        names = [*caches.test.class_names, *typed.new]
+        names = [*caches.test.class_names, *resolved.new]
         document = {
             "format": FORMAT, "format_version": FORMAT_VERSION,
             "work_dir": str(work.root), "model": path.name,
@@ -137,7 +137,7 @@ def predict(
             "seen_classes": [names[c] for c in answers.seen_classes],
             "gate": how and {**{k: card["gates"][gate][k] for k in ("name", "options")},
                              "fitted": how},
-            "notices": [*typed.notices, *notices],
+            "notices": [*resolved.notices, *notices],
             "skipped": list(clips.skipped),
             "clips": [_clip(clips, row, answers, names, gzsl, top)
                       for row in range(len(clips.store))],
@@ -213,7 +213,7 @@ def _answers(
 ) -> tuple[Answers, str | None, list[str]]:
     """Answers, how the gate came about (None: there is none), and notices."""
     from zskel.zsl.gates import GATES
-    from zskel.zsl.novel_labels import about, ask, gate_for
+    from zskel.zsl.novel_labels import choose_among_labels, gate_for, predict_labels
 
     kept, notices = card["gates"][gate_key], []
     fresh = GATES.build(kept["name"], **{**kept["options"], "seed": fitted.seed})
@@ -227,8 +227,8 @@ def _answers(
         notices.append(f"no probability of a seen class: {error}")
     if how is not None and how != "as fitted":
         notices.append(f"the gate was {how}, because there are {len(labels)} labels")
-    models = about(fitted.phases[TEST], labels)
-    return ask(models, gate, f_x, logits), how, notices
+    models = choose_among_labels(fitted.phases[TEST], labels)
+    return predict_labels(models, gate, f_x, logits), how, notices
 
 
 def _clip(

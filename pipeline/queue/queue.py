@@ -17,7 +17,7 @@ from zskel.data.common.files import write_json
 from zskel.data.common.os_errors import described, refusal
 from zskel.data.common.registry import nearest
 from zskel.data.store import SequenceStore
-from zskel.extractors.distributed import require_alone
+from zskel.extractors.distributed import require_single_process
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import console, say
@@ -80,9 +80,9 @@ def queue(
         its "state", and "experiments" with their "error" or None.
 
     Raises:
-        BadInput: Two experiments have one name, or nobody needs a data set of ``raw``.
+        BadInput: Two experiments have one name, or no experiment needs a data set of ``raw``.
     """
-    require_alone("queue")
+    require_single_process("queue")
     raw = dict(raw or {})
     _check(experiments, raw)
     shared = ModelStore(Path(model_store) if model_store is not None else Path(work_dirs) / "bank")
@@ -173,7 +173,7 @@ def _check(experiments: Sequence[Experiment], raw: Raw) -> None:
 
 
 class Attempt:
-    """Notes an error as that of the jobs it befalls, and lets the others go on.
+    """Notes an error at the jobs that it concerns, and lets the others go on.
 
     Args:
         jobs: Anything with an ``experiment`` and an ``error`` to be set.

@@ -9,13 +9,13 @@ from typing import Any
 
 from zskel.data.common.errors import PipelineError
 from zskel.data.common.files import write_json
-from zskel.extractors.distributed import require_alone
+from zskel.extractors.distributed import require_single_process
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
 from zskel.pipeline.fit.fit import fit
 from zskel.pipeline.plan.definition import Table
-from zskel.pipeline.plan.fits import check_apart, results_of
+from zskel.pipeline.plan.fits import check_distinct_files, results_of
 from zskel.pipeline.plan.plan import Raw, check_raw
 from zskel.pipeline.plan.table_report import MARKER, is_current, mark, report_folder
 from zskel.pipeline.queue.queue import Attempt, queue
@@ -67,14 +67,14 @@ def run(
         their "error" or None, and "report", its page or None.
 
     Raises:
-        BadInput: Nobody needs a data set of ``raw``, or two fits would write one result.
+        BadInput: The table needs no data set of ``raw``, or two fits would write one result.
     """
-    require_alone("run")
+    require_single_process("run")
     root, raw = Path(work_dirs), dict(raw or {})
     check_raw(table, raw)
     works = {entry.experiment.name: WorkDir(root / entry.experiment.name)
              for entry in table.entries}
-    check_apart((result for entry in table.entries for call in entry.fits
+    check_distinct_files((result for entry in table.entries for call in entry.fits
                  for result in results_of(call, works[entry.experiment.name], False)), table.name)
     content: dict[str, Any] = {
         "format": FORMAT, "format_version": FORMAT_VERSION, "table": table.name,

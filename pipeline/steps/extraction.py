@@ -23,7 +23,7 @@ from zskel.data.common.files import digest_json
 from zskel.data.common.memory import memory_in_one_line
 from zskel.data.phases import Phase
 from zskel.extractors.distributed import agreed, is_main
-from zskel.extractors.shard_files import shards_beside
+from zskel.extractors.shard_files import shard_folder
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.progress import bar, say
 from zskel.pipeline.steps.model_store import ModelStore
@@ -173,7 +173,7 @@ def _extracted(
 ) -> SkeletonFeatures | None:
     from zskel.extractors.features import load_model
     from zskel.extractors.mm import versions
-    from zskel.extractors.shards import extract_together, working_digest
+    from zskel.extractors.shards import extract_in_processes, working_digest
 
     plan, phase = wanted.plan, wanted.phase
     rows, store = phase.rows, plan.store
@@ -182,7 +182,7 @@ def _extracted(
     with bar(work) as tell, memory_in_one_line(work, "free some and start again"):
         model = load_model(spec, weights, outputs)
         digest = working_digest([wanted.provenance, weights_sha256, versions()])
-        found = extract_together(model, spec, store, rows, shards_beside(wanted.path, digest),
+        found = extract_in_processes(model, spec, store, rows, shard_folder(wanted.path, digest),
                                  on_progress=tell, on_notice=say)
     if found is None:
         return None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 
 
-def kept_path(work: WorkDir, identity: Mapping[str, Any]) -> Path:
+def fitted_model_path(work: WorkDir, identity: Mapping[str, Any]) -> Path:
     """The file of one method, split and seed, whatever gates it holds.
 
     Args:
@@ -30,7 +30,7 @@ def kept_path(work: WorkDir, identity: Mapping[str, Any]) -> Path:
     return work.models / f"{result_stem(**{f: identity[f] for f in fields})}{SUFFIX}"
 
 
-def not_kept(
+def gates_to_fit(
     path: Path, config_digest: str, gates: Mapping[str, str], digests: CacheDigests
 ) -> list[str]:
     """The gates that a file lacks, all of them where it was fitted otherwise.
@@ -53,7 +53,7 @@ def not_kept(
     return [key for key, digest in gates.items() if known.get(key) != digest]
 
 
-def keep(
+def keep_fitted_model(
     path: Path, fitted: Fitted, gates: Mapping[str, Mapping[str, Any]], origin: Mapping[str, Any],
     files: FeatureFiles,
 ) -> None:
@@ -88,7 +88,7 @@ def keep(
     save_fitted(fitted, path, gates, origin)
 
 
-def find_kept(work: WorkDir, method: str | None, seed: int) -> tuple[Path, dict[str, Any]]:
+def find_fitted_model(work: WorkDir, method: str | None, seed: int) -> tuple[Path, dict[str, Any]]:
     """The file of a method and seed, and its card.
 
     Args:

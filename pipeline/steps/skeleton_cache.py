@@ -17,7 +17,7 @@ from zskel.extractors.distributed import agreed, barrier, is_main
 from zskel.extractors.shard_files import drop_shards
 from zskel.pipeline.base.changes import differences
 from zskel.pipeline.base.config import Experiment
-from zskel.pipeline.base.determinism import remark_on_kept
+from zskel.pipeline.base.determinism import tell_if_not_deterministic
 from zskel.pipeline.base.progress import bar, say
 from zskel.pipeline.base.workdir import WorkDir, write_pointer
 from zskel.pipeline.steps.extraction import Wanted, check_transforms, of_given_weights, of_trained
@@ -64,7 +64,7 @@ def skeleton_cache(
             def software(path: Path = wanted.path) -> Mapping[str, str]:
                 return read_skeleton_features(path).software
 
-            remark_on_kept(wanted.path, software)
+            tell_if_not_deterministic(wanted.path, software)
     to_make = [wanted for wanted in all_wanted if wanted.name in missing]
     for wanted in to_make:
         check_transforms(wanted)
@@ -115,7 +115,7 @@ def train(
         if trained_digest(folder) != digest:
             say(f"training the {phase.name}-phase {spec.name}: {where(spec)}")
         else:
-            remark_on_kept(folder, lambda: trained_with(folder))
+            tell_if_not_deterministic(folder, lambda: trained_with(folder))
         tell = held.enter_context(bar(f"training {phase.name}-phase {spec.name}"))
         trained = train_backbone(
             spec, plan.store, phase.train, phase.seen_classes, folder,

@@ -16,7 +16,7 @@ from zskel.data.caches import (
     read_skeleton_features,
     read_text_features,
 )
-from zskel.data.common.checksums import open_hdf5, seal
+from zskel.data.common.checksums import open_hdf5, write_checksum
 from zskel.data.common.errors import BadCache
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.progress import say
@@ -65,7 +65,7 @@ def write_checksums(paths: Sequence[str | Path]) -> None:
         BadCache: A file is no cache, or breaks the contract; it stays as it is.
     """
     for path in map(Path, paths):
-        seal(path, _keeps_the_contract)
+        write_checksum(path, _keeps_the_contract)
         say(f"wrote the checksum of {path}")
 
 

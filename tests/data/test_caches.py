@@ -17,7 +17,7 @@ from zskel.data.caches import (
     write_skeleton_features,
     write_text_features,
 )
-from zskel.data.common.checksums import seal
+from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadCache
 
 NAMES = ("wave", "clap", "throw a ball", "größe", "sit down")
@@ -211,7 +211,7 @@ def change(path, edit):
     """Changes a cache and vouches for it, so that what is wrong with it is found out."""
     with h5py.File(path, "r+") as file:
         edit(file)
-    seal(path)
+    write_checksum(path)
 
 
 def drop(name):

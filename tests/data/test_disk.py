@@ -19,7 +19,7 @@ import pytest
 
 from zskel.data.common.files import atomic_path, remove_left_behind
 from zskel.data.common.hdf5 import NewFile, new_hdf5
-from zskel.data.common.interrupts import held_back
+from zskel.data.common.interrupts import deferred_signals
 from zskel.data.common.os_errors import cannot_write, described, naming, raise_refusal, refusal
 
 LIMIT = 100_000
@@ -178,7 +178,7 @@ def test_signals_are_held_back_once_and_in_order() -> None:
     before = {number: signal.signal(number, lambda n, frame: came.append(n))
               for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        with held_back() as outer, held_back():
+        with deferred_signals() as outer, deferred_signals():
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGHUP)
             assert not came
@@ -190,7 +190,7 @@ def test_signals_are_held_back_once_and_in_order() -> None:
 
 def test_other_threads_hold_nothing_back() -> None:
     def hold() -> None:
-        with held_back():
+        with deferred_signals():
             done.append(signal.getsignal(signal.SIGTERM))
 
     done: list[Any] = []

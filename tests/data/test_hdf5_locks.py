@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from zskel.data.common.checksums import is_sealed, open_hdf5, seal, sealed_file
+from zskel.data.common.checksums import checksummed_hdf5, has_checksum, open_hdf5, write_checksum
 from zskel.data.common.errors import BadCache
 from zskel.data.common.hdf5 import open_to_read
 from zskel.data.common.os_errors import described
@@ -39,7 +39,7 @@ for open_it in (open_to_read, open_hdf5):
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    with sealed_file(tmp_path / "a.h5") as new:
+    with checksummed_hdf5(tmp_path / "a.h5") as new:
         new["x"] = np.arange(7)
     return tmp_path / "a.h5"
 
@@ -64,8 +64,8 @@ def test_files_are_read_and_sealed_without_a_lock(file: Path) -> None:
             assert len(opened["x"]) == 7
         with open_hdf5(file) as opened:
             assert len(opened["x"]) == 7
-        seal(file)
-    assert is_sealed(file)
+        write_checksum(file)
+    assert has_checksum(file)
 
 
 def test_locks_that_the_environment_demands_are_no_damage(file: Path) -> None:

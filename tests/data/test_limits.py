@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import read_text_features
-from zskel.data.common.checksums import seal
+from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadCache, BadInput
 from zskel.data.common.limits import ALWAYS_BYTES, _lengths, own_dataset, read_strings, room
 from zskel.data.exchange.arrays import load_npy, load_npz
@@ -88,7 +88,7 @@ def test_a_cache_that_promises_too_much_is_refused(
             file.attrs[name] = value
     with pytest.raises(BadCache, match=message) as caught:
         if sealed:
-            seal(path)
+            write_checksum(path)
         read_text_features(path)
     assert "\n" not in str(caught.value) and str(caught.value).startswith(f"{path}: ")
 

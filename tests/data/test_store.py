@@ -13,7 +13,7 @@ import pytest
 from scipy.io import savemat
 
 from zskel.data import store as store_module
-from zskel.data.common.checksums import seal
+from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadCache, BadConfig, BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
 from zskel.data.readers.utd_mhad import UTDMHADReader
@@ -270,7 +270,7 @@ def test_a_damaged_store_is_refused_in_one_line(tmp_path, reader, damage, messag
         damage(file)
     with pytest.raises(BadCache, match="its checksum does not hold"):
         SequenceStore(path)
-    seal(path)  # so that what is wrong with it is found out
+    write_checksum(path)  # so that what is wrong with it is found out
     with pytest.raises(BadCache, match=message) as caught:
         SequenceStore(path)
     assert str(caught.value).startswith(f"{path}: not a whole sequence store")

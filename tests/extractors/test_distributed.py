@@ -73,7 +73,7 @@ def extract(name, store, pipeline, prepare=spec.prepare):
     used.clear(), told.clear()
     own = BackboneSpec(**{**job["spec"], "test_pipeline": pipeline, "prepare": prepare})
     store = SequenceStore(store)
-    found = zskel.extractors.shards.extract_together(
+    found = zskel.extractors.shards.extract_in_processes(
         load_model(own, trained.weights, 2), own, store, np.arange(len(store)),
         folder.parent / name, 2, lambda done, total: told.append([done, total]))
     report[name] = {"used": list(used), "told": list(told), "none": found is None}
@@ -214,7 +214,7 @@ def test_what_two_had_finished_when_one_died_is_used_by_the_next(
 ) -> None:
     from zskel.extractors import dataset
     from zskel.extractors.features import load_model
-    from zskel.extractors.shards import extract_together
+    from zskel.extractors.shards import extract_in_processes
 
     folder = together.folder / "cut-short"
     left = list(folder.glob("*.npz"))
@@ -227,7 +227,7 @@ def test_what_two_had_finished_when_one_died_is_used_by_the_next(
                         lambda self, key: (used.append(key), get(self, key))[1])
     spec = replace(together.spec, test_pipeline=PACK)
     model = load_model(spec, together.folder / "backbone" / "weights.pth", 2)
-    found = extract_together(model, spec, store, np.arange(len(store)), folder, 2)
+    found = extract_in_processes(model, spec, store, np.arange(len(store)), folder, 2)
     assert found is not None and found.cut == 0
     looked_at = {store.num_frames.tolist().index(size) for size in store.num_frames}
     assert set(used) >= set(range(len(store))) - finished

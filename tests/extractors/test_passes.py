@@ -130,11 +130,11 @@ def test_one_process_goes_on_where_it_was_stopped(
 
     folder = tmp_path / ".cache.h5.0.shards"
     with pytest.raises(Stopped):
-        shards.extract_together(model, spec, store, rows, folder, 1, tell)
+        shards.extract_in_processes(model, spec, store, rows, folder, 1, tell)
     assert told == list(range(1, 9))  # two shards of three clips, and two clips in vain
     assert len(list(folder.glob("*.npz"))) == 2
     again: list[int] = []
-    found = shards.extract_together(model, spec, store, rows, folder, 1,
+    found = shards.extract_in_processes(model, spec, store, rows, folder, 1,
                                     lambda done, total: again.append(done))
     assert found is not None and again[0] == 7 and again[-1] == len(store)
     f_x, logits = extract_features(model, spec, store, rows, 1)
@@ -145,10 +145,10 @@ def test_few_clips_leave_no_files_on_the_way(
     make_spec: Callable[..., Any], store: SequenceStore, trained: Any, tmp_path: Path
 ) -> None:
     from zskel.extractors.features import load_model
-    from zskel.extractors.shards import extract_together
+    from zskel.extractors.shards import extract_in_processes
 
     spec = make_spec()
-    found = extract_together(load_model(spec, trained.weights, 2), spec, store,
+    found = extract_in_processes(load_model(spec, trained.weights, 2), spec, store,
                              np.arange(len(store)), tmp_path / "shards")
     assert found is not None and not (tmp_path / "shards").exists()
 

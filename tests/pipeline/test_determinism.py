@@ -71,7 +71,7 @@ def test_on_a_gpu_everything_is_set(
     import os
 
     torch.backends.cudnn.benchmark = True
-    determinism.remark_on_kept(tmp_path, lambda: {"deterministic": "no"})
+    determinism.tell_if_not_deterministic(tmp_path, lambda: {"deterministic": "no"})
     assert capsys.readouterr().err == ""  # nobody has asked for it
     determinism.use_deterministic_algorithms()
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
@@ -80,7 +80,7 @@ def test_on_a_gpu_everything_is_set(
     assert "algorithms that repeat themselves" in capsys.readouterr().err
     for software, said in (({"deterministic": "no"}, True), ({"deterministic": "yes"}, False),
                            ({"cpu": "x"}, False)):
-        determinism.remark_on_kept(tmp_path, lambda: software)
+        determinism.tell_if_not_deterministic(tmp_path, lambda: software)
         assert ("without --deterministic and kept" in capsys.readouterr().err) is said
     from zskel.extractors.inference import exact
 

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from zskel.data.common.checksums import seal
+from zskel.data.common.checksums import write_checksum
 from zskel.data.synthetic import UNSEEN
 
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"
@@ -178,7 +178,7 @@ def test_a_wrong_cache_is_refused_with_one_line(
     work = copy_of(tiny_work, ("features",))
     with h5py.File(work / "features" / f"{name}.h5", "r+") as file:
         damage(file)
-    seal(work / "features" / f"{name}.h5")
+    write_checksum(work / "features" / f"{name}.h5")
     ended = commands.run("fit", tiny_config, "--work-dir", work)
     assert ended.code == 2
     error = ended.err.splitlines()[-1]

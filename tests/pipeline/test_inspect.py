@@ -26,7 +26,7 @@ from zskel.data.caches import (
     write_text_features,
 )
 from zskel.data.classes import class_names
-from zskel.data.common.checksums import seal
+from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadInput
 from zskel.data.readers import READERS
 from zskel.data.skeleton import NTU_RGBD, UTD_MHAD, Clip
@@ -420,7 +420,7 @@ def test_store_with_damaged_coordinates_is_one_line(work, tmp_path):
         file["label"][0] = 999
     with pytest.raises(BadInput, match="its checksum does not hold"):
         inspect(copy)
-    seal(copy)
+    write_checksum(copy)
     found = inspect(copy, clip=str(SequenceStore(copy).sample_id[0]))
     assert found["clip"]["class"] == "?"
     assert {"check": "labels are within class_names", "passed": False} in found["checks"]

@@ -180,7 +180,7 @@ def test_a_launcher_that_is_not_there_is_one_line(tiny_config: Path, commands: A
 def test_alone_all_is_agreed_and_errors_are_ones_own() -> None:
     assert distributed.agreed(["f_x"]) == ["f_x"] and distributed.gathered(3) == [3]
     distributed.wait_for_all(lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError), distributed.together():
+    with pytest.raises(ZeroDivisionError), distributed.launched():
         raise ZeroDivisionError
 
 
@@ -191,13 +191,13 @@ def test_who_fails_because_another_has_failed_is_silent(
 ) -> None:
     monkeypatch.setattr(distributed, "joined", lambda: True)
     monkeypatch.setattr(distributed, "_fails_first", lambda: False)
-    with pytest.raises(SystemExit) as caught, distributed.together():
+    with pytest.raises(SystemExit) as caught, distributed.launched():
         raise error
     assert caught.value.code == code
 
 
 def test_what_is_there_is_kept_without_loading_torch(python: Callable[..., Any]) -> None:
     ended = python("-c", "import sys, zskel.pipeline.extract.extract; "
-                         "from zskel.extractors.distributed import together\n"
-                         "with together('none'): print('torch' in sys.modules)")
+                         "from zskel.extractors.distributed import launched\n"
+                         "with launched('none'): print('torch' in sys.modules)")
     assert ended.stdout == "False\n", ended.stderr

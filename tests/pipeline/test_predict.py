@@ -21,9 +21,9 @@ from zskel.data.caches import (
     read_skeleton_features,
     read_text_features,
 )
-from zskel.data.common.checksums import seal
+from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadInput
-from zskel.pipeline.predict.novel_labels import resolve
+from zskel.pipeline.predict.novel_labels import resolve_labels
 from zskel.pipeline.predict.predict import ModelChoice, predict
 
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"
@@ -178,13 +178,13 @@ def test_the_gate_fitted_anew_is_c_d_on_fewer_classes(
 def test_typed_labels_are_told_from_class_names(cache: SkeletonFeatures) -> None:
     seen = cache.class_names[cache.seen_classes[0]]
     other = cache.class_names[cache.unseen_classes[0]]
-    gzsl = resolve([f"  {seen.title()} ", other, "Drink   water"], cache, gzsl=True)
+    gzsl = resolve_labels([f"  {seen.title()} ", other, "Drink   water"], cache, gzsl=True)
     assert gzsl.seen == [cache.seen_classes[0]] and gzsl.classes == [cache.unseen_classes[0]]
     assert gzsl.new == ["Drink water"] and gzsl.notices == []
-    zsl = resolve([seen.upper(), "drink water"], cache, gzsl=False)
+    zsl = resolve_labels([seen.upper(), "drink water"], cache, gzsl=False)
     assert zsl.new == ["drink water", seen] and zsl.seen == []
     assert len(zsl.notices) == 1 and "--gzsl" in zsl.notices[0]
-    assert resolve([], cache, gzsl=False).classes == list(cache.unseen_classes)
+    assert resolve_labels([], cache, gzsl=False).classes == list(cache.unseen_classes)
 
 
 @pytest.mark.parametrize(("labels", "gzsl", "message"), [
@@ -198,17 +198,17 @@ def test_labels_that_make_no_question_are_refused(
 ) -> None:
     seen = cache.class_names[cache.seen_classes[0]]
     with pytest.raises(BadInput, match=message):
-        resolve([seen if label == "SEEN" else label for label in labels], cache, gzsl)
+        resolve_labels([seen if label == "SEEN" else label for label in labels], cache, gzsl)
 
 
 def test_a_source_without_a_text_says_how_to_give_one(tiny_work: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from zskel.pipeline.predict.novel_labels import Typed, with_texts
+    from zskel.pipeline.predict.novel_labels import ResolvedLabels, with_texts
 
     text = read_text_features(tiny_work / "features" / "text.h5")
     described = replace(text, config={**text.config, "source": {"name": "description"}})
-    typed = Typed([], ["drink a potion"], [])
+    typed = ResolvedLabels([], ["drink a potion"], [])
     with pytest.raises(BadInput, match="'drink a potion' has no description.*--text-source"):
         with_texts(typed, described)
     own = tmp_path / "texts.json"
@@ -233,7 +233,7 @@ def test_a_source_without_a_text_says_how_to_give_one(tiny_work: Path, tmp_path:
 def test_labels_with_the_same_row_are_refused_and_cut_ones_noted(
     tiny_work: Path, tmp_path: Path, cache: SkeletonFeatures, unseen: list[str]
 ) -> None:
-    from zskel.pipeline.predict.novel_labels import Typed, with_texts
+    from zskel.pipeline.predict.novel_labels import ResolvedLabels, with_texts
 
     text = read_text_features(tiny_work / "features" / "text.h5")
     long = "a long text of no end " * 60
@@ -241,16 +241,16 @@ def test_labels_with_the_same_row_are_refused_and_cut_ones_noted(
     own.write_text(json.dumps({"one": long + "one", "two": long + "two", "three": unseen[0]}))
     with pytest.raises(BadInput, match="labels: the classes 'one' and 'two' have the same row .* "
                                        "only behind the 256 tokens"):
-        with_texts(Typed([], ["one", "two"], []), text, [str(own)])
+        with_texts(ResolvedLabels([], ["one", "two"], []), text, [str(own)])
     with pytest.raises(BadInput, match=f"{unseen[0]}' and 'three' have the same row"):
-        with_texts(Typed([cache.unseen_classes[0]], ["three"], []), text, [str(own)])
-    typed = Typed([], ["one", "three"], [])
+        with_texts(ResolvedLabels([cache.unseen_classes[0]], ["three"], []), text, [str(own)])
+    typed = ResolvedLabels([], ["one", "three"], [])
     with_texts(typed, text, [str(own)])
     (notice,) = typed.notices
     assert "reads 256 tokens" in notice
     assert "1 of 2 classes are longer and were cut: 'one'" in notice
     with pytest.raises(BadInput, match="is empty"):
-        resolve(["wave", "\u200b"], cache, True)
+        resolve_labels(["wave", "\u200b"], cache, True)
 
 
 def test_a_file_of_any_name_a_folder_and_a_damaged_one(
@@ -425,7 +425,7 @@ def test_changed_caches_and_imported_features_are_refused(
     assert predict(work, clip)["clips"]
     with h5py.File(work / "features" / "text.h5", "r+") as file:
         file["f_y"][0, 0] += 1
-    seal(work / "features" / "text.h5")
+    write_checksum(work / "features" / "text.h5")
     with pytest.raises(BadInput, match="was fitted on other caches"):
         predict(work, clip)
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from zskel.pipeline.base import progress
-from zskel.pipeline.base.progress import SignsOfLife, bar, event, log_to, quiet, say
+from zskel.pipeline.base.progress import ProgressLines, bar, event, log_to, quiet, say
 from zskel.pipeline.cli import main as cli
 
 
@@ -65,7 +65,7 @@ def test_a_step_whose_tenths_take_hours_shows_life_sooner(
 
 @given(steps=st.integers(1, 3000), seconds=st.floats(1e-3, 3e2))
 def test_about_twenty_lines_at_most(steps: int, seconds: float) -> None:
-    life = SignsOfLife(0.0)
+    life = ProgressLines(0.0)
     times = [done * seconds for done in range(1, steps + 1)
              if life.due(done, steps, done * seconds)]
     assert len(times) <= 9 + 14  # tenths, and doubled minutes in ten days
@@ -73,7 +73,7 @@ def test_about_twenty_lines_at_most(steps: int, seconds: float) -> None:
 
 
 def test_an_unknown_total_shows_life_all_the_same() -> None:
-    life = SignsOfLife(0.0)
+    life = ProgressLines(0.0)
     assert not life.due(5, 0, 100.0)
     assert life.remaining(0, 5, 3.0) == float("inf")
 

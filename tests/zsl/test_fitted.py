@@ -17,7 +17,7 @@ from zskel.zsl.fitted import load_fitted, read_card, save_fitted
 from zskel.zsl.gates import GATES
 from zskel.zsl.gates.base import Gate
 from zskel.zsl.methods import METHODS
-from zskel.zsl.novel_labels import Labels, about, ask, gate_for
+from zskel.zsl.novel_labels import Labels, choose_among_labels, gate_for, predict_labels
 from zskel.zsl.protocols import strict_many
 
 SMALL = {
@@ -91,7 +91,7 @@ def test_what_is_read_back_predicts_as_the_evaluation_did(kept, gate):
     fitted = load_fitted(path, test, calibration, text)
     rows = evaluations[gate].predictions
     new = test.rows(TEST)
-    answers = ask(fitted.phases[TEST], fitted.gates[gate], test.f_x[new])
+    answers = predict_labels(fitted.phases[TEST], fitted.gates[gate], test.f_x[new])
     classes = np.concatenate([answers.seen_classes, answers.unseen_classes])
     np.testing.assert_array_equal(classes[answers.joint_proba.argmax(axis=1)], rows.gzsl_prediction)
     # Sums of products in another order of memory: the last bit may differ.
@@ -208,8 +208,8 @@ def test_labels_beyond_the_classes_have_columns_of_their_own(kept, known, new):
         fitted = load_fitted(path, test, calibration, text)
         gate, how = gate_for(fitted, name, GATES.build(name, seed=3), labels)
         assert (how == "as fitted") == (known + new == 5), how
-        models = about(fitted.phases[TEST], labels)
-        answers = ask(models, gate, test.f_x[:4])
+        models = choose_among_labels(fitted.phases[TEST], labels)
+        answers = predict_labels(models, gate, test.f_x[:4])
         assert answers.unseen_classes.tolist() == [*problem.unseen[:known], *range(25, 25 + new)]
         assert answers.joint_proba.shape == (4, 20 + known + new)
         np.testing.assert_allclose(answers.unseen_proba.sum(axis=1), 1)
@@ -220,7 +220,7 @@ def test_a_seen_class_is_no_label(kept):
     path, _, (test, calibration, text), problem = kept
     fitted = load_fitted(path, test, calibration, text)
     with pytest.raises(BadInput, match="seen"):
-        about(fitted.phases[TEST], Labels([problem.seen[0], problem.unseen[0]]))
+        choose_among_labels(fitted.phases[TEST], Labels([problem.seen[0], problem.unseen[0]]))
 
 
 def test_logits_are_needed_where_c_s_is_the_last_layer(kept):
@@ -233,8 +233,8 @@ def test_logits_are_needed_where_c_s_is_the_last_layer(kept):
                 gates={"": lambda seed: GATES.build("domain_classifier", seed=seed)},
                 on_fitted=found.append)
     models = found[0].phases[TEST]
-    answers = ask(models, found[0].gates[""], test.f_x[:3], test.logits[:3])
+    answers = predict_labels(models, found[0].gates[""], test.f_x[:3], test.logits[:3])
     inputs = models.inputs(np.arange(3))
     np.testing.assert_array_equal(answers.seen_proba, inputs.seen_proba)
     with pytest.raises(BadInput, match="logits are missing"):
-        ask(models, found[0].gates[""], test.f_x[:3])
+        predict_labels(models, found[0].gates[""], test.f_x[:3])

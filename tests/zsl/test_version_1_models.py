@@ -13,7 +13,7 @@ from zskel.data.caches import CALIBRATION, TEST, SkeletonFeatures, TextFeatures
 from zskel.zsl.fitted import check_fitted, load_fitted, save_fitted
 from zskel.zsl.methods import METHODS
 from zskel.zsl.methods.saving import load_method
-from zskel.zsl.novel_labels import ask
+from zskel.zsl.novel_labels import predict_labels
 
 FOLDER = Path(__file__).parent / "resources" / "version_1"
 EXPECTED = np.load(FOLDER / "expected.npz")
@@ -73,7 +73,7 @@ def test_what_a_fit_has_kept(tmp_path, name):
         assert_predicts(kept.method, f"fitted/{name}")
         for key, gate in kept.gates.items():
             np.testing.assert_allclose(
-                ask(kept.phases[TEST], gate, EXPECTED["new_x"]).joint_proba,
+                predict_labels(kept.phases[TEST], gate, EXPECTED["new_x"]).joint_proba,
                 EXPECTED[f"fitted/{name}/{key}"], rtol=1e-4, atol=1e-6)
 
 

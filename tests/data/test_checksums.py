@@ -9,12 +9,18 @@ import h5py
 import numpy as np
 import pytest
 
-from zskel.data.common.checksums import BLOCK_BYTES, is_sealed, open_hdf5, seal, sealed_file
+from zskel.data.common.checksums import (
+    BLOCK_BYTES,
+    checksummed_hdf5,
+    has_checksum,
+    open_hdf5,
+    write_checksum,
+)
 from zskel.data.common.errors import BadCache
 
 
 def write(path: Path, left_out: str | None = None) -> bytes:
-    with sealed_file(path, left_out) as file:
+    with checksummed_hdf5(path, left_out) as file:
         file["x"] = np.arange(2000)
         file["big"] = np.arange(500, 700, dtype=np.float32)
         file.attrs["names"] = ["wave", "größe"]
@@ -29,7 +35,7 @@ def test_the_line_is_what_the_documentation_says(tmp_path: Path) -> None:
     assert whole[len(word + kind + digest) + 3 : 512].strip(b"\0") == b""
     with h5py.File(tmp_path / "a.h5") as file:
         assert file.userblock_size == 512 and file.attrs["sealed"] == "sha256"
-    assert is_sealed(tmp_path / "a.h5") and write(tmp_path / "b.h5") == whole
+    assert has_checksum(tmp_path / "a.h5") and write(tmp_path / "b.h5") == whole
 
 
 def test_what_is_left_out_may_change_and_nothing_else(tmp_path: Path) -> None:
@@ -44,14 +50,14 @@ def test_what_is_left_out_may_change_and_nothing_else(tmp_path: Path) -> None:
                      (start + size, False), (len(whole) - 1, False)]:
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1:])
         if fine:
-            assert is_sealed(path)
+            assert has_checksum(path)
         else:
             with pytest.raises(BadCache, match="its checksum does not hold"):
-                is_sealed(path)
+                has_checksum(path)
     # A larger hole would hide more.
     path.write_bytes(whole.replace(hole, b"512+9999", 1))
     with pytest.raises(BadCache, match="its checksum does not hold"):
-        is_sealed(path)
+        has_checksum(path)
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -81,7 +87,7 @@ def test_files_of_other_makers_are_opened(tmp_path: Path) -> None:
         if size:
             with open(tmp_path / name, "r+b") as handle:
                 handle.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
-        assert not is_sealed(tmp_path / name)
+        assert not has_checksum(tmp_path / name)
         with open_hdf5(tmp_path / name) as file:
             assert file["x"][:].tolist() == [1, 2]
 
@@ -105,17 +111,17 @@ def test_sealing_keeps_everything_and_checks_first(tmp_path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(BadCache, match="a.h5: not like this"):
         def refuse(sealed: Path) -> None:
-            assert is_sealed(sealed)
+            assert has_checksum(sealed)
             raise BadCache(f"{sealed}: not like this")
-        seal(path, refuse)
+        write_checksum(path, refuse)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
     for _ in range(2):  # a second time changes nothing more
-        seal(path)
-        assert is_sealed(path)
+        write_checksum(path)
+        assert has_checksum(path)
         with open_hdf5(path) as file:
             assert sorted(file) == ["text", "x"] and file["x"][:].tolist() == [[0, 1, 2], [3, 4, 5]]
             assert file["text"].asstr()[:].tolist() == ["ä", "b"]
             assert dict(file.attrs).keys() == {"names", "count", "sealed"}
             assert file.attrs["names"].tolist() == ["wave", "größe"] and file.attrs["count"] == 3
     with pytest.raises(BadCache, match="b.h5: cannot be read"):
-        seal(tmp_path / "b.h5")
+        write_checksum(tmp_path / "b.h5")

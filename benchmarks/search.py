@@ -75,7 +75,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     validation = Validation(*caches(), gate=lambda seed: DomainClassifier(seed=seed))
     first = SADVAE(**{**MIDDLE, "epochs": 1, "batch_size": 256})
-    validation.fit([first])
+    validation.fit(first)
     whole, _ = timed(validation.score, first)
     again, _ = timed(validation.score, first)
     table = Table("batch size", "fit, s", "C_u and gates, s", "trial, s", "H, %")
@@ -84,7 +84,7 @@ def main() -> None:
         fits, scores, h = [], [], 0.0
         for _ in range(rounds):
             method = SADVAE(**MIDDLE, batch_size=batch)
-            fits.append(timed(validation.fit, [method])[0])
+            fits.append(timed(validation.fit, method)[0])
             seconds, score = timed(validation.score, method)
             scores.append(seconds)
             h = score["gzsl_harmonic_mean"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from zskel.data.caches import CALIBRATION, TEST, SkeletonFeatures
 from zskel.zsl import model_file
-from zskel.zsl.cache_checks import Text, text_of
+from zskel.zsl.cache_checks import Text
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.gates import GATES
 from zskel.zsl.gates.base import Gate
@@ -130,8 +130,7 @@ def load_fitted(
             if phase in card["seen_classifiers"]:
                 c_s = SeenClassifier()
                 c_s.restore(State(of(f"{phase}.seen"), card["seen_classifiers"][phase]))
-            phases[phase] = PhaseModels.restored(
-                method, features, text_of(method, text), card["seen_from"], c_s)
+            phases[phase] = PhaseModels(method, features, text, card["seen_from"], c_s)
         gates = {}
         for key, kept in card["gates"].items():
             gates[key] = GATES.build(kept["name"], **{**kept["options"], "seed": card["seed"]})

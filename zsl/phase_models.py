@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -20,86 +20,65 @@ SeenFrom = Literal["f_x", "z_r", "logits"]
 backbone's own last layer, whose scores the cache holds (the released codes)."""
 
 
+def fit_method(
+    method: ZeroShotMethod, features: SkeletonFeatures, text: Text, extra: Extra, *,
+    on_progress: Progress | None = None, on_epoch: EpochHook | None = None,
+) -> None:
+    """Fits a method on the train rows of a phase.
+
+    Args:
+        method: Unfitted.
+        features: Of the phase.
+        text: Of all classes.
+        extra: See ``zskel.zsl.cache_checks.Extra``.
+        on_progress, on_epoch: See ``ZeroShotMethod.fit``.
+
+    Raises:
+        BadInput: The method cannot work with the features, or a loss is not finite.
+    """
+    train = features.rows(TRAIN)
+    others = {name: f[train] for name, f in extra_of(method, extra, features).items()}
+    method.fit(
+        features.f_x[train], features.label[train], text_of(method, text),
+        seen_classes=features.seen_classes, on_progress=on_progress, on_epoch=on_epoch, **others,
+    )
+
+
+def fit_seen_classifier(
+    method: ZeroShotMethod, features: SkeletonFeatures, seen_from: SeenFrom
+) -> SeenClassifier | None:
+    """C_s of a phase, with a fitted method; None where it is the backbone's last layer."""
+    if seen_from == "logits":
+        return None
+    train = features.rows(TRAIN)
+    f_x = features.f_x[train]
+    return SeenClassifier().fit(
+        f_x if seen_from == "f_x" else method.transform(f_x).z_r, features.label[train])
+
+
 class PhaseModels:
     """A method, C_u and C_s of one phase.
 
     Args:
-        method: Unfitted.
-        features: Of the phase; only train rows are fitted on.
+        method: Fitted on the train rows of ``features``, C_u included.
+        features: Of the phase.
         text: Of all classes.
-        extra: See ``zskel.zsl.cache_checks.Extra``.
         seen_from: What C_s is.
-        on_progress, on_epoch: See ``ZeroShotMethod.fit``.
+        seen_classifier: C_s; None where it is the backbone's last layer.
 
     Attributes:
-        method: Fitted, with C_u over the phase's unseen classes.
         seen_classes: Columns of C_s.
-        seen_classifier: C_s; None where it is the backbone's last layer.
     """
 
-    _f_y: TextFeatures
-
     def __init__(
-        self,
-        method: ZeroShotMethod,
-        features: SkeletonFeatures,
-        text: Text,
-        *,
-        extra: Extra,
-        seen_from: SeenFrom = "f_x",
-        on_progress: Progress | None = None,
-        on_epoch: EpochHook | None = None,
+        self, method: ZeroShotMethod, features: SkeletonFeatures, text: Text,
+        seen_from: SeenFrom, seen_classifier: SeenClassifier | None,
     ) -> None:
-        if seen_from not in get_args(SeenFrom):
-            raise BadInput(f"seen_from is {seen_from!r}, "
-                           f"expected one of {', '.join(get_args(SeenFrom))}")
-        self.features, self.seen_from, self.method = features, seen_from, method
-        self.seen_classifier: SeenClassifier | None = None
-        self._train, self._f_y = features.rows(TRAIN), text_of(method, text)
-        others = {
-            name: f[self._train] for name, f in extra_of(method, extra, features).items()
-        }
-        method.fit(
-            features.f_x[self._train], features.label[self._train], self._f_y,
-            seen_classes=features.seen_classes, on_progress=on_progress, on_epoch=on_epoch,
-            **others,
-        )
-
-    def finish(self) -> PhaseModels:
-        """Fits C_u and C_s. Call it after the method has been fitted."""
-        self.method.fit_unseen_classifier(self.features.unseen_classes)
-        self.seen_classes = np.asarray(self.features.seen_classes)
-        if self.seen_from != "logits":
-            self.seen_classifier = SeenClassifier().fit(
-                self._seen_features(self.features.f_x[self._train]),
-                self.features.label[self._train],
-            )
-        return self
-
-    @classmethod
-    def restored(
-        cls,
-        method: ZeroShotMethod,
-        features: SkeletonFeatures,
-        f_y: TextFeatures,
-        seen_from: SeenFrom,
-        seen_classifier: SeenClassifier | None,
-    ) -> PhaseModels:
-        """Of models that were fitted before, C_u included.
-
-        Args:
-            method: Fitted on the train rows of ``features``.
-            features: Of the phase.
-            f_y: What ``method.fit`` was given.
-            seen_from: What C_s is.
-            seen_classifier: Fitted; None where it is the backbone's last layer.
-        """
-        models = cls.__new__(cls)
-        models.features, models.seen_from, models.method = features, seen_from, method
-        models._train, models._f_y = features.rows(TRAIN), f_y
-        models.seen_classes = np.asarray(features.seen_classes)
-        models.seen_classifier = seen_classifier
-        return models
+        self.method, self.features, self.seen_from = method, features, seen_from
+        self.seen_classifier = seen_classifier
+        self.seen_classes = np.asarray(features.seen_classes)
+        self._train = features.rows(TRAIN)
+        self._f_y: TextFeatures = text_of(method, text)
 
     @property
     def unseen_classes(self) -> np.ndarray:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures
+from zskel.data.common.errors import BadInput
 from zskel.zsl.cache_checks import Extra, Text, check_caches
 from zskel.zsl.evaluation import Evaluation, predict, zsl_accuracy_so_far
 from zskel.zsl.fitted import Fitted
 from zskel.zsl.gates.base import Gate
 from zskel.zsl.methods.base import Progress, State, ZeroShotMethod
 from zskel.zsl.metrics import measure
-from zskel.zsl.phase_models import PhaseModels, SeenFrom
+from zskel.zsl.phase_models import PhaseModels, SeenFrom, fit_method, fit_seen_classifier
 from zskel.zsl.threads import single_threaded
 
 MethodFactory = Callable[[int], ZeroShotMethod]
@@ -60,6 +61,9 @@ def run_phases(
         BadCache: The caches do not belong together.
         BadInput: The method or a gate cannot work with them.
     """
+    if seen_from not in get_args(SeenFrom):
+        raise BadInput(f"seen_from is {seen_from!r}, "
+                       f"expected one of {', '.join(get_args(SeenFrom))}")
     check_caches(test, calibration, text)
     methods = {CALIBRATION: method(seed), TEST: method(seed)}
     made = {name: make(seed) for name, make in gates.items()}
@@ -75,14 +79,14 @@ def run_phases(
             if on_progress is not None:
                 on_progress(before[phase] + done, total)
 
-        best = _BestEpoch(methods[phase], phases[phase]) if best_epoch else None
-        models = PhaseModels(
-            methods[phase], phases[phase], text, extra=extra, seen_from=seen_from,
-            on_progress=advance, on_epoch=best,
-        )
+        method, features = methods[phase], phases[phase]
+        best = _BestEpoch(method, features) if best_epoch else None
+        fit_method(method, features, text, extra, on_progress=advance, on_epoch=best)
         if best is not None:
             selection[phase] = best.restore()
-        return models.finish()
+        method.fit_unseen_classifier(features.unseen_classes)
+        c_s = fit_seen_classifier(method, features, seen_from)
+        return PhaseModels(method, features, text, seen_from, c_s)
 
     models = calibrated = fitted(CALIBRATION)
     rows = calibration.rows(CALIBRATION)

@@ -13,7 +13,7 @@ No test row, nor a cache that holds one, has a part in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -21,20 +21,19 @@ import numpy as np
 
 from zskel.data.caches import (
     CALIBRATION,
-    TRAIN,
     SkeletonFeatures,
     check_same_classes,
     check_skeleton_features,
     check_text_features,
 )
 from zskel.data.common.errors import BadCache, BadInput
-from zskel.zsl.cache_checks import Extra, Text, check_rows, extra_of, text_of
+from zskel.zsl.cache_checks import Extra, Text, check_rows
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.evaluation import predict, zsl_accuracy_so_far
 from zskel.zsl.gates.base import GateInput
 from zskel.zsl.methods.base import EpochHook, Progress, ZeroShotMethod
 from zskel.zsl.metrics import Predictions, Values, measure
-from zskel.zsl.phase_models import PhaseModels, SeenFrom
+from zskel.zsl.phase_models import PhaseModels, SeenFrom, fit_method, fit_seen_classifier
 from zskel.zsl.threads import single_threaded
 from zskel.zsl.two_phases import GateFactory, MethodFactory
 
@@ -78,38 +77,27 @@ class Validation:
         self.features, self.text, self.gate = calibration, text, gate
         self.seen_from, self.extra, self.folds = seen_from, extra, folds
         self.rows = calibration.rows(CALIBRATION)
-        self._train = calibration.rows(TRAIN)
         self.label = calibration.label[self.rows]
         self.is_seen = np.isin(self.label, calibration.seen_classes)
         self._seen_classifier: SeenClassifier | None = None
 
-    @property
-    def train_rows(self) -> int:
-        """How many clips a method is fitted on."""
-        return len(self._train)
-
     @single_threaded()
     def fit(
-        self, methods: Sequence[ZeroShotMethod], *,
+        self, method: ZeroShotMethod, *,
         on_progress: Progress | None = None, on_epoch: EpochHook | None = None,
     ) -> None:
-        """Fits methods on the train rows, one after the other.
+        """Fits a method on the train rows.
 
         Args:
-            methods: Unfitted.
-            on_progress: Told the training steps of each.
+            method: Unfitted.
+            on_progress: Told the training steps.
             on_epoch: Told the epoch just done; the method can predict then.
 
         Raises:
-            BadInput: The methods cannot work with the features, or a loss is not finite.
+            BadInput: The method cannot work with the features, or a loss is not finite.
         """
-        features = self.features
-        f_x, y = features.f_x[self._train], features.label[self._train]
-        for method in methods:
-            others = {name: f[self._train]
-                      for name, f in extra_of(method, self.extra, features).items()}
-            method.fit(f_x, y, text_of(method, self.text), seen_classes=features.seen_classes,
-                       on_progress=on_progress, on_epoch=on_epoch, **others)
+        fit_method(method, self.features, self.text, self.extra,
+                   on_progress=on_progress, on_epoch=on_epoch)
 
     @single_threaded()
     def score(self, method: ZeroShotMethod, seed: int = 0) -> Values:
@@ -124,8 +112,7 @@ class Validation:
         """
         features = self.features
         method.fit_unseen_classifier(features.unseen_classes)
-        models = PhaseModels.restored(
-            method, features, text_of(method, self.text), self.seen_from, self._c_s(method))
+        models = PhaseModels(method, features, self.text, self.seen_from, self._c_s(method))
         needs = self.gate(seed).needs
         inputs, columns = models.inputs(self.rows, needs), models.columns(self.rows)
         judged = []
@@ -145,14 +132,10 @@ class Validation:
         return zsl_accuracy_so_far(method, self.features, self.rows[~self.is_seen])
 
     def _c_s(self, method: ZeroShotMethod) -> SeenClassifier | None:
-        if self.seen_from == "logits":
-            return None
-        label = self.features.label[self._train]
-        if self.seen_from == "z_r":
-            z_r = method.transform(self.features.f_x[self._train]).z_r
-            return SeenClassifier().fit(z_r, label)
+        if self.seen_from != "f_x":
+            return fit_seen_classifier(method, self.features, self.seen_from)
         if self._seen_classifier is None:
-            self._seen_classifier = SeenClassifier().fit(self.features.f_x[self._train], label)
+            self._seen_classifier = fit_seen_classifier(method, self.features, self.seen_from)
         return self._seen_classifier
 
     def _divide(self, columns: np.ndarray, seed: int) -> list[np.ndarray]:
@@ -199,7 +182,7 @@ def validate(
     validation = Validation(
         calibration, text, gate=gate, seen_from=seen_from, extra=extra, folds=folds)
     made = method(seed)
-    validation.fit([made])
+    validation.fit(made)
     return validation.score(made, seed)
 
 

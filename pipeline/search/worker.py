@@ -251,7 +251,7 @@ class StepWorker:
         methods = [self.job.method(options, seed) for seed in range(self.step.seeds)]
         for seed, method in enumerate(methods):
             watched = seed == 0 and self.step.pruner != "none"
-            self.validation.fit([method], on_epoch=look if watched else None)
+            self.validation.fit(method, on_epoch=look if watched else None)
         return [self.validation.score(method, seed) for seed, method in enumerate(methods)]
 
 

@@ -168,8 +168,8 @@ def test_a_look_in_the_middle_changes_nothing() -> None:
     features, text = caches()
     validation = Validation(features, text, gate=gate)
     plain, watched, seen = sa_dvae(0), sa_dvae(0), []
-    validation.fit([plain])
-    validation.fit([watched], on_epoch=lambda epoch: seen.append(validation.quick(watched)))
+    validation.fit(plain)
+    validation.fit(watched, on_epoch=lambda epoch: seen.append(validation.quick(watched)))
     assert len(seen) == 3
     assert validation.score(plain) == validation.score(watched)
     assert seen[-1] == validation.score(watched)["zsl_accuracy"]

@@ -125,14 +125,16 @@ class Engine:
         factors = (
             (2 * self._scale_x / sizes * torch.cat([one, lambda_1], dim=1))[..., None],
             (2 * self._scale_y / sizes * torch.cat([lambda_1, one], dim=1))[..., None],
-            beta_x / sizes, beta_x / (2 * sizes), beta_y / sizes, beta_y / (2 * sizes), lambda_2,
+            lambda_2, beta_x / sizes, beta_x / (2 * sizes), beta_y / sizes, beta_y / (2 * sizes),
         )
-        records = (found[:, :2], found[:, 2:4], *found[:, 4:].unbind(1))
+        errors_x, errors_y, weight, *of_kl = (factor.float().unbind(0) for factor in factors)
+        norms_x, norms_y = found[:, :2].unbind(0), found[:, 2:4].unbind(0)
+        *kl, total_correlation = (column.unbind(0) for column in found[:, 4:].unbind(1))
         counted = 0 if self._params.discriminator_turn == "before" else self.vae_steps
         turns = ((counted + k) % self._params.n_d == 0 for k in range(1, len(rows) + 1))
-        return map(_Step, rows, turns, weights[:, 3].tolist(),
-                   *(factor.float().unbind(0) for factor in factors),
-                   *(record.unbind(0) for record in records))
+        return map(_Step, rows, turns, weights[:, 3].tolist(), weight,
+                   zip(errors_x, norms_x), zip(errors_y, norms_y),
+                   zip(*of_kl[:2], *kl[:2]), zip(*of_kl[2:], *kl[2:]), total_correlation)
 
     def _step(self, s: _Step) -> None:
         value, grad, d_t = self._weights.value, self._weights.grad, self._d_t
@@ -159,8 +161,8 @@ class Engine:
 
         torch.mm(w.latents, value["decoder_x"], out=w.out_x)
         torch.mm(w.semantic, value["decoder_y"], out=w.out_y)
-        self._errors(w.out_x, w.f_x, s.errors_x, s.norms_x)
-        self._errors(w.out_y, w.target, s.errors_y, s.norms_y)
+        self._errors(w.out_x, w.f_x, *s.errors_x)
+        self._errors(w.out_y, w.target, *s.errors_y)
         torch.mm(w.latents.T, w.out_x, out=grad["decoder_x"])
         torch.mm(w.semantic.T, w.out_y, out=grad["decoder_y"])
         torch.mm(w.out_x, self._decoder_x_transposed, out=w.latents_grad)
@@ -169,8 +171,8 @@ class Engine:
         if d_t is not None:
             d_t.add_gradient(w.z_x_one, w.z_x_grad, s.lambda_2 if s.adversarial else None,
                              s.total_correlation)
-        of_x.backward(s.beta_x, s.half_beta_x, s.norm_x, s.rest_x)
-        of_y.backward(s.beta_y, s.half_beta_y, s.norm_y, s.rest_y)
+        of_x.backward(*s.kl_x)
+        of_y.backward(*s.kl_y)
         torch.mm(w.x.T, of_x.grad, out=grad["encoder_x"])
         torch.mm(w.y.T, of_y.grad, out=grad["encoder_y"])
         self._weights.adam_step()
@@ -410,31 +412,21 @@ class _Step(NamedTuple):
         rows: ``[B]``.
         discriminator_turn: Whether D_T takes a step, too.
         adversarial: 0 if lambda_2 is.
-        errors_x, errors_y: ``[2, 1]``: of the decoders' errors, for the two kinds
-            of rows of ``_Workspace.latents``.
-        beta_x, half_beta_x, beta_y, half_beta_y: Of the KL terms, over B.
         lambda_2: Of D_T's term.
-        norms_x, norms_y: ``[2]`` norms of the decoders' errors.
-        norm_x, rest_x, norm_y, rest_y: See ``_Posterior.backward``.
-        total_correlation: D_T's term, summed over the batch.
+        errors_x, errors_y: Factors ``[2, 1]`` of the decoders' errors, for the two kinds
+            of rows of ``_Workspace.latents``, and ``[2]`` for their norms.
+        kl_x, kl_y: What ``_Posterior.backward`` takes.
+        total_correlation: For D_T's term, summed over the batch.
     """
 
     rows: Tensor
     discriminator_turn: bool
     adversarial: float
-    errors_x: Tensor
-    errors_y: Tensor
-    beta_x: Tensor
-    half_beta_x: Tensor
-    beta_y: Tensor
-    half_beta_y: Tensor
     lambda_2: Tensor
-    norms_x: Tensor
-    norms_y: Tensor
-    norm_x: Tensor
-    rest_x: Tensor
-    norm_y: Tensor
-    rest_y: Tensor
+    errors_x: tuple[Tensor, Tensor]
+    errors_y: tuple[Tensor, Tensor]
+    kl_x: tuple[Tensor, Tensor, Tensor, Tensor]
+    kl_y: tuple[Tensor, Tensor, Tensor, Tensor]
     total_correlation: Tensor
 
 
@@ -466,8 +458,7 @@ class _Workspace:
         self.z_x_one, self.z_text_one = self.latents[:batch], self.latents[batch:]
         self.z_x_grad = self.latents_grad[:batch]
         self.z_v, self.z_v_copy = self.z_x_one[:, :v], self.z_text_one[:, :v]
-        self.z_v_grad, self.z_v_copy_grad = self.latents_grad.split(batch)[0][:, :v], \
-            self.latents_grad[batch:, :v]
+        self.z_v_grad, self.z_v_copy_grad = self.z_x_grad[:, :v], self.latents_grad[batch:, :v]
         self.out_x, self.out_y = torch.ones(2 * batch, width), torch.ones(2 * batch, text)
         self.posterior_x = _Posterior(self.z_x_one[:, :z], self.z_x_grad)
         self.posterior_y = _Posterior(self.z_text_one[:, v:z], self.latents_grad[batch:, v:])

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -208,14 +207,13 @@ def _entry(
 
 def _fits(runs: RunsConfig) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     """The methods that ``fit`` is called with, and further options, of each call."""
+    variants: list[tuple[str, ...]] = [
+        (f"fit.method.options.variant={variant}",) for variant in runs.variants]
     for method in runs.methods:
         if method != OWN:
             yield (method,), ()
-            continue
-        variants: list[tuple[str, ...]] = [(f"fit.method.options.variant={variant}",)
-                                           for variant in runs.variants]
-        none: list[tuple[str, ...]] = [()]
-        yield from product(none, variants or none)
+        else:
+            yield from (((), more) for more in variants or [()])
 
 
 def _texts(names: Sequence[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from zskel.pipeline.plan.definition import Table
 from zskel.pipeline.plan.fits import THERE, Result, check_distinct_files, results_of
 from zskel.pipeline.plan.rates import Rates
 from zskel.pipeline.plan.table_report import is_current, report_folder
-from zskel.pipeline.queue.queue import Attempt
+from zskel.pipeline.queue.queue import Attempt, Raw, check_raw
 from zskel.pipeline.steps.model_store import ModelStore
 from zskel.pipeline.steps.needed_backbones import (
     CACHED,
@@ -30,8 +30,6 @@ from zskel.pipeline.steps.needed_backbones import (
 from zskel.pipeline.steps.text_cache import current_texts
 
 FORMAT, FORMAT_VERSION = "zsl-plan", 1
-
-Raw = Mapping[str, Sequence[str | Path]]
 
 
 def plan(
@@ -59,7 +57,7 @@ def plan(
     """
     root, raw = Path(work_dirs), dict(raw or {})
     shared = ModelStore(Path(model_store) if model_store is not None else root / "bank")
-    check_raw(table, raw)
+    check_raw(raw, table.datasets)
     rates = Rates(shared.root, root)
     jobs = [Job(entry.experiment, WorkDir(root / entry.experiment.name))
             for entry in table.entries]
@@ -136,18 +134,6 @@ def summary(content: Mapping[str, Any]) -> str:
         line += (f"; no time is known for {content['unmeasured']} trainings and fits (marked ?): "
                  "nothing like them was measured here yet")
     return line
-
-
-def check_raw(table: Table, raw: Raw) -> None:
-    """Checks that a table needs the data sets whose recordings are given.
-
-    Raises:
-        BadInput: It does not.
-    """
-    for dataset in raw:
-        if dataset not in table.datasets:
-            raise BadInput(f"--raw {dataset}=...: table {table.name} needs recordings of "
-                           f"{', '.join(table.datasets)}")
 
 
 def raw_of(table: Table, options: Iterable[str]) -> dict[str, list[str]]:

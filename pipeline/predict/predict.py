@@ -39,7 +39,8 @@ class ModelChoice:
     """Which fitted model answers.
 
     Attributes:
-        method: See ``zskel.pipeline.steps.fitted_models.find_kept``; None: the experiment's own.
+        method: See ``zskel.pipeline.steps.fitted_models.find_fitted_model``; None: the
+            experiment's own.
         gate: Key of a further gate of that fit; "": the experiment's.
         seed: Of the fit.
     """

@@ -50,4 +50,4 @@ def queue(
         loaded, by_dataset(raw or ()), only_list, model_store, work_dirs, workers, as_json)
     show(content, only_list)
     if not only_list:
-        require_done(content)
+        require_done([(row["experiment"], row["error"]) for row in content["experiments"]])

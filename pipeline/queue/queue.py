@@ -6,7 +6,7 @@ import gc
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -147,17 +147,20 @@ def summary(content: Mapping[str, Any]) -> str:
             + (", ".join(f"{count} {state}" for state, count in states.items()) or "none known"))
 
 
-def require_done(content: Mapping[str, Any]) -> None:
+def require_done(outcomes: Sequence[tuple[str, str | None]], what: str = "experiments") -> None:
     """Checks that nothing went wrong.
 
+    Args:
+        outcomes: What was done, and the error or None of each.
+        what: Their name in the message.
+
     Raises:
-        PipelineError: Something did; the message names each experiment and why.
+        PipelineError: Something did; the message names each and why.
     """
-    failed = [entry for entry in content["experiments"] if entry["error"] is not None]
+    failed = [f"{name}: {error}" for name, error in outcomes if error is not None]
     if failed:
-        reasons = "; ".join(f"{entry['experiment']}: {entry['error']}" for entry in failed)
-        raise PipelineError(f"{len(failed)} of {len(content['experiments'])} experiments failed "
-                            f"(the same command tries them again): {reasons}")
+        raise PipelineError(f"{len(failed)} of {len(outcomes)} {what} failed (the same command "
+                            f"tries them again): {'; '.join(failed)}")
 
 
 def _check(experiments: Sequence[Experiment], raw: Raw) -> None:
@@ -165,11 +168,19 @@ def _check(experiments: Sequence[Experiment], raw: Raw) -> None:
     if twice:
         raise BadInput(f"experiment {twice[0]!r} is in the queue twice; give one of them another "
                        "name (a line name=... in its config)")
-    wanted = {experiment.dataset.name for experiment in experiments}
+    check_raw(raw, {experiment.dataset.name for experiment in experiments})
+
+
+def check_raw(raw: Raw, wanted: Collection[str]) -> None:
+    """Checks that the data sets whose recordings are given are needed.
+
+    Raises:
+        BadInput: One is not.
+    """
     for dataset in raw:
         if dataset not in wanted:
-            raise BadInput(f"--raw {dataset}=...: no experiment of the queue needs data set "
-                           f"{dataset!r}; {nearest(dataset, wanted)}")
+            raise BadInput(f"--raw {dataset}=...: recordings of {dataset!r} are not needed; "
+                           f"{nearest(dataset, wanted)}")
 
 
 class Attempt:

@@ -35,10 +35,11 @@ def run_table(
     from zskel.pipeline.base.progress import say
     from zskel.pipeline.plan.definition import load_table
     from zskel.pipeline.plan.plan import raw_of
-    from zskel.pipeline.run.run import require_done, summary
+    from zskel.pipeline.queue.queue import require_done
+    from zskel.pipeline.run.run import outcomes, summary
     from zskel.pipeline.run.run import run as run_all
 
     loaded = load_table(table, cfg_options or (), seeds)
     content = run_all(loaded, raw_of(loaded, raw or ()), work_dirs, model_store, workers, as_json)
     say(summary(content))
-    require_done(content)
+    require_done(outcomes(content), "items")

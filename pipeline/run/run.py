@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zskel.data.common.errors import PipelineError
 from zskel.data.common.files import write_json
 from zskel.extractors.distributed import require_single_process
-from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
 from zskel.pipeline.fit.fit import fit
 from zskel.pipeline.plan.definition import Table
 from zskel.pipeline.plan.fits import check_distinct_files, results_of
-from zskel.pipeline.plan.plan import Raw, check_raw
 from zskel.pipeline.plan.table_report import MARKER, is_current, mark, report_folder
-from zskel.pipeline.queue.queue import Attempt, queue
+from zskel.pipeline.queue.queue import Attempt, Raw, check_raw, queue
 from zskel.pipeline.report.report import report, written_alone
+from zskel.pipeline.steps.needed_backbones import Job
 
 FORMAT, FORMAT_VERSION = "zsl-run", 1
-
-
-@dataclass
-class _Item:
-    """A part of a table that can fail on its own.
-
-    Attributes:
-        experiment: Whose.
-        what: What it is, for people.
-        error: What went wrong with it, in one line.
-    """
-
-    experiment: Experiment
-    what: str
-    error: str | None = None
 
 
 def run(
@@ -71,7 +53,7 @@ def run(
     """
     require_single_process("run")
     root, raw = Path(work_dirs), dict(raw or {})
-    check_raw(table, raw)
+    check_raw(raw, table.datasets)
     works = {entry.experiment.name: WorkDir(root / entry.experiment.name)
              for entry in table.entries}
     check_distinct_files((result for entry in table.entries for call in entry.fits
@@ -95,7 +77,7 @@ def run(
     for number, (entry, call) in enumerate(calls, start=1):
         name = entry.experiment.name
         what = f"{name}: {_described(call.methods, call.experiment.fit.method.options)}"
-        item = _Item(call.experiment, what)
+        item = Job(call.experiment, works[name])
         if name in failed:
             item.error = "its features could not be made"
         else:
@@ -105,7 +87,7 @@ def run(
                     call.gates, table.config.keep_models)
         content["fits"].append({"fit": what, "error": item.error})
         tell()
-    item = _Item(table.entries[0].experiment, "report")
+    item = Job(table.entries[0].experiment, WorkDir(root))
     with Attempt([item]):
         content["report"] = _report(table, [work.root for work in works.values()], root)
     content["report_error"] = item.error
@@ -121,19 +103,11 @@ def summary(content: Mapping[str, Any]) -> str:
     return f"{content['table']}: {done} of {len(fits)} fits are done{where}"
 
 
-def require_done(content: Mapping[str, Any]) -> None:
-    """Checks that nothing went wrong.
-
-    Raises:
-        PipelineError: Something did; the message names each item and why.
-    """
-    problems = [*((row["experiment"], row["error"]) for row in content["experiments"]),
-                *((row["fit"], row["error"]) for row in content["fits"]),
-                ("report", content["report_error"])]
-    failed = [f"{what}: {error}" for what, error in problems if error is not None]
-    if failed:
-        raise PipelineError(f"{len(failed)} of {len(problems)} items failed (the same command "
-                            f"tries them again): {'; '.join(failed)}")
+def outcomes(content: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    """Experiments, fits and the report, and the error or None of each."""
+    return [*((row["experiment"], row["error"]) for row in content["experiments"]),
+            *((row["fit"], row["error"]) for row in content["fits"]),
+            ("report", content["report_error"])]
 
 
 def _described(methods: Sequence[str], options: Mapping[str, Any]) -> str:

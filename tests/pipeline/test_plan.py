@@ -165,7 +165,7 @@ def test_recordings_of_one_data_set_need_no_name() -> None:
     assert raw_of(paper, ["ntu60=x.zip"]) == {"ntu60": ["x.zip"]}
     with pytest.raises(BadInput, match="say whose they are, as in --raw ntu60=PATH"):
         raw_of(load("table-3"), ["x.zip"])
-    with pytest.raises(BadInput, match="needs recordings of synthetic"):
+    with pytest.raises(BadInput, match="recordings of 'ntu60' are not needed"):
         plan(demo, {"ntu60": ["x"]})
 
 

@@ -15,7 +15,7 @@ from zskel.data.common.errors import BadCache, BadInput
 from zskel.extractors.text.encoders import ENCODERS
 from zskel.pipeline.base.config import TextConfig
 from zskel.pipeline.base.workdir import WorkDir
-from zskel.pipeline.inspect.inspect import inspect
+from zskel.pipeline.inspect.inspect import inspect, show
 from zskel.pipeline.steps.text_cache import text_cache
 
 STANDS = ("A person stands upright facing the camera with both arms hanging loosely beside the "
@@ -98,6 +98,7 @@ def test_cut_classes_are_told_kept_and_shown(
     assert found.tokens[-1] == 6 and (found.tokens[:4] > 300).all()
     shown = inspect(path)
     assert [row["cut"] for row in shown["texts"]] == [True] * 4 + [False]
+    show(shown)
     assert line in shown["cut_texts"] and line in " ".join(capfd.readouterr().out.split())
 
 

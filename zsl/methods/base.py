@@ -271,7 +271,8 @@ class ZeroShotMethod(ABC):
         """The method that ``content`` told of.
 
         Args:
-            content, arrays: As :meth:`content` gave them.
+            content: JSON values, as ``content`` gives them.
+            arrays: By name, likewise.
             path: Where they come from, for errors.
 
         Raises:

@@ -235,8 +235,8 @@ def test_best_py_stands_alone_and_fits(job: Plan, quick: Path, tmp_path: Path) -
     # Only now is there a test phase.
     write_skeleton_features(quick / "work" / "features" / "skeleton_test.h5", skeleton("test", 2))
     paths = fit(best, quick / "work", keep_models=False)
-    assert json.loads(paths[0].read_text())["config"]["method"]["options"] == (
-        content["best"]["options"])
+    made_with = json.loads(paths[0].read_text())["config"]["method"]["options"]
+    assert content["best"]["options"].items() <= made_with.items()
 
 
 def test_the_test_phase_stays_closed(
@@ -311,7 +311,7 @@ def test_any_method_with_parameters_can_be_searched(job: Plan) -> None:
         "latent_dim": {"type": "int", "low": 4, "high": 6},
         "epochs": {"type": "choice", "values": [1, 2]}}), method="cada_vae"))
     assert content["method"] == "cada_vae" and content["name"] == "other-cada_vae"
-    assert content["best"]["options"]["batch_size"] == 50  # of the method's own config
+    assert "batch_size" not in content["best"]["options"]  # that of the class
 
 
 def test_a_method_in_a_file_of_ones_own_is_called_by_its_name(job: Plan, quick: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from zskel.data.common.errors import PipelineError
 
@@ -26,6 +28,16 @@ def out_of_memory(error: BaseException) -> bool:
     # torch.OutOfMemoryError is one too; asking by its words needs no torch.
     return isinstance(error, RuntimeError) and any(
         said in str(error).lower() for said in _SAID)
+
+
+def peak_memory(status: Path = Path("/proc/self/status")) -> int | None:
+    """The most bytes that this process has had in memory; None where the system does not say."""
+    try:
+        text = status.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", text, re.MULTILINE)
+    return 1024 * int(found[1]) if found else None
 
 
 @contextmanager

@@ -231,14 +231,23 @@ def override(content: dict[str, Any], options: Sequence[str]) -> None:
         _override(content, option)
 
 
+def literal(text: str) -> Any:
+    """A value as it is given on the command line: a Python literal, else a string.
+
+    >>> literal("5"), literal("false"), literal("cpu")
+    (5, False, 'cpu')
+    """
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+
+
 def _override(content: dict[str, Any], option: str) -> None:
     key, equals, text = option.partition("=")
     if not equals or not key:
         raise BadConfig(f"--cfg-options {option!r}: expected key=value")
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
+    value = literal(text)
     node: Any = content
     *parents, last = key.split(".")
     for part in parents:

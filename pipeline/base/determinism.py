@@ -17,11 +17,14 @@ from zskel.pipeline.base.progress import say
 _CUBLAS, _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
 
 
-def use_deterministic_algorithms() -> None:
+def use_deterministic_algorithms(say: Callable[[str], None] = say) -> None:
     """Makes this process compute with algorithms that repeat themselves on a GPU.
 
     Says so, or that there is no GPU and nothing to change. To be called before anything
     runs on the GPU.
+
+    Args:
+        say: Told so; who is one of many processes may leave that to another.
 
     Raises:
         PipelineError: Something has run on it already, without what cuBLAS needs.

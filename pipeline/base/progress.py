@@ -24,18 +24,30 @@ from rich.progress import (
 from zskel.data.common.os_errors import naming
 
 Tell = Callable[..., None]
+Relay = Callable[[str, Any], None]
+"""Told "message" or "warning" with a text, or "progress" with (done, total)."""
 
 #: Messages for people go to standard error; standard output stays for data.
 console = Console(stderr=True, highlight=False)
 
 _log: IO[str] | None = None
+_relay: Relay | None = None
 _warned: set[str] = set()
+#: Seconds between two words about the progress of one step to the process that shows it.
+_PATIENCE = 0.2
 
 
 def quiet() -> None:
     """Stops all messages and the log of this process; another one reports for it."""
     console.quiet = True
     log_to(None)
+
+
+def report_to(relay: Relay) -> None:
+    """From now on another process shows and logs what this one has to tell."""
+    global _relay
+    quiet()
+    _relay = relay
 
 
 def log_to(path: str | Path | None) -> None:
@@ -71,6 +83,9 @@ def event(name: str, level: str = "info", **fields: Any) -> None:
 
 def say(message: str) -> None:
     """Prints one line for the person who waits."""
+    if _relay is not None:
+        _relay("message", message)
+        return
     event("message", text=message)
     console.print(message, markup=False, soft_wrap=True)
 
@@ -78,7 +93,9 @@ def say(message: str) -> None:
 def tell_warning(message: Warning | str) -> None:
     """A warning, of a library or ours, as one line; the same one once."""
     text = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(message)).split())
-    if text not in _warned:
+    if _relay is not None:
+        _relay("warning", text)
+    elif text not in _warned:
         _warned.add(text)
         say(f"warning: {text}")
 
@@ -113,7 +130,7 @@ class ProgressLines:
         self._start = self._last = now
         self._least, self._silence, self._tenths = least, silence, 0
 
-    def due(self, done: int, total: int, now: float) -> bool:
+    def due(self, done: float, total: int, now: float) -> bool:
         """Whether to leave a line now.
 
         >>> lines = ProgressLines(0.0)
@@ -123,7 +140,7 @@ class ProgressLines:
         >>> any(lines.due(done, 100, done / 50) for done in range(101))
         False
         """
-        tenths, waited = (10 * done) // total if total else 0, now - self._last
+        tenths, waited = int(10 * done // total) if total else 0, now - self._last
         if waited < self._least or done >= total:
             return False
         if tenths <= self._tenths:
@@ -133,7 +150,7 @@ class ProgressLines:
         self._tenths, self._last = tenths, now
         return True
 
-    def remaining(self, done: int, total: int, now: float) -> float:
+    def remaining(self, done: float, total: int, now: float) -> float:
         """Seconds to go, if it goes on as it went."""
         return (now - self._start) / done * (total - done) if done else float("inf")
 
@@ -145,6 +162,9 @@ def bar(description: str) -> Iterator[Tell]:
     Yields:
         A function to call with (done, total) and an optional note.
     """
+    if _relay is not None:
+        yield _seldom(_relay)
+        return
     with Progress(
         TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(),
@@ -154,11 +174,11 @@ def bar(description: str) -> Iterator[Tell]:
         task = progress.add_task(description, total=None, note="")
         lines = ProgressLines(time.monotonic())
 
-        def tell(done: int, total: int, note: str = "") -> None:
+        def tell(done: float, total: int, note: str = "") -> None:
             progress.update(task, completed=done, total=total, note=note)
             now = time.monotonic()
             if lines.due(done, total, now):
-                event("progress", step=description, done=done, total=total, note=note)
+                event("progress", step=description, done=int(done), total=total, note=note)
                 if not console.is_terminal:
                     console.print(_line(description, done, total, lines.remaining(done, total, now),
                                         note), markup=False, soft_wrap=True)
@@ -166,14 +186,28 @@ def bar(description: str) -> Iterator[Tell]:
         yield tell
 
 
-def _line(description: str, done: int, total: int, seconds: float, note: str) -> str:
+def _seldom(relay: Relay) -> Tell:
+    """Tells a relay how a step goes on, but not for each of a thousand small ones."""
+    last = float("-inf")
+
+    def tell(done: float, total: int, note: str = "") -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PATIENCE:
+            last = now
+            relay("progress", (done, total))
+
+    return tell
+
+
+def _line(description: str, done: float, total: int, seconds: float, note: str) -> str:
     """What a bar says, as one line.
 
     >>> _line("training", 3, 12, 95.0, "loss 0.5")
     '  training: 3/12 (25 %), about 2 min to go, loss 0.5'
     """
     left = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-    parts = [f"{done}/{total} ({100 * done // max(total, 1)} %)"]
+    parts = [f"{int(done)}/{total} ({int(100 * done / max(total, 1))} %)"]
     if seconds != float("inf"):
         parts.append(f"about {left} to go")
     return f"  {description}: " + ", ".join([*parts, *([note] if note else [])])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from zskel.pipeline.base.shipped import config_names, shipped_configs
+
+if TYPE_CHECKING:
+    from zskel.pipeline.base.jobs import Execution
 
 
 def beginning(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
@@ -63,7 +66,33 @@ ModelStoreOption = Annotated[Path | None, typer.Option(
     help="Where sequence stores and backbones are shared [default: bank in --work-dirs].")]
 ParsersOption = Annotated[int | None, typer.Option(
     min=1, help="Processes that parse [default: one for each core].")]
+Jobs = Annotated[int, typer.Option(
+    "--jobs", "-j", min=1, help="How many fits at once, each in a process of its own.")]
+ExecutorName = Annotated[Literal["local", "slurm"] | None, typer.Option(help=(
+    "Hands the fits to submitit: slurm, a cluster; local, processes of this machine."))]
+JobsPerTask = Annotated[int, typer.Option(
+    min=1, help="How many fits a task of the executor does, one after the other.")]
+ExecutorOptions = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=(
+    "An option of submitit's, such as slurm_partition=cpu; may be repeated."))]
 WorkDirsOption = Annotated[Path, typer.Option(help="Folder of the experiments' work directories.")]
+
+
+def execution_of(
+    jobs: int, executor: str | None, per_task: int, options: Sequence[str]
+) -> Execution:
+    """What the options on jobs and the executor say."""
+    from zskel.data.common.errors import BadInput
+    from zskel.pipeline.base.config_files import literal
+    from zskel.pipeline.base.jobs import Execution
+
+    parts = [option.partition("=") for option in options]
+    for key, equals, value in parts:
+        if executor is None:
+            raise BadInput(f"--executor-options {key}{equals}{value}: is of use with --executor")
+        if not (key and equals):
+            raise BadInput(f"--executor-options {key!r}: expected KEY=VALUE, such as "
+                           "timeout_min=60")
+    return Execution(jobs, executor, per_task, {key: literal(value) for key, _, value in parts})
 
 
 def by_phase(options: Sequence[str]) -> dict[str, str]:

@@ -9,10 +9,15 @@ import typer
 from zskel.pipeline.cli.app import app
 from zskel.pipeline.cli.options import (
     Deterministic,
+    ExecutorName,
+    ExecutorOptions,
     ExperimentName,
+    Jobs,
+    JobsPerTask,
     Options,
     WorkDirOption,
     beginning,
+    execution_of,
     gate_names,
     method_names,
 )
@@ -34,6 +39,10 @@ def fit(
         ))] = None,
     no_models: Annotated[bool, typer.Option("--no-models", help=(
         "Keep results alone; predict needs what was fitted, a few MB a method and seed."))] = False,
+    jobs: Jobs = 1,
+    executor: ExecutorName = None,
+    jobs_per_task: JobsPerTask = 4,
+    executor_options: ExecutorOptions = None,
     cfg_options: Options = None,
     deterministic: Deterministic = False,
 ) -> None:
@@ -43,4 +52,4 @@ def fit(
 
     run(load_experiment(experiment, cfg_options or ()), work_dir,
         None if seeds is None else range(seeds), method or (), gate or (), not no_models,
-        deterministic)
+        deterministic, execution_of(jobs, executor, jobs_per_task, executor_options or ()))

@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from zskel.data.common.errors import BadInput
-from zskel.data.common.files import digest_json
-from zskel.data.common.memory import memory_in_one_line
+from zskel.data.common.errors import BadInput, PipelineError
+from zskel.data.common.files import remove_left_behind
 from zskel.extractors.distributed import require_single_process
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.determinism import use_deterministic_algorithms
+from zskel.pipeline.base.jobs import (
+    SERIAL,
+    Execution,
+    MakeRunner,
+    failure_summary,
+    run_in_processes,
+    show_progress,
+)
 from zskel.pipeline.base.locks import work_dir_locked
-from zskel.pipeline.base.progress import bar, say
+from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir
-from zskel.pipeline.steps.feature_files import FeatureFiles
-from zskel.pipeline.steps.fits import ALL, Fit, fit_configs, is_current_result
-from zskel.pipeline.steps.fitted_models import fitted_model_path, gates_to_fit, keep_fitted_model
-from zskel.pipeline.steps.records import make_arrays, make_record
-from zskel.pipeline.steps.result_record import result_stem
-from zskel.pipeline.steps.results import write_result
+from zskel.pipeline.fit.job import FitJob, Fitter
+from zskel.pipeline.steps.fits import ALL, Fit, fit_configs
+
+
+@dataclass
+class FitRequest:
+    """What ``pipeline fit`` can be asked for.
+
+    Attributes:
+        experiment: From ``load_experiment``.
+        work: Where its caches are.
+        seeds: Of the fits.
+        methods, gates, keep_models: As of :func:`fit`.
+        error: Why some of its fits have failed.
+    """
+
+    experiment: Experiment
+    work: WorkDir
+    seeds: Sequence[int]
+    methods: Sequence[str] = ()
+    gates: Sequence[str] = ()
+    keep_models: bool = True
+    error: str | None = None
 
 
 def fit(
@@ -32,6 +57,7 @@ def fit(
     gates: Sequence[str] = (),
     keep_models: bool = True,
     deterministic: bool = False,
+    execution: Execution = SERIAL,
 ) -> list[Path]:
     """Fits and evaluates methods and their gates for each seed.
 
@@ -50,98 +76,115 @@ def fit(
         keep_models: Whether to keep what was fitted; a few MB a method and seed.
         deterministic: Compute on a GPU so that it repeats itself to the bit. The
             methods of this package compute on the CPU; those of others may not.
+        execution: Where the fits are done; their results are the same to the bit.
 
     Returns:
         The result files.
 
     Raises:
-        PipelineError: Caches are missing or unfit, or a fit fails.
+        PipelineError: Caches are missing or unfit, or a fit fails. One after the other,
+            the first that fails ends the command; of several at once the others go on.
+    """
+    work = WorkDir.of(experiment.name, work_dir)
+    seeds = list(range(experiment.fit.seeds)) if seeds is None else list(seeds)
+    request = FitRequest(experiment, work, seeds, methods, gates, keep_models)
+    paths = fit_all([request], deterministic, execution)
+    if request.error is not None:
+        raise PipelineError(request.error)
+    return paths
+
+
+def fit_all(
+    requests: Sequence[FitRequest], deterministic: bool = False, execution: Execution = SERIAL
+) -> list[Path]:
+    """Does what several calls of :func:`fit` would do, together.
+
+    Args:
+        requests: Each gets its ``error``.
+        deterministic, execution: As of :func:`fit`.
+
+    Returns:
+        The result files, made or not.
+
+    Raises:
+        PipelineError: As of :func:`fit`, but that fits which fail beside others are told
+            by ``error``.
     """
     require_single_process("fit")
     if deterministic:
         use_deterministic_algorithms()
-    work = WorkDir.of(experiment.name, work_dir)
-    seeds = list(range(experiment.fit.seeds)) if seeds is None else list(seeds)
-    chosen = [Fit(config) for config in fit_configs(experiment, methods, gates)]
-    with work_dir_locked(work.root, "pipeline fit"):
-        return _fit_all(experiment, chosen, work, seeds, ALL in methods, keep_models)
-
-
-def _fit_all(
-    experiment: Experiment, chosen: Sequence[Fit], work: WorkDir, seeds: Sequence[int],
-    what_can_be: bool, keep_models: bool,
-) -> list[Path]:
-    """Fits; methods that lack features of their own are left out if ``what_can_be``."""
-    files = FeatureFiles(work)
-    lacking = {each.method_name: files.missing(each.method(0)) for each in chosen}
-    if any(lacking.values()) and not what_can_be:
-        raise BadInput(next(filter(None, lacking.values())))
-    runnable = [each for each in chosen if not lacking[each.method_name]]
-    say(f"experiment {experiment.name}: {len(runnable)} method(s), "
-        f"protocol {experiment.fit.protocol}, {len(seeds)} seed(s), "
-        f"f_x {files.test.f_x.shape[1]}-d, f_y {files.text_width}-d")
-    paths = [path for each in runnable for seed in seeds
-             for path in _fit_seed(experiment, each, work, files, seed, keep_models)]
-    for reason in filter(None, lacking.values()):
-        say(f"skipped: {reason}")
+    works = {request.work.root.resolve(): request.work for request in requests}
+    with contextlib.ExitStack() as stack:
+        # In one order, so that no two commands wait for each other.
+        for root in sorted(works):
+            stack.enter_context(work_dir_locked(works[root].root, "pipeline fit"))
+        fitter = Fitter()
+        asked: list[tuple[FitRequest, FitJob]] = []
+        paths: list[Path] = []
+        skipped: list[str] = []
+        for request in requests:
+            jobs, reasons = _jobs_of(request, fitter)
+            skipped += reasons
+            for job in jobs:
+                found = fitter.status(job)
+                paths += found.paths.values()
+                for key, path in found.paths.items():
+                    if key not in found.missing:
+                        say(f"kept {path}")
+                if found.wanted:
+                    asked.append((request, job))
+        if execution.serial:
+            for _, job in asked:
+                fitter(job)
+        elif asked:
+            del fitter  # the caches are read where they are used
+            try:
+                _fit_in_parallel(asked, partial(Fitter, deterministic), execution)
+            finally:
+                for work in works.values():  # processes that were killed leave parts of files
+                    for folder in (work.results, work.models):
+                        remove_left_behind(folder)
+        for reason in skipped:
+            say(f"skipped: {reason}")
     return paths
 
 
-def _fit_seed(
-    experiment: Experiment, what: Fit, work: WorkDir, files: FeatureFiles, seed: int,
-    keep_models: bool,
-) -> list[Path]:
-    method = what.method(seed)
-    digests = files.digests(method)
-    # The seed is a field of its own: all seeds of one setting share a digest.
-    identities: dict[str, dict[str, Any]] = {
-        key: {"method": what.method_name, "variant": method.variant, "seed": seed,
-              "protocol": what.config.protocol, "split": experiment.split.name, "gate_key": key}
-        for key in what.gates
-    }
-    paths = {key: work.results / f"{result_stem(**identity)}.json"
-             for key, identity in identities.items()}
-    missing = [key for key, path in paths.items()
-               if not is_current_result(path, digest_json(what.result_config(key)), digests)]
-    for key, path in paths.items():
-        if key not in missing:
-            say(f"kept {path}")
-    model = fitted_model_path(work, identities[""])
-    gate_digests = {key: digest_json(what.gate_config(key)) for key in what.gates}
-    lacking = gates_to_fit(model, what.model_digest(), gate_digests, digests) if keep_models else []
-    wanted = [key for key in what.gates if key in missing or key in lacking]
-    if not wanted:
-        return list(paths.values())
-    fitted: list[Any] = []
-    started = time.perf_counter()
-    work_now = f"fitting {what.method_name}, seed {seed}"
-    with bar(work_now) as tell, memory_in_one_line(
-        work_now, "free some and give the same command again, it goes on; or set a smaller "
-        "fit.method.options.batch_size or model, which is another fit",
-    ):
-        evaluations = what.evaluate(files, wanted, seed, tell, fitted.append)
-    seconds = time.perf_counter() - started
-    for key in missing:
-        evaluation = evaluations[key]
-        record = make_record(
-            evaluation, {**identities[key], "experiment": experiment.name,
-                         "seen_classifier": what.seen_classifier},
-            config=what.result_config(key), test=files.test, calibration=files.calibration,
-            text=files.text_record(method), digests=digests, seconds=seconds,
-        )
-        write_result(work.root, record, make_arrays(evaluation))
-        say(f"{what.method_name}{f', gate {key}' if key else ''}, seed {seed}: "
-            f"ZSL {record.zsl_accuracy:.1%}, GZSL seen {record.gzsl_seen_accuracy:.1%}, "
-            f"unseen {record.gzsl_unseen_accuracy:.1%}, H {record.gzsl_harmonic_mean:.1%} "
-            f"({record.duration_seconds:.0f} s) -> {paths[key]}")
-    if keep_models:
-        keep_fitted_model(model, fitted[0], {key: what.gate_config(key) for key in wanted}, {
-            "experiment": experiment.name,
-            "identity": {k: v for k, v in identities[""].items() if k != "gate_key"},
-            "own": what.config.method == experiment.fit.method,
-            "dataset": experiment.dataset.model_dump(mode="json"),
-            "config_digest": what.model_digest(),
-            "gate_digests": {key: gate_digests[key] for key in wanted},
-            "cache_digests": digests.model_dump(mode="json"),
-        }, files)
-    return list(paths.values())
+def _jobs_of(
+    request: FitRequest, fitter: Fitter
+) -> tuple[list[FitJob], list[str]]:
+    """The fits of a request, and why others cannot be: only "all" methods leaves some out."""
+    files, experiment = fitter.files(request.work), request.experiment
+    chosen = fit_configs(experiment, request.methods, request.gates)
+    lacking = [files.missing(Fit(config).method(0)) for config in chosen]
+    reasons = [reason for reason in lacking if reason]
+    if reasons and ALL not in request.methods:
+        raise BadInput(reasons[0])
+    runnable = [config for config, reason in zip(chosen, lacking) if not reason]
+    say(f"experiment {experiment.name}: {len(runnable)} method(s), "
+        f"protocol {experiment.fit.protocol}, {len(request.seeds)} seed(s), "
+        f"f_x {files.test.f_x.shape[1]}-d, f_y {files.text_width}-d")
+    return [FitJob(experiment, config, request.work, seed, request.keep_models)
+            for config in runnable for seed in request.seeds], reasons
+
+
+def _fit_in_parallel(
+    asked: Sequence[tuple[FitRequest, FitJob]], make: MakeRunner, execution: Execution
+) -> None:
+    """Does fits in other processes; requests learn which of theirs have failed."""
+    jobs = [job for _, job in asked]
+    several = len({job.experiment.name for job in jobs}) > 1
+    names = [f"{job.experiment.name}: {job}" if several else str(job) for job in jobs]
+    if execution.executor is None:
+        count = min(execution.jobs, len(jobs))
+        say(f"{len(jobs)} fits in {count} process(es), one thread each")
+        events = run_in_processes(make, jobs, count)
+    else:
+        from zskel.pipeline.base.cluster import run_with_submitit
+
+        events = run_with_submitit(make, jobs, jobs[0].work.root / "jobs", execution)
+    failed = show_progress(events, names, "fits")
+    for request in {id(each): each for each, _ in asked}.values():
+        own = [number for number, (each, _) in enumerate(asked) if each is request]
+        lines = [(names[number], failed[number]) for number in own if number in failed]
+        if lines:
+            request.error = failure_summary(lines, len(own), "fits")

@@ -1,0 +1,112 @@
+"""How much sooner ``pipeline fit --jobs N`` is done than one fit after the other.
+
+Made-up features of UTD-MHAD's size (861 clips of 27 classes, 256-d f_x, 384-d texts).
+``pipeline fit utd-mhad-22-5 --method all --seeds 5`` is run three times, from the start of
+its process to its end: as it is, with ``--jobs``, and with ``--jobs`` through submitit's
+local executor. What comes out has to be the same to the bit. The last line is
+``ratio N.N``, of the slower one of the two. Of use on a machine that does nothing else.
+
+    OMP_NUM_THREADS=1 python benchmarks/jobs.py --jobs 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zskel.data.caches import (
+    SkeletonFeatures,
+    TextFeatures,
+    write_skeleton_features,
+    write_text_features,
+)
+
+CLIPS, CLASSES, UNSEEN, WIDTH, TEXT = 861, 27, 5, 256, 384
+NAMES = tuple(f"action {c}" for c in range(CLASSES))
+
+
+def write_caches(folder: Path) -> None:
+    """Both phases, f_y and the texts of verbs and nouns."""
+    random = np.random.default_rng(0)
+    f_y = random.normal(size=(CLASSES, TEXT)).astype(np.float32)
+    image = random.normal(size=(TEXT, WIDTH)) / np.sqrt(TEXT)
+    for phase, unseen in (("test", range(22, 27)), ("calibration", range(17, 22))):
+        seen = tuple(c for c in range(22) if c not in unseen)
+        known = (*seen, *unseen)
+        label = np.concatenate([np.resize(seen, CLIPS // 2), np.resize(known, CLIPS // 2)])
+        f_x = f_y[label] @ image + random.normal(size=(len(label), WIDTH))
+        unknown = np.full(len(label), -1, np.int16)
+        subset = np.repeat(["train", phase], CLIPS // 2)
+        write_skeleton_features(folder / f"skeleton_{phase}.h5", SkeletonFeatures(
+            f_x=np.maximum(f_x, 0).astype(np.float32),
+            logits=random.normal(size=(len(label), len(seen))).astype(np.float32), label=label,
+            sample_id=np.array([f"{part} {i}" for i, part in enumerate(subset)]), subset=subset,
+            subject=unknown, camera=unknown,
+            setup=unknown, replication=unknown, dataset="utd-mhad",
+            sample_protocol="cross-subject", phase=phase, class_names=NAMES, seen_classes=seen,
+            unseen_classes=tuple(unseen), backbone="made up", weights_sha256="0" * 64))
+    for part, name in enumerate(("text", "text_verb", "text_noun")):
+        write_text_features(folder / f"{name}.h5", TextFeatures(
+            f_y=np.roll(f_y, part, axis=1), text=np.array(NAMES), class_names=NAMES,
+            encoder="made up", encoder_revision="1", text_source="label"))
+
+
+def fitted(work: Path, arguments: Sequence[str]) -> tuple[float, dict[str, Any]]:
+    """Seconds of a command, and what it has made: records without times, arrays as bytes."""
+    started = time.perf_counter()
+    ended = subprocess.run(
+        [sys.executable, "-m", "zskel", "fit", "utd-mhad-22-5", "--work-dir", str(work),
+         *arguments], capture_output=True, text=True)
+    seconds = time.perf_counter() - started
+    if ended.returncode:
+        sys.exit(ended.stderr)
+    made: dict[str, Any] = {}
+    for path in (work / "results").iterdir():
+        if path.suffix == ".json":
+            record = json.loads(path.read_text())
+            made[path.name] = {key: value for key, value in record.items()
+                               if key not in ("created", "duration_seconds")}
+        else:
+            with np.load(path) as arrays:
+                made[path.name] = {name: arrays[name].tobytes() for name in arrays.files}
+    return seconds, made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--method", action="append", help="only these")
+    given = parser.parse_args()
+    common = ["--seeds", str(given.seeds), "--no-models"]
+    for method in given.method or ["all"]:
+        common += ["--method", method]
+    jobs = ["--jobs", str(given.jobs)]
+    ways = {"one after the other": [], f"--jobs {given.jobs}": jobs,
+            f"--jobs {given.jobs} --executor local": [*jobs, "--executor", "local"]}
+    seconds, expected = {}, None
+    with tempfile.TemporaryDirectory() as folder:
+        write_caches(Path(folder) / "caches")
+        for number, (name, arguments) in enumerate(ways.items()):
+            work = Path(folder) / str(number)
+            shutil.copytree(Path(folder) / "caches", work / "features")
+            seconds[name], made = fitted(work, [*common, *arguments])
+            expected = expected or made
+            print(f"{name}: {seconds[name]:.0f} s, {len(made)} files, "
+                  f"{'the same' if made == expected else 'OTHERS'}", flush=True)
+    alone, *others = seconds.values()
+    print(f"ratio {alone / max(others):.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""One fit: a method and a seed on one work directory, with all gates on top of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zskel.data.common.files import digest_json
+from zskel.data.common.memory import memory_in_one_line
+from zskel.data.common.outside import trust_config
+from zskel.pipeline.base.config import Experiment, FitConfig
+from zskel.pipeline.base.determinism import use_deterministic_algorithms
+from zskel.pipeline.base.progress import bar, say
+from zskel.pipeline.base.workdir import WorkDir
+from zskel.pipeline.steps.feature_files import FeatureFiles
+from zskel.pipeline.steps.fits import Fit, is_current_result
+from zskel.pipeline.steps.fitted_models import fitted_model_path, gates_to_fit, keep_fitted_model
+from zskel.pipeline.steps.records import make_arrays, make_record
+from zskel.pipeline.steps.result_record import CacheDigests, result_stem
+from zskel.pipeline.steps.results import write_result
+from zskel.zsl.threads import single_threaded
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """A fit as a value, which can be handed to another process.
+
+    Attributes:
+        experiment: Whose.
+        config: Its fit section, with the method and all gates.
+        work: Where its caches are.
+        seed: Of everything random.
+        keep_models: Whether to keep what is fitted.
+    """
+
+    experiment: Experiment
+    config: FitConfig
+    work: WorkDir
+    seed: int
+    keep_models: bool
+
+    @cached_property
+    def what(self) -> Fit:
+        """The fit section made callable."""
+        return Fit(self.config)
+
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """What tells it from others of its work directory."""
+        return {"method": self.what.method_name, "variant": self.what.method(self.seed).variant,
+                "seed": self.seed, "protocol": self.config.protocol,
+                "split": self.experiment.split.name}
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return result_stem(**self.identity)
+
+    def __str__(self) -> str:
+        return f"{self.what.method_name}, seed {self.seed}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: vars(self)[name] for name in self.__dataclass_fields__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # What comes from another process of this program, its user has named there.
+        trust_config(state["config"].model_dump(mode="json"))
+        vars(self).update(state)
+
+
+@dataclass(frozen=True)
+class _FitStatus:
+    """What of a job is there.
+
+    Attributes:
+        paths: Of its results, by gate key.
+        missing: Keys of those that are not there or not current.
+        wanted: Keys of all gates to be fitted, for results or for the models kept.
+        model: The file of the fitted models.
+        digests: Of the caches.
+        gate_digests: Of the gates' configs, by key.
+    """
+
+    paths: dict[str, Path]
+    missing: list[str]
+    wanted: list[str]
+    model: Path
+    digests: CacheDigests
+    gate_digests: dict[str, str]
+
+
+class Fitter:
+    """Does fits one after the other; the caches are read once for all of a work directory.
+
+    Args:
+        deterministic: See ``zskel.pipeline.fit.fit.fit``, which says so.
+    """
+
+    def __init__(self, deterministic: bool = False) -> None:
+        if deterministic:
+            use_deterministic_algorithms(lambda message: None)
+        self._root: Path | None = None
+        self._files: FeatureFiles | None = None
+
+    def files(self, work: WorkDir) -> FeatureFiles:
+        """The caches of a work directory.
+
+        Raises:
+            BadCache: A skeleton cache is missing or breaks its contract.
+        """
+        if self._files is None or self._root != work.root:
+            self._files = None  # two would be in memory
+            self._root, self._files = work.root, FeatureFiles(work)
+        return self._files
+
+    def status(self, job: FitJob) -> _FitStatus:
+        """Looks what of a job is there already."""
+        what, files = job.what, self.files(job.work)
+        digests = files.digests(what.method(job.seed))
+        # The seed is a field of its own: all seeds of one setting share a digest.
+        paths = {key: job.work.results / f"{result_stem(**job.identity, gate_key=key)}.json"
+                 for key in what.gates}
+        missing = [key for key, path in paths.items()
+                   if not is_current_result(path, digest_json(what.result_config(key)), digests)]
+        model = fitted_model_path(job.work, job.identity)
+        gate_digests = {key: digest_json(what.gate_config(key)) for key in what.gates}
+        lacking = gates_to_fit(model, what.model_digest(), gate_digests,
+                           digests) if job.keep_models else []
+        wanted = [key for key in what.gates if key in missing or key in lacking]
+        return _FitStatus(paths, missing, wanted, model, digests, gate_digests)
+
+    # So the fits themselves are, and then a record says so whatever process it is made in.
+    @single_threaded()
+    def __call__(self, job: FitJob) -> None:
+        """Does a fit and writes what of it is missing.
+
+        Raises:
+            PipelineError: The fit fails.
+        """
+        found = self.status(job)
+        if not found.wanted:
+            return  # somebody else has done it in the meantime
+        what, files = job.what, self.files(job.work)
+        fitted: list[Any] = []
+        started = time.perf_counter()
+        work_now = f"fitting {job}"
+        with bar(work_now) as tell, memory_in_one_line(
+            work_now, "free some and give the same command again, it goes on; or set a smaller "
+            "fit.method.options.batch_size or model, which is another fit",
+        ):
+            evaluations = what.evaluate(files, found.wanted, job.seed, tell, fitted.append)
+        seconds = time.perf_counter() - started
+        for key in found.missing:
+            self._write(job, found, key, evaluations[key], seconds)
+        if job.keep_models:
+            gates = {key: what.gate_config(key) for key in found.wanted}
+            keep_fitted_model(found.model, fitted[0], gates, {
+                "experiment": job.experiment.name,
+                "identity": dict(job.identity),
+                "own": job.config.method == job.experiment.fit.method,
+                "dataset": job.experiment.dataset.model_dump(mode="json"),
+                "config_digest": what.model_digest(),
+                "gate_digests": {key: found.gate_digests[key] for key in found.wanted},
+                "cache_digests": found.digests.model_dump(mode="json"),
+            }, files)
+
+    def _write(
+        self, job: FitJob, found: _FitStatus, key: str, evaluation: Any, seconds: float
+    ) -> None:
+        what, files = job.what, self.files(job.work)
+        record = make_record(
+            evaluation,
+            {**job.identity, "gate_key": key, "experiment": job.experiment.name,
+             "seen_classifier": what.seen_classifier},
+            config=what.result_config(key), test=files.test, calibration=files.calibration,
+            text=files.text_record(what.method(job.seed)), digests=found.digests, seconds=seconds,
+        )
+        write_result(job.work.root, record, make_arrays(evaluation))
+        say(f"{what.method_name}{f', gate {key}' if key else ''}, seed {job.seed}: "
+            f"ZSL {record.zsl_accuracy:.1%}, GZSL seen {record.gzsl_seen_accuracy:.1%}, "
+            f"unseen {record.gzsl_unseen_accuracy:.1%}, H {record.gzsl_harmonic_mean:.1%} "
+            f"({record.duration_seconds:.0f} s) -> {found.paths[key]}")

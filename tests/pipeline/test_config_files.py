@@ -73,10 +73,10 @@ def test_an_experiment_may_be_called_like_its_shipped_base(folder: Path) -> None
 def test_what_mmengine_puts_in_place_of_words_still_is(folder: Path) -> None:
     own = write("sub/own.py", BASES + OWN + (
         "name = '{{ fileBasenameNoExtension }}'\n"
-        "_stages = {{ _base_.backbone.model.backbone.num_stages }}\n"
-        "_width = {{ _base_.backbone.model.backbone.base_channels }}\n"
-        "fit = dict(seeds=_stages, method=dict(options=dict(\n"
-        "    n_d=_width + 1, folder='{{ fileDirname }}')))\n"))
+        "fit = dict(seeds={{ _base_.backbone.model.backbone.num_stages }},\n"
+        "           method=dict(options=dict(\n"
+        "    n_d=_base_.backbone.model.backbone.base_channels + 1,\n"
+        "    folder='{{ fileDirname }}')))\n"))
     fit = load_experiment(own).fit
     assert (fit.seeds, fit.method.options["n_d"]) == (5, 17)
     assert fit.method.options["folder"] == (folder / "sub").as_posix()

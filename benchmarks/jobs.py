@@ -4,7 +4,8 @@ Made-up features of UTD-MHAD's size (861 clips of 27 classes, 256-d f_x, 384-d t
 ``pipeline fit utd-mhad-22-5 --method all --seeds 5`` is run three times, from the start of
 its process to its end: as it is, with ``--jobs``, and with ``--jobs`` through submitit's
 local executor. What comes out has to be the same to the bit. The last line is
-``ratio N.N``, of the slower one of the two. Of use on a machine that does nothing else.
+``ratio N.N``, of the slower one of the two. Of use on a machine that does nothing else; on
+a busy one the CPU seconds beside it tell what the processes cost in all.
 
     OMP_NUM_THREADS=1 python benchmarks/jobs.py --jobs 2
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -61,13 +63,14 @@ def write_caches(folder: Path) -> None:
             encoder="made up", encoder_revision="1", text_source="label"))
 
 
-def fitted(work: Path, arguments: Sequence[str]) -> tuple[float, dict[str, Any]]:
-    """Seconds of a command, and what it has made: records without times, arrays as bytes."""
-    started = time.perf_counter()
+def fitted(work: Path, arguments: Sequence[str]) -> tuple[float, float, dict[str, Any]]:
+    """Seconds of a command, those of all its processes on the CPU, and what it has made:
+    records without times, arrays as bytes."""
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run(
         [sys.executable, "-m", "zskel", "fit", "utd-mhad-22-5", "--work-dir", str(work),
          *arguments], capture_output=True, text=True)
-    seconds = time.perf_counter() - started
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     if ended.returncode:
         sys.exit(ended.stderr)
     made: dict[str, Any] = {}
@@ -79,7 +82,8 @@ def fitted(work: Path, arguments: Sequence[str]) -> tuple[float, dict[str, Any]]
         else:
             with np.load(path) as arrays:
                 made[path.name] = {name: arrays[name].tobytes() for name in arrays.files}
-    return seconds, made
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, cpu, made
 
 
 def main() -> None:
@@ -100,9 +104,9 @@ def main() -> None:
         for number, (name, arguments) in enumerate(ways.items()):
             work = Path(folder) / str(number)
             shutil.copytree(Path(folder) / "caches", work / "features")
-            seconds[name], made = fitted(work, [*common, *arguments])
+            seconds[name], cpu, made = fitted(work, [*common, *arguments])
             expected = expected or made
-            print(f"{name}: {seconds[name]:.0f} s, {len(made)} files, "
+            print(f"{name}: {seconds[name]:.0f} s, CPU {cpu:.0f} s, {len(made)} files, "
                   f"{'the same' if made == expected else 'OTHERS'}", flush=True)
     alone, *others = seconds.values()
     print(f"ratio {alone / max(others):.2f}")

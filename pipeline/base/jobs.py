@@ -92,6 +92,29 @@ def describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {line}"
 
 
+class Attempt:
+    """Notes an error at the jobs that it concerns, and lets the others go on.
+
+    Args:
+        jobs: Anything with an ``experiment`` and an ``error`` to be set.
+    """
+
+    def __init__(self, jobs: Sequence[Any]) -> None:
+        self._jobs = jobs
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if not isinstance(error, Exception) or interrupt_behind(error):
+            return False  # done, or an interrupt
+        line = describe_error(error)
+        for job in self._jobs:
+            job.error = line
+        say(f"failed: {', '.join(job.experiment.name for job in self._jobs)}: {line}")
+        return True
+
+
 def run_in_processes(
     make: MakeRunner, jobs: Sequence[Any], count: int
 ) -> Generator[JobEvent, None, None]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from zskel.data.common.errors import BadInput, PipelineError
+from zskel.data.common.errors import BadConfig, BadInput, PipelineError
 from zskel.data.common.files import remove_left_behind
 from zskel.extractors.distributed import require_single_process
 from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.determinism import use_deterministic_algorithms
 from zskel.pipeline.base.jobs import (
     SERIAL,
+    Attempt,
     Execution,
     MakeRunner,
     failure_summary,
@@ -24,7 +25,7 @@ from zskel.pipeline.base.jobs import (
 from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir
-from zskel.pipeline.fit.job import FitJob, Fitter
+from zskel.pipeline.fit.job import FitJob, FitStatus, Fitter
 from zskel.pipeline.steps.fits import ALL, Fit, fit_configs
 
 
@@ -100,15 +101,14 @@ def fit_all(
     """Does what several calls of :func:`fit` would do, together.
 
     Args:
-        requests: Each gets its ``error``.
+        requests: Several get their ``error``; of a single one what cannot be done is raised.
         deterministic, execution: As of :func:`fit`.
 
     Returns:
         The result files, made or not.
 
     Raises:
-        PipelineError: As of :func:`fit`, but that fits which fail beside others are told
-            by ``error``.
+        PipelineError: As of :func:`fit`; fits that fail beside others are told by ``error``.
     """
     require_single_process("fit")
     if deterministic:
@@ -118,28 +118,22 @@ def fit_all(
         # In one order, so that no two commands wait for each other.
         for root in sorted(works):
             stack.enter_context(work_dir_locked(works[root].root, "pipeline fit"))
-        fitter = Fitter()
-        asked: list[tuple[FitRequest, FitJob]] = []
+        fitter, pending = Fitter(), PendingFits()
         paths: list[Path] = []
         skipped: list[str] = []
         for request in requests:
-            jobs, reasons = _jobs_of(request, fitter)
-            skipped += reasons
-            for job in jobs:
-                found = fitter.status(job)
-                paths += found.paths.values()
-                for key, path in found.paths.items():
-                    if key not in found.missing:
-                        say(f"kept {path}")
-                if found.wanted:
-                    asked.append((request, job))
+            with Attempt([request]) if len(requests) > 1 else contextlib.nullcontext():
+                jobs, reasons = _jobs_of(request, fitter)
+                skipped += reasons
+                for job in jobs:
+                    paths += pending.add(request, job, fitter.status(job))
         if execution.serial:
-            for _, job in asked:
+            for job in pending.jobs:
                 fitter(job)
-        elif asked:
+        elif pending.jobs:
             del fitter  # the caches are read where they are used
             try:
-                _fit_in_parallel(asked, partial(Fitter, deterministic), execution)
+                _fit_in_parallel(pending, partial(Fitter, deterministic), execution)
             finally:
                 for work in works.values():  # processes that were killed leave parts of files
                     for folder in (work.results, work.models):
@@ -149,9 +143,50 @@ def fit_all(
     return paths
 
 
-def _jobs_of(
-    request: FitRequest, fitter: Fitter
-) -> tuple[list[FitJob], list[str]]:
+class PendingFits:
+    """Fits that are to be done, each once, and who has asked for them."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[tuple[Path, str], FitJob] = {}
+        self._requests: dict[tuple[Path, str], list[FitRequest]] = {}
+
+    @property
+    def jobs(self) -> list[FitJob]:
+        """In the order of the requests."""
+        return list(self._jobs.values())
+
+    def add(self, request: FitRequest, job: FitJob, status: FitStatus) -> list[Path]:
+        """Adds a fit, unless it has been done; its result files.
+
+        Raises:
+            BadConfig: Another fit would write the same files.
+        """
+        for gate, path in status.paths.items():
+            if gate not in status.missing:
+                say(f"kept {path}")
+        if status.wanted:
+            key = job.work.root.resolve(), job.name
+            other = self._jobs.get(key)
+            if other is not None and other.what.model_digest() != job.what.model_digest():
+                raise BadConfig(f"two fits that differ in their options would write "
+                                f"{job.work.results / job.name}.json; fit them one by one, in "
+                                "work directories of their own")
+            self._jobs[key] = job if other is None else other.with_gates_of(job)
+            self._requests.setdefault(key, []).append(request)
+        return list(status.paths.values())
+
+    def note(self, failed: Mapping[int, str], names: Sequence[str]) -> None:
+        """Lets requests know which of their fits have failed."""
+        requests = {id(each): each for own in self._requests.values() for each in own}
+        for request in requests.values():
+            own = [number for number, asked in enumerate(self._requests.values())
+                   if any(each is request for each in asked)]
+            lines = [(names[number], failed[number]) for number in own if number in failed]
+            if lines:
+                request.error = failure_summary(lines, len(own), "fits")
+
+
+def _jobs_of(request: FitRequest, fitter: Fitter) -> tuple[list[FitJob], list[str]]:
     """The fits of a request, and why others cannot be: only "all" methods leaves some out."""
     files, experiment = fitter.files(request.work), request.experiment
     chosen = fit_configs(experiment, request.methods, request.gates)
@@ -167,11 +202,9 @@ def _jobs_of(
             for config in runnable for seed in request.seeds], reasons
 
 
-def _fit_in_parallel(
-    asked: Sequence[tuple[FitRequest, FitJob]], make: MakeRunner, execution: Execution
-) -> None:
+def _fit_in_parallel(pending: PendingFits, make: MakeRunner, execution: Execution) -> None:
     """Does fits in other processes; requests learn which of theirs have failed."""
-    jobs = [job for _, job in asked]
+    jobs = pending.jobs
     several = len({job.experiment.name for job in jobs}) > 1
     names = [f"{job.experiment.name}: {job}" if several else str(job) for job in jobs]
     if execution.executor is None:
@@ -182,9 +215,4 @@ def _fit_in_parallel(
         from zskel.pipeline.base.cluster import run_with_submitit
 
         events = run_with_submitit(make, jobs, jobs[0].work.root / "jobs", execution)
-    failed = show_progress(events, names, "fits")
-    for request in {id(each): each for each, _ in asked}.values():
-        own = [number for number, (each, _) in enumerate(asked) if each is request]
-        lines = [(names[number], failed[number]) for number in own if number in failed]
-        if lines:
-            request.error = failure_summary(lines, len(own), "fits")
+    pending.note(show_progress(events, names, "fits"), names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,12 @@ class FitJob:
     def __str__(self) -> str:
         return f"{self.what.method_name}, seed {self.seed}"
 
+    def with_gates_of(self, other: FitJob) -> FitJob:
+        """The same fit with what another one wants of it, too."""
+        config = self.config.model_copy(
+            update={"gates": {**self.config.gates, **other.config.gates}})
+        return replace(self, config=config, keep_models=self.keep_models or other.keep_models)
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: vars(self)[name] for name in self.__dataclass_fields__}
 
@@ -73,8 +79,8 @@ class FitJob:
 
 
 @dataclass(frozen=True)
-class _FitStatus:
-    """What of a job is there.
+class FitStatus:
+    """What of a fit is there already.
 
     Attributes:
         paths: Of its results, by gate key.
@@ -117,7 +123,7 @@ class Fitter:
             self._root, self._files = work.root, FeatureFiles(work)
         return self._files
 
-    def status(self, job: FitJob) -> _FitStatus:
+    def status(self, job: FitJob) -> FitStatus:
         """Looks what of a job is there already."""
         what, files = job.what, self.files(job.work)
         digests = files.digests(what.method(job.seed))
@@ -131,7 +137,7 @@ class Fitter:
         lacking = gates_to_fit(model, what.model_digest(), gate_digests,
                            digests) if job.keep_models else []
         wanted = [key for key in what.gates if key in missing or key in lacking]
-        return _FitStatus(paths, missing, wanted, model, digests, gate_digests)
+        return FitStatus(paths, missing, wanted, model, digests, gate_digests)
 
     # So the fits themselves are, and then a record says so whatever process it is made in.
     @single_threaded()
@@ -169,7 +175,7 @@ class Fitter:
             }, files)
 
     def _write(
-        self, job: FitJob, found: _FitStatus, key: str, evaluation: Any, seconds: float
+        self, job: FitJob, found: FitStatus, key: str, evaluation: Any, seconds: float
     ) -> None:
         what, files = job.what, self.files(job.work)
         record = make_record(

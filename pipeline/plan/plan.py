@@ -9,6 +9,7 @@ from typing import Any
 
 from zskel.data.caches import TEST, TRAIN, read_skeleton_features
 from zskel.data.common.errors import BadCache, BadInput
+from zskel.pipeline.base.jobs import Attempt
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
 from zskel.pipeline.plan.command_lines import command_lines
@@ -16,7 +17,7 @@ from zskel.pipeline.plan.definition import Table
 from zskel.pipeline.plan.fits import THERE, Result, check_distinct_files, results_of
 from zskel.pipeline.plan.rates import Rates
 from zskel.pipeline.plan.table_report import is_current, report_folder
-from zskel.pipeline.queue.queue import Attempt, Raw, check_raw
+from zskel.pipeline.queue.queue import Raw, check_raw
 from zskel.pipeline.steps.model_store import ModelStore
 from zskel.pipeline.steps.needed_backbones import (
     CACHED,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from zskel.data.caches import read_skeleton_features
-from zskel.data.common.errors import BadCache, BadInput, PipelineError, interrupt_behind
+from zskel.data.common.errors import BadCache, BadInput, PipelineError
 from zskel.data.common.files import write_json
-from zskel.data.common.os_errors import described, refusal
 from zskel.data.common.registry import nearest
 from zskel.data.store import SequenceStore
 from zskel.extractors.distributed import require_single_process
 from zskel.pipeline.base.config import Experiment
+from zskel.pipeline.base.jobs import Attempt
 from zskel.pipeline.base.locks import work_dir_locked
-from zskel.pipeline.base.progress import console, say
+from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
 from zskel.pipeline.extract.extract import extract
 from zskel.pipeline.steps.model_store import ModelStore
@@ -181,34 +180,6 @@ def check_raw(raw: Raw, wanted: Collection[str]) -> None:
         if dataset not in wanted:
             raise BadInput(f"--raw {dataset}=...: recordings of {dataset!r} are not needed; "
                            f"{nearest(dataset, wanted)}")
-
-
-class Attempt:
-    """Notes an error at the jobs that it concerns, and lets the others go on.
-
-    Args:
-        jobs: Anything with an ``experiment`` and an ``error`` to be set.
-    """
-
-    def __init__(self, jobs: Sequence[Any]) -> None:
-        self._jobs = jobs
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        if not isinstance(error, Exception) or interrupt_behind(error):
-            return False  # done, or an interrupt
-        refused = error if isinstance(error, OSError) else refusal(error)
-        line = described(refused) if refused else " ".join(str(error).split())
-        if not refused and not isinstance(error, PipelineError):
-            # Out of memory, or a mistake of ours: tonight's other trainings go on all the same.
-            console.print("".join(traceback.format_exception(error)), markup=False)
-            line = f"{type(error).__name__}: {line}"
-        for job in self._jobs:
-            job.error = line
-        say(f"failed: {', '.join(job.experiment.name for job in self._jobs)}: {line}")
-        return True
 
 
 def _open_stores(

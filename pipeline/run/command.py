@@ -9,6 +9,10 @@ import typer
 
 from zskel.pipeline.cli.app import app
 from zskel.pipeline.cli.options import (
+    ExecutorName,
+    ExecutorOptions,
+    Jobs,
+    JobsPerTask,
     ModelStoreOption,
     Options,
     ParsersOption,
@@ -16,6 +20,7 @@ from zskel.pipeline.cli.options import (
     TableRaw,
     TableSeeds,
     WorkDirsOption,
+    execution_of,
 )
 
 
@@ -28,6 +33,10 @@ def run_table(
     seeds: TableSeeds = None,
     cfg_options: Options = None,
     workers: ParsersOption = None,
+    jobs: Jobs = 1,
+    executor: ExecutorName = None,
+    jobs_per_task: JobsPerTask = 4,
+    executor_options: ExecutorOptions = None,
     as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help=(
         "Gets what became of each backbone, experiment and fit."))] = None,
 ) -> None:
@@ -40,6 +49,8 @@ def run_table(
     from zskel.pipeline.run.run import run as run_all
 
     loaded = load_table(table, cfg_options or (), seeds)
-    content = run_all(loaded, raw_of(loaded, raw or ()), work_dirs, model_store, workers, as_json)
+    execution = execution_of(jobs, executor, jobs_per_task, executor_options or ())
+    content = run_all(loaded, raw_of(loaded, raw or ()), work_dirs, model_store, workers, as_json,
+                      execution)
     say(summary(content))
     require_done(outcomes(content), "items")

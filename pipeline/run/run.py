@@ -8,13 +8,14 @@ from typing import Any
 
 from zskel.data.common.files import write_json
 from zskel.extractors.distributed import require_single_process
+from zskel.pipeline.base.jobs import SERIAL, Attempt, Execution
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
-from zskel.pipeline.fit.fit import fit
+from zskel.pipeline.fit.fit import FitRequest, fit_all
 from zskel.pipeline.plan.definition import Table
 from zskel.pipeline.plan.fits import check_distinct_files, results_of
 from zskel.pipeline.plan.table_report import MARKER, is_current, mark, report_folder
-from zskel.pipeline.queue.queue import Attempt, Raw, check_raw, queue
+from zskel.pipeline.queue.queue import Raw, check_raw, queue
 from zskel.pipeline.report.report import report, written_alone
 from zskel.pipeline.steps.needed_backbones import Job
 
@@ -28,6 +29,7 @@ def run(
     model_store: str | Path | None = None,
     workers: int | None = None,
     json_file: str | Path | None = None,
+    execution: Execution = SERIAL,
 ) -> dict[str, Any]:
     """Trains, extracts, fits and reports what a table needs and is not there.
 
@@ -43,6 +45,7 @@ def run(
         model_store: Where stores and backbones are shared; default ``bank`` in ``work_dirs``.
         workers: Processes that parse; default: one for each core.
         json_file: Gets what is returned, after each step.
+        execution: Where the fits are done: those of all experiments together.
 
     Returns:
         JSON values: "backbones" and "experiments" as ``queue`` gives them, "fits" with
@@ -73,19 +76,21 @@ def run(
         content.update(backbones=queued["backbones"], experiments=queued["experiments"])
     tell()
     failed = {row["experiment"] for row in content["experiments"] if row["error"] is not None}
-    calls = [(entry, call) for entry in table.entries for call in entry.fits]
-    for number, (entry, call) in enumerate(calls, start=1):
-        name = entry.experiment.name
-        what = f"{name}: {_described(call.methods, call.experiment.fit.method.options)}"
-        item = Job(call.experiment, works[name])
-        if name in failed:
-            item.error = "its features could not be made"
-        else:
-            say(f"[{number}/{len(calls)}] {what}")
-            with Attempt([item]):
-                fit(call.experiment, works[name].root, range(call.seeds), call.methods,
-                    call.gates, table.config.keep_models)
-        content["fits"].append({"fit": what, "error": item.error})
+    requests = [
+        FitRequest(call.experiment, works[entry.experiment.name], range(call.seeds), call.methods,
+                   call.gates, table.config.keep_models,
+                   "its features could not be made" if entry.experiment.name in failed else None)
+        for entry in table.entries for call in entry.fits]
+    numbered = list(enumerate(requests, start=1))
+    for group in [[each] for each in numbered] if execution.serial else [numbered]:
+        for number, request in group:
+            if request.error is None:
+                say(f"[{number}/{len(requests)}] {_described(request)}")
+        ready = [request for _, request in group if request.error is None]
+        with Attempt(ready):
+            fit_all(ready, execution=execution)
+        content["fits"] += [{"fit": _described(request), "error": request.error}
+                            for _, request in group]
         tell()
     item = Job(table.entries[0].experiment, WorkDir(root))
     with Attempt([item]):
@@ -110,8 +115,10 @@ def outcomes(content: Mapping[str, Any]) -> list[tuple[str, str | None]]:
             ("report", content["report_error"])]
 
 
-def _described(methods: Sequence[str], options: Mapping[str, Any]) -> str:
-    return ", ".join(methods) or f"the experiment's method, {options.get('variant', 'as it is')}"
+def _described(request: FitRequest) -> str:
+    options = request.experiment.fit.method.options
+    own = f"the experiment's method, {options.get('variant', 'as it is')}"
+    return f"{request.experiment.name}: {', '.join(request.methods) or own}"
 
 
 def _report(table: Table, work_dirs: Sequence[Path], root: Path) -> str | None:

@@ -33,8 +33,9 @@ def search(
         "Where trials are kept, and shared by all who give the same: sqlite:///FILE, "
         "postgresql://..., mysql://... or journal:FILE [default: a database in the search's "
         "folder]."))] = None,
-    workers: Annotated[int, typer.Option(
-        min=1, help="Processes of this machine that work on it.")] = 1,
+    jobs: Annotated[int, typer.Option(
+        "--jobs", "-j", "--workers", min=1, help="Processes of this machine that work on it.",
+    )] = 1,
     method: Annotated[str | None, typer.Option(autocompletion=beginning(one_method), help=(
         "A config of configs/_base_/methods instead of the experiment's method."))] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is sampled.")] = 0,
@@ -55,4 +56,4 @@ def search(
     job = plan_search(
         load_experiment(experiment, cfg_options or ()), space, trials=trials, storage=storage,
         method=method, seed=seed, work_dir=work_dir)
-    run(job, workers, as_json)
+    run(job, jobs, as_json)

@@ -21,8 +21,13 @@ from undisturbed import assert_same_file, assert_same_files
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.pipeline.base import progress
 from zskel.pipeline.base.cluster import run_with_submitit
+from zskel.pipeline.base.config import load_experiment
 from zskel.pipeline.base.jobs import Execution, run_in_processes, show_progress
+from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.cli.options import execution_of
+from zskel.pipeline.fit.fit import FitRequest, PendingFits
+from zskel.pipeline.fit.job import FitJob, Fitter
+from zskel.pipeline.steps.fits import fit_configs
 
 THENS = ("", "die", "fail", "mistake", "")
 LOCAL = Execution(2, "local", per_task=1)
@@ -200,6 +205,24 @@ def test_an_option_needs_an_executor_and_slurm_a_cluster(tmp_path: Path) -> None
         execution_of(2, None, 1, ["timeout_min=5"])
     with pytest.raises(BadConfig, match="--executor slurm"):
         list(run_with_submitit(worker, [], tmp_path, Execution(1, "slurm")))
+
+
+def test_two_fits_never_write_one_file(tiny_work: Path, tiny_config: Path) -> None:
+    one = load_experiment(str(tiny_config))
+    two = load_experiment(str(tiny_config), ["fit.method.options.z_v_dim=5"])
+    work = WorkDir(tiny_work)
+    alike = FitRequest(one, work, [7], gates=["familiarity"])
+    requests = [FitRequest(one, work, [7]), alike, FitRequest(two, work, [7])]
+    fitter, pending = Fitter(), PendingFits()
+    jobs = [FitJob(each.experiment, fit_configs(each.experiment, (), each.gates)[0], work, 7, False)
+            for each in requests]
+    for request, job in zip(requests[:2], jobs):
+        pending.add(request, job, fitter.status(job))
+    assert [list(job.what.gates) for job in pending.jobs] == [["", "familiarity"]]
+    with pytest.raises(BadConfig, match="two fits that differ in their options would write"):
+        pending.add(requests[2], jobs[2], fitter.status(jobs[2]))
+    pending.note({0: "of no good"}, ["a fit"])
+    assert all(each.error and each.error.endswith("a fit: of no good") for each in requests[:2])
 
 
 @pytest.mark.slow

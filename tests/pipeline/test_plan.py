@@ -343,8 +343,9 @@ def test_a_plan_tells_what_was_lost(copied: Path, table: Path) -> None:
     assert [(row["variant"], row["seed"]) for row in lost] == [("naive", 1)]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_one_failure_does_not_stop_the_others(
-    copied: Path, tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path
+    copied: Path, tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path, jobs: int
 ) -> None:
     path = tmp_path / "mixed.py"
     tiny = str(tiny_config)
@@ -356,7 +357,7 @@ table = dict(title="mixed", runs=[
 ])
 """)
     ended = commands.run("run", path, "--raw", tiny_raw, "--work-dirs", copied,
-                         "--json", tmp_path / "run.json")
+                         "--json", tmp_path / "run.json", "--jobs", jobs)
     assert ended.code == 1
     last = ended.err.splitlines()[-1]
     assert last.startswith("error: 3 of 7 items failed")

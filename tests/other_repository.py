@@ -9,6 +9,7 @@ CODE = (
     "from data.dataset import NAME; import configs.setting as setting; "
     "from zskel.data.caches import read_skeleton_features; import zskel.pipeline.base.config; "
     "import zskel.zsl.methods.ridge, zskel.extractors.spec; "
+    "from zskel.data.readers.ntu import missing_skeletons; missing_skeletons('ntu60'); "
     "print(NAME, setting.NAME, len(zskel.pipeline.base.config.experiment_names()) > 20)"
 )
 #: What that prints.

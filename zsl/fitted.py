@@ -102,13 +102,15 @@ def check_fitted(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def load_fitted(
-    path: str | os.PathLike[str], test: SkeletonFeatures, calibration: SkeletonFeatures, text: Text
+    path: str | os.PathLike[str], test: SkeletonFeatures, calibration: SkeletonFeatures,
+    text: Text, gate: str | None = None,
 ) -> Fitted:
     """Reads what :func:`save_fitted` wrote.
 
     Args:
         path: The file.
         test, calibration, text: The caches that the models were fitted on.
+        gate: Key of the one gate to read; None: all of them.
 
     Raises:
         BadInput: The file is damaged or of another format.
@@ -133,6 +135,8 @@ def load_fitted(
             phases[phase] = PhaseModels(method, features, text, card["seen_from"], c_s)
         gates = {}
         for key, kept in card["gates"].items():
+            if gate is not None and key != gate:
+                continue
             gates[key] = GATES.build(kept["name"], **{**kept["options"], "seed": card["seed"]})
             gates[key].restore(State(of(f"gate.{key}"), kept["values"]))
     return Fitted(phases, gates, card["seed"])

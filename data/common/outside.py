@@ -55,8 +55,8 @@ def load_trusted(name: str, kind: str) -> Any:
     """
     if name not in _TRUSTED:
         raise BadConfig(f"{kind} {name!r}: is code from outside that only a file names; it runs "
-                        "where you name it: give the experiment's config instead of its work "
-                        "directory, or zskel.data.common.outside.trust it")
+                        "where you name it, on the command line or in the experiment's config "
+                        "(in Python: zskel.data.common.outside.trust)")
     return load_outside(name, kind)
 
 

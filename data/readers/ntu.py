@@ -39,7 +39,7 @@ def missing_skeletons(dataset: str) -> frozenset[str]:
     """
     if dataset not in ("ntu60", "ntu120"):
         return frozenset()
-    resource = files("data") / "resources" / f"{dataset}_missing_skeletons.txt"
+    resource = files("zskel.data.resources") / f"{dataset}_missing_skeletons.txt"
     return frozenset(resource.read_text(encoding="utf-8").split())
 
 

@@ -104,6 +104,11 @@ def predict(
         raise BadInput("files, labels and text_source are lists")
     work = _work(source)
     gate = model.gate
+    if is_outside(gate):
+        from zskel.zsl.gates import GATES
+
+        trust(gate)
+        gate = GATES.called(gate)
     path, card = find_fitted_model(work, _named(model.method), model.seed)
     if gate not in card["gates"]:
         raise BadInput(f"{path}: has no gate {gate!r}; it has "
@@ -115,7 +120,7 @@ def predict(
     caches = FeatureFiles(work)
     if dataset.class_names is not None:
         register_dataset(dataset.name, list(caches.test.class_names))
-    fitted = _load(path, card, caches)
+    fitted = _load(path, card, caches, gate)
     resolved = resolve_labels(labels, caches.test, gzsl)
     novel = with_texts(resolved, caches.texts(fitted.method), reading.text_source)
     found = weights_file(work, caches.test, reading.weights)
@@ -196,16 +201,16 @@ def _work(source: str | Path) -> WorkDir:
     return work
 
 
-def _load(path: Path, card: dict[str, Any], caches: FeatureFiles) -> Fitted:
+def _load(path: Path, card: dict[str, Any], caches: FeatureFiles, gate: str) -> Fitted:
     from zskel.zsl.fitted import load_fitted
     from zskel.zsl.methods import METHODS
 
     if card["method"] not in METHODS.names():
-        raise BadInput(f"{path}: was fitted by {card['method']!r}, which is not of ours; give "
-                       "the experiment's config, which names it, instead of the work directory")
+        raise BadInput(f"{path}: was fitted by {card['method']!r}, which is not of ours; name "
+                       "it as --method file.py:Class, or give the experiment's config if that does")
     check_current(path, card, caches, METHODS.get(card["method"]))
     texts = caches.texts(METHODS.get(card["method"]))
-    return load_fitted(path, caches.test, caches.calibration, texts)
+    return load_fitted(path, caches.test, caches.calibration, texts, gate)
 
 
 def _answers(

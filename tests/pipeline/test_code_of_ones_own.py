@@ -13,7 +13,7 @@ from zskel.data.caches import read_skeleton_features, read_text_features
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.outside import trust
 from zskel.pipeline.base.config import check_experiment, load_experiment
-from zskel.pipeline.predict.predict import predict
+from zskel.pipeline.predict.predict import ModelChoice, predict
 from zskel.pipeline.steps.fits import Fit
 from zskel.zsl.methods import METHODS
 
@@ -101,9 +101,15 @@ def test_files_of_ones_own_go_from_recordings_to_a_prediction(
     clip = sorted(tiny_raw.glob("*.skeleton"))[0]
     refused = commands.run("predict", work, clip)
     assert refused.code == 2 and "give the experiment's config" in refused.err
+    # Another gate, which only the command line has named.
+    more = tmp_path / "more.py"
+    more.write_text(STAGE_TWO.replace("my_gate", "more_gate"))
+    assert commands.run("fit", config, "--work-dir", work, "--gate", f"{more}:MyGate").code == 0
 
     monkeypatch.chdir(tmp_path)
     assert predict("mine.py", [clip])["method"] == "my_ridge"
+    answers = predict("mine.py", [clip], model=ModelChoice(gate=f"{more}:MyGate"))
+    assert answers["gate"]["name"] == f"{more}:MyGate"
 
     (tmp_path / "two.py").write_text(STAGE_TWO.replace("import numpy", "# changed\nimport numpy"))
     assert commands.run("fit", config, "--work-dir", work).code == 0

@@ -92,8 +92,11 @@ class Registry:
             BadConfig: There is none, or it takes no such option.
         """
         part = self.get(name)
+        signature = inspect.signature(part)
         try:
-            inspect.signature(part).bind(*arguments, **options)
+            signature.bind(*arguments, **options)
         except TypeError as error:
-            raise BadConfig(f"{self.kind} {name!r}: {error}") from None
+            strange = [option for option in options if repr(option) in str(error)]
+            hint = "".join(f"; {nearest(option, signature.parameters)}" for option in strange)
+            raise BadConfig(f"{self.kind} {name!r}: {error}{hint}") from None
         return part(*arguments, **options)

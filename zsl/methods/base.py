@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from typing_extensions import Self
 
 from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.registry import nearest
 from zskel.zsl.methods.checks import TextFeatures, check_features, unit_rows
 from zskel.zsl.model_file import METHOD, as_written, read_model_file, write_model_file
 
@@ -318,4 +319,7 @@ def check_params(model: type[Params], method: str, params: Mapping[str, Any]) ->
         if not first["loc"]:  # parameters that do not go together
             raise BadConfig(f"{method}: {message}") from None
         field = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise BadConfig(f"{method}: {field}: no such option; "
+                            f"{nearest(field, model.model_fields)}") from None
         raise BadConfig(f"{method}: {field} = {first['input']!r}: {message}") from None

@@ -320,6 +320,5 @@ def check_params(model: type[Params], method: str, params: Mapping[str, Any]) ->
             raise BadConfig(f"{method}: {message}") from None
         field = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise BadConfig(f"{method}: {field}: no such option; "
-                            f"{nearest(field, model.model_fields)}") from None
+            message = f"no such option; {nearest(field, model.model_fields)}"
         raise BadConfig(f"{method}: {field} = {first['input']!r}: {message}") from None

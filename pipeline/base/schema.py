@@ -42,8 +42,12 @@ class _NamesCode(Section):
     ) -> dict[str, Any]:
         content = {key: value for key, value in serialize(self).items()
                    if info.mode != "json" or key not in self._left_out()}
-        code = outside_code(content) if info.mode == "json" else {}
+        code = outside_code(self._may_name_code(content)) if info.mode == "json" else {}
         return {**content, "code": code} if code else content
+
+    def _may_name_code(self, content: dict[str, Any]) -> Any:
+        """Where code may be named whose digest belongs to the section."""
+        return content
 
     def _left_out(self) -> set[str]:
         """What JSON, which digests and caches hold, leaves out: what changes no number."""
@@ -160,6 +164,9 @@ class NamedConfig(_NamesCode):
 
     name: str
     options: dict[str, Any] = {}
+
+    def _may_name_code(self, content: dict[str, Any]) -> Any:
+        return content["name"]  # options are the part's own business, and so is their staleness
 
 
 class GateConfig(NamedConfig):

@@ -15,7 +15,8 @@ from zskel.data.caches import TEST
 from zskel.data.classes import register_dataset
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.common.files import write_json
-from zskel.data.common.outside import is_outside, trust
+from zskel.data.common.outside import trust
+from zskel.data.common.registry import Registry
 from zskel.pipeline.base.config import DatasetConfig, experiment_name, find_config, load_experiment
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir
@@ -25,6 +26,8 @@ from zskel.pipeline.predict.novel_labels import resolve_labels, with_texts
 from zskel.pipeline.predict.show import draw_clips, show
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.fitted_models import check_current, find_fitted_model
+from zskel.zsl.gates import GATES
+from zskel.zsl.methods import METHODS
 
 if TYPE_CHECKING:
     from zskel.zsl.fitted import Fitted
@@ -103,13 +106,9 @@ def predict(
     if any(isinstance(each, (str, Path)) for each in (labels, files, reading.text_source)):
         raise BadInput("files, labels and text_source are lists")
     work = _work(source)
-    gate = model.gate
-    if is_outside(gate):
-        from zskel.zsl.gates import GATES
-
-        trust(gate)
-        gate = GATES.called(gate)
-    path, card = find_fitted_model(work, _named(model.method), model.seed)
+    gate = _named(model.gate, GATES)
+    method = model.method and _named(model.method, METHODS)
+    path, card = find_fitted_model(work, method, model.seed)
     if gate not in card["gates"]:
         raise BadInput(f"{path}: has no gate {gate!r}; it has "
                        + ", ".join(key or "the experiment's" for key in card["gates"]))
@@ -173,14 +172,10 @@ def run(
     return document
 
 
-def _named(method: str | None) -> str | None:
-    """What a method is called; code of one's own, which is loaded, by its own name."""
-    from zskel.zsl.methods import METHODS
-
-    if method is None or not is_outside(method):
-        return method
-    trust(method)
-    return METHODS.called(method)
+def _named(name: str, registry: Registry) -> str:
+    """What a method or gate is called; code of one's own, which is loaded, by its own name."""
+    trust(name)
+    return registry.called(name)
 
 
 def _work(source: str | Path) -> WorkDir:
@@ -191,7 +186,7 @@ def _work(source: str | Path) -> WorkDir:
         find_config(str(source))
         name = experiment_name(str(source))
         if str(source).endswith(".py"):
-            _named(load_experiment(str(source)).fit.method.name)
+            _named(load_experiment(str(source)).fit.method.name, METHODS)
     except BadConfig as error:
         raise BadConfig(f"{source}: no such work directory, and {error}") from None
     work = WorkDir.of(name, None)
@@ -203,7 +198,6 @@ def _work(source: str | Path) -> WorkDir:
 
 def _load(path: Path, card: dict[str, Any], caches: FeatureFiles, gate: str) -> Fitted:
     from zskel.zsl.fitted import load_fitted
-    from zskel.zsl.methods import METHODS
 
     if card["method"] not in METHODS.names():
         raise BadInput(f"{path}: was fitted by {card['method']!r}, which is not of ours; name "
@@ -218,7 +212,6 @@ def _answers(
     f_x: np.ndarray, logits: np.ndarray, gzsl: bool,
 ) -> tuple[Answers, str | None, list[str]]:
     """Answers, how the gate came about (None: there is none), and notices."""
-    from zskel.zsl.gates import GATES
     from zskel.zsl.novel_labels import choose_among_labels, gate_for, predict_labels
 
     kept, notices = card["gates"][gate_key], []

@@ -57,7 +57,8 @@ def run_with_submitit(
     folder = folder.resolve()
     own = folder / secrets.token_hex(4)
     executor = _executor(own, execution)
-    step = execution.per_task
+    # Not more than it takes to have as many tasks as may run at once.
+    step = max(1, min(execution.per_task, -(-len(jobs) // execution.jobs)))
     pieces = [list(enumerate(jobs))[first:first + step] for first in range(0, len(jobs), step)]
     waiting = deque(_Task(make, own / f"{number}.jsonl", folder, piece, _parent_of(execution))
                     for number, piece in enumerate(pieces))

@@ -31,7 +31,7 @@ class Execution:
     Attributes:
         jobs: How many at once; one: in this process, one after the other.
         executor: Of submitit, "local" or "slurm"; None: processes of this one.
-        per_task: Jobs that the executor gets in one piece.
+        per_task: Jobs that the executor gets in one piece, at most.
         options: Of the executor, for ``submitit.AutoExecutor.update_parameters``.
     """
 

@@ -1,8 +1,8 @@
-"""What ships about classes besides their names: descriptions and parts of speech.
+"""What ships about classes besides their names: descriptions, parts of speech, texts of parts.
 
-A table is a file of ``resources/descriptions`` or ``resources/parts_of_speech``
-named like its data set, in label order. NTU RGB+D's 60 classes are the first of
-NTU RGB+D 120, and have no file of their own.
+A table is a file of ``resources/descriptions``, ``resources/parts_of_speech`` or
+``resources/part_texts`` named like its data set, in label order. NTU RGB+D's 60
+classes are the first of NTU RGB+D 120, and have no file of their own.
 """
 
 from __future__ import annotations
@@ -31,6 +31,22 @@ class PartsOfSpeech(NamedTuple):
 
     verb: str
     noun: str
+
+
+class PartTexts(NamedTuple):
+    """What each part of the body does, what happens in each third, and the motion alone.
+
+    ``motion`` tells how the body moves and names no object and no purpose.
+    """
+
+    head: str
+    hands: str
+    torso: str
+    legs: str
+    start: str
+    middle: str
+    end: str
+    motion: str
 
 
 @cache
@@ -64,6 +80,20 @@ def parts_of_speech(dataset: str) -> Mapping[str, PartsOfSpeech]:
     })
 
 
+@cache
+def part_texts(dataset: str) -> Mapping[str, PartTexts]:
+    """Class name -> what its parts and thirds are, in label order.
+
+    Raises:
+        BadConfig: None ship for the data set.
+
+    >>> part_texts("ntu60")["clapping"].hands
+    'both palms meet and part in a quick beat'
+    """
+    rows = csv.DictReader(_table("part_texts", dataset, "csv").splitlines())
+    return _first(dataset, {row.pop("class"): PartTexts(**row) for row in rows})
+
+
 def all_descriptions() -> dict[str, Mapping[str, str]]:
     """Data set -> ``descriptions``."""
     return {name: descriptions(name) for name in _datasets()}
@@ -72,6 +102,11 @@ def all_descriptions() -> dict[str, Mapping[str, str]]:
 def all_parts_of_speech() -> dict[str, Mapping[str, PartsOfSpeech]]:
     """Data set -> ``parts_of_speech``."""
     return {name: parts_of_speech(name) for name in _datasets()}
+
+
+def all_part_texts() -> dict[str, Mapping[str, PartTexts]]:
+    """Data set -> ``part_texts``."""
+    return {name: part_texts(name) for name in _datasets()}
 
 
 def look_up(

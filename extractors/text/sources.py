@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from zskel.data.common.errors import BadConfig
-from zskel.data.common.registry import Registry
+from zskel.data.common.registry import Registry, nearest
 from zskel.data.text_rows import is_blank
-from zskel.data.texts import NO_NOUN, all_descriptions, look_up
+from zskel.data.texts import NO_NOUN, PartTexts, all_descriptions, all_part_texts, look_up
+
+_T = TypeVar("_T")
 
 
 def label(class_names: Sequence[str]) -> list[list[str]]:
@@ -42,13 +44,51 @@ def description(class_names: Sequence[str], dataset: str | None = None) -> list[
     Raises:
         BadConfig: A class has none, or two data sets describe it differently.
     """
-    found = look_up(class_names, all_descriptions(), dataset)
-    for name, text in zip(class_names, found, strict=True):
-        if text is None:
-            where = f"data set {dataset!r}" if dataset else "any shipped data set"
-            raise BadConfig(f"text source 'description': class {name!r} has no description in "
-                            f"{where}; give your own with the source 'file'")
-    return [[text] for text in found if text is not None]
+    return [[text] for text in _shipped("description", class_names, all_descriptions(), dataset)]
+
+
+def parts(
+    class_names: Sequence[str],
+    of: Sequence[str] = ("head", "hands", "torso", "legs", "start", "middle", "end"),
+    dataset: str | None = None,
+) -> list[list[str]]:
+    """What parts of the body do and what happens in each third, a text each.
+
+    The embeddings of the texts are averaged. For a cache of each part of its own,
+    name one part a time, as ``class_text_parts`` of a config does.
+
+    Args:
+        class_names: ``[C]``, as the data set writes them.
+        of: Fields of ``zskel.data.texts.PartTexts``.
+        dataset: Whose classes they are, where the names alone do not tell.
+
+    Raises:
+        BadConfig: No such part, or a class has no texts.
+
+    >>> parts(["clapping"], of=["hands", "legs"])
+    [['both palms meet and part in a quick beat', 'the legs stand still']]
+    """
+    if isinstance(of, str) or not of:
+        raise BadConfig("text source 'parts': of has to be a list of parts, such as ['hands']")
+    for part in of:
+        if part not in PartTexts._fields:
+            raise BadConfig(f"text source 'parts': no part {part!r}; "
+                            f"{nearest(part, PartTexts._fields)}")
+    found = _shipped("part text", class_names, all_part_texts(), dataset)
+    return [[getattr(own, part) for part in of] for own in found]
+
+
+def motion(class_names: Sequence[str], dataset: str | None = None) -> list[list[str]]:
+    """How the body moves, without objects and purposes, which a skeleton does not show.
+
+    Args:
+        class_names: ``[C]``, as the data set writes them.
+        dataset: Whose classes they are, where the names alone do not tell.
+
+    Raises:
+        BadConfig: A class has no text.
+    """
+    return parts(class_names, ["motion"], dataset)
 
 
 def concat(
@@ -102,6 +142,8 @@ SOURCES = Registry("text source", {
     "label": label,
     "template": template,
     "description": description,
+    "motion": motion,
+    "parts": parts,
     "verb": "zskel.extractors.text.parts_of_speech:verb",
     "noun": "zskel.extractors.text.parts_of_speech:noun",
     "file": "zskel.extractors.text.text_file:text_file",
@@ -139,6 +181,21 @@ def class_texts(name: str, class_names: Sequence[str], **options: object) -> lis
             raise BadConfig(f"text source {name!r}: class {class_name!r} has {len(own)} texts and "
                             f"class {class_names[0]!r} has {len(texts[0])}; all need as many")
     return texts
+
+
+def _shipped(
+    what: str,
+    class_names: Sequence[str],
+    tables: Mapping[str, Mapping[str, _T]],
+    dataset: str | None,
+) -> list[_T]:
+    found = look_up(class_names, tables, dataset)
+    for name, text in zip(class_names, found, strict=True):
+        if text is None:
+            where = f"data set {dataset!r}" if dataset else "any shipped data set"
+            raise BadConfig(f"class {name!r} has no {what} in {where}; give your own "
+                            "with the source 'file'")
+    return [text for text in found if text is not None]
 
 
 def _parts(

@@ -15,9 +15,11 @@ from zskel.data.texts import (
     NO_NOUN,
     PartsOfSpeech,
     all_descriptions,
+    all_part_texts,
     all_parts_of_speech,
     descriptions,
     look_up,
+    part_texts,
     parts_of_speech,
 )
 
@@ -116,10 +118,45 @@ def test_two_people_are_in_the_mutual_actions() -> None:
         assert re.search(r"two people|other|one\b|opponent|neighbour|companion", text, re.I)
 
 
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_class_has_a_text_of_each_part_and_third(dataset: str) -> None:
+    table = part_texts(dataset)
+    assert tuple(table) == class_names(dataset)
+    for name, own in table.items():
+        for text in own:
+            assert 3 <= len(text.split()) <= 30, (name, text)
+            assert text.isascii() and "  " not in text and text == text.strip(), (name, text)
+            assert text[0].islower() and not text.endswith("."), (name, text)
+        assert len({own.start, own.middle, own.end}) == 3, name
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_no_two_classes_move_alike(dataset: str) -> None:
+    motions = [own.motion for own in part_texts(dataset).values()]
+    assert len(set(motions)) == len(motions)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_a_motion_names_no_object(dataset: str) -> None:
+    objects = set(words("""water cup food snack toothbrush brush jacket coat shoe glasses hat cap
+        ball phone tablet screen keyboard watch paper bag backpack box racket bat knife gun camera
+        coin money scissors bottle book pen chair door headphone headphones cream cube"""))
+    for name, own in part_texts(dataset).items():
+        assert not set(words(own.motion)) & objects, name
+
+
+def test_mirrored_movements_have_mirrored_parts() -> None:
+    table = part_texts("synthetic")
+    for name in (name for name in table if "left" in name.split()):
+        told = tuple(text.replace("left", "right") for text in table[name])
+        assert told == tuple(table[name.replace("left", "right")]), name
+
+
 def test_ntu60_is_the_first_half_of_ntu120() -> None:
     assert list(descriptions("ntu60").items()) == list(descriptions("ntu120").items())[:60]
     assert (list(parts_of_speech("ntu60").items())
             == list(parts_of_speech("ntu120").items())[:60])
+    assert list(part_texts("ntu60").items()) == list(part_texts("ntu120").items())[:60]
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -150,7 +187,7 @@ def test_parts_of_speech(dataset: str, name: str, verb: str, noun: str) -> None:
     assert parts_of_speech(dataset)[name] == PartsOfSpeech(verb, noun)
 
 
-@pytest.mark.parametrize("read", [descriptions, parts_of_speech])
+@pytest.mark.parametrize("read", [descriptions, part_texts, parts_of_speech])
 def test_a_data_set_without_texts_is_named(read: object) -> None:
     with pytest.raises(BadConfig, match="'ntu61'; did you mean") as caught:
         read("ntu61")  # type: ignore[operator]
@@ -158,7 +195,8 @@ def test_a_data_set_without_texts_is_named(read: object) -> None:
 
 
 def test_all_tables_have_all_data_sets() -> None:
-    assert set(all_descriptions()) == set(all_parts_of_speech()) == set(DATASETS)
+    for tables in (all_descriptions(), all_part_texts(), all_parts_of_speech()):
+        assert set(tables) == set(DATASETS)
 
 
 TABLES = {

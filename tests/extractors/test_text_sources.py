@@ -15,7 +15,7 @@ import pytest
 
 from zskel.data.classes import class_names
 from zskel.data.common.errors import BadConfig, BadInput, MissingModel, PipelineError
-from zskel.data.texts import descriptions
+from zskel.data.texts import descriptions, part_texts
 from zskel.extractors.text import ENCODERS, class_texts, embed_classes
 from zskel.extractors.text.parts_of_speech import tag
 from zskel.extractors.text.sources import SOURCES
@@ -43,6 +43,19 @@ def test_the_same_name_is_told_as_its_data_set_means_it() -> None:
         assert class_texts("description", ["throw"], dataset=dataset) == [[text]]
         with pytest.raises(BadConfig, match="class 'throw' differs.*option dataset"):
             class_texts("description", ["throw"])
+
+
+def test_parts_and_motion_of_the_shipped_classes() -> None:
+    own = part_texts("utd-mhad")["wave"]
+    assert class_texts("parts", ["wave"], of=["hands", "end"]) == [[own.hands, own.end]]
+    assert class_texts("motion", ["Wave"]) == [[own.motion]]
+    assert class_texts("parts", ["wave"]) == [list(own[:7])]
+    with pytest.raises(BadConfig, match="no part 'hand'.*hands"):
+        class_texts("parts", ["wave"], of=["hand"])
+    with pytest.raises(BadConfig, match="list of parts"):
+        class_texts("parts", ["wave"], of="hands")
+    with pytest.raises(BadConfig, match="'moonwalk' has no part text in any shipped data set"):
+        class_texts("motion", ["moonwalk"])
 
 
 def test_verbs_and_nouns() -> None:

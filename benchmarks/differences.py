@@ -29,13 +29,15 @@ from rich.table import Table
 from zskel.data.caches import CALIBRATION, TEST, read_skeleton_features, read_text_features
 from zskel.data.common.files import write_json, write_text
 from zskel.pipeline.base.workdir import WorkDir
+from zskel.zsl.cache_checks import Caches
+from zskel.zsl.evaluation import evaluate_gates
 from zskel.zsl.gates.domain_classifier import DomainClassifier
 from zskel.zsl.gates.hard import HardGate
 from zskel.zsl.methods.sa_dvae import SADVAE
 from zskel.zsl.methods.sa_dvae_differences import DIFFERENCES
 from zskel.zsl.metrics import MAIN
+from zskel.zsl.protocols import Protocol
 from zskel.zsl.statistics import PairedComparison, mean_std, paired_comparison
-from zskel.zsl.two_phases import run_phases
 
 Gate = Callable[[int], Any]
 PAPER_GATE = "C_d, soft"
@@ -86,17 +88,18 @@ def rows() -> list[Row]:
     return sorted(made, key=lambda row: (row.label != BASE, row.number is None, row.number or 0))
 
 
-Case = tuple[str, int, Any, Any, Any]
-"""Name, seed, and the caches of test phase, calibration phase and texts."""
+Case = tuple[str, int, Caches]
+"""Name, seed and features."""
 
 
 def of_work_dir(root: Path, seeds: int) -> Iterator[Case]:
     """One case a seed, all on the same caches."""
     work = WorkDir(root)
-    caches = (read_skeleton_features(work.skeleton(TEST)),
-              read_skeleton_features(work.skeleton(CALIBRATION)), read_text_features(work.text))
+    caches = Caches(
+        read_skeleton_features(work.skeleton(TEST)),
+        read_skeleton_features(work.skeleton(CALIBRATION)), read_text_features(work.text))
     for seed in range(seeds):
-        yield f"seed {seed}", seed, *caches
+        yield f"seed {seed}", seed, caches
 
 
 def of_features(folder: Path, splits: int) -> Iterator[Case]:
@@ -106,23 +109,22 @@ def of_features(folder: Path, splits: int) -> Iterator[Case]:
     clips = read_clips(folder)
     text = label_text(clips.class_names)
     for split in range(splits):
-        yield f"split {split}", split, *split_caches(clips, split, head=True), text
+        yield f"split {split}", split, Caches(*split_caches(clips, split, head=True), text)
 
 
 def measure(case: Case, wanted: Sequence[Row], options: dict[str, Any]) -> dict[str, list[float]]:
     """ZSL accuracy and H of each row on one case; rows of one fit are fitted once."""
-    _, seed, test, calibration, text = case
+    _, seed, caches = case
     found: dict[str, list[float]] = {}
     fits: dict[str, list[Row]] = {}
     for row in wanted:
         fits.setdefault(row.fit_key, []).append(row)
     for sharing in fits.values():
         first = sharing[0]
-        evaluations = run_phases(
-            test, calibration, text, protocol="study",
+        evaluations = evaluate_gates(
+            caches, protocol=Protocol("study", first.seen_from, first.best_epoch),
             method=lambda value: SADVAE(**{**options, **first.options, "seed": value}),
             gates={row.gate: GATES[row.gate] for row in sharing}, seed=seed,
-            seen_from=first.seen_from, best_epoch=first.best_epoch, extra={}, on_progress=None,
         )
         for row in sharing:
             result = evaluations[row.gate]

@@ -18,15 +18,16 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from differences import of_features, of_work_dir, put_section
 
-from zskel.zsl.evaluation import Evaluation
+from zskel.zsl.evaluation import Evaluation, evaluate, evaluate_gates
 from zskel.zsl.gates import GATES
 from zskel.zsl.gates.base import Gate
 from zskel.zsl.methods.sa_dvae import SADVAE
-from zskel.zsl.protocols import strict, strict_many
+from zskel.zsl.protocols import STRICT
 from zskel.zsl.statistics import mean_std, paired_comparison
 
 BASELINE = "domain_classifier"
@@ -92,16 +93,16 @@ def main() -> None:
     evaluations: dict[str, list[Evaluation]] = {name: [] for name in (*makers, TABLE_8)}
     cases = (of_work_dir(given.work_dir, given.seeds) if given.work_dir is not None
              else of_features(given.features, given.splits))
-    for name, seed, test, calibration, text in cases:
-        found = strict_many(test, calibration, text, method=method, gates=makers, seed=seed)
-        found[TABLE_8] = strict(test, calibration, text, method=method, gate=makers[BASELINE],
-                                seed=seed, seen_from="z_r")
+    for name, seed, caches in cases:
+        found = evaluate_gates(caches, method=method, gates=makers, seed=seed)
+        found[TABLE_8] = evaluate(caches, method=method, gate=makers[BASELINE],
+                                  protocol=replace(STRICT, seen_from="z_r"), seed=seed)
         for gate, evaluation in found.items():
             evaluations[gate].append(evaluation)
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
     zsl = mean_std([e.metrics["zsl_accuracy"] for e in evaluations[BASELINE]])
     content = (
-        f"{len(evaluations[BASELINE])} cases, {len(test.unseen_classes)} unseen classes. "
+        f"{len(evaluations[BASELINE])} cases, {len(caches.test.unseen_classes)} unseen classes. "
         "Percentages, mean ± standard deviation over cases. "
         f"ZSL accuracy {100 * zsl.mean:.1f} ± {100 * (zsl.std or 0):.1f}.\n\n"
         f"{table(evaluations)}\n"

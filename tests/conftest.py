@@ -76,7 +76,7 @@ import zskel.extractors.mm, zskel.extractors.features, zskel.extractors.training
 import zskel.extractors.text
 import sentence_transformers
 import zskel.pipeline.extract.extract, zskel.pipeline.fit.fit, zskel.pipeline.report.report
-import zskel.zsl.protocols, zskel.zsl.methods.sa_dvae
+import zskel.zsl.evaluation, zskel.zsl.methods.sa_dvae
 import zskel.pipeline.search.search, zskel.pipeline.search.worker, zskel.pipeline.search.page
 from optuna.storages import RDBStorage
 from zskel.pipeline.cli.main import main

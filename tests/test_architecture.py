@@ -116,6 +116,19 @@ def test_imports_of_the_pipeline_go_down(height: int) -> None:
             assert not strangers, f"{path.relative_to(ROOT)} imports {strangers}"
 
 
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
+def test_functions_have_few_arguments(package: str) -> None:
+    """At most eight; a command has one for each option that its user sees."""
+    for path in modules(package):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or (
+                    path.name == "command.py" and node.decorator_list):
+                continue
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            names = [argument.arg for argument in given if argument.arg not in ("self", "cls")]
+            assert len(names) <= 8, f"{path.relative_to(ROOT)}: {node.name} has {len(names)}"
+
+
 @pytest.mark.parametrize("package", ["data", "zsl", "pipeline"])
 def test_only_extractors_touch_the_skeleton_toolbox(package: str) -> None:
     for path in modules(package):
@@ -168,7 +181,7 @@ def test_stage_two_and_the_report_do_without_the_skeleton_toolbox(
 ) -> None:
     commands = [path.parent.name for path in sorted((ROOT / "pipeline").glob("*/command.py"))]
     assert {"extract", "fit", "report"} <= set(commands)
-    names = ["zsl", "zsl.protocols", "zsl.methods.sa_dvae", "zsl.gates", "zsl.validation",
+    names = ["zsl", "zsl.evaluation", "zsl.methods.sa_dvae", "zsl.gates", "zsl.validation",
              "pipeline.cli.main", "pipeline.report.page", "pipeline.search.worker",
              "pipeline.search.page", *(f"pipeline.{name}.{name}" for name in commands)]
     found = loaded(python, "import " + ", ".join(f"zskel.{name}" for name in names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,6 +29,31 @@ Extra = Mapping[str, Sequence[SkeletonFeatures]]
 test-phase and the calibration-phase ones, with the same rows as the main ones."""
 
 Method = ZeroShotMethod | type[ZeroShotMethod]
+
+
+@dataclass(frozen=True)
+class Caches:
+    """All features of one class split, checked to belong together.
+
+    Attributes:
+        test: Test-phase features.
+        calibration: Calibration-phase features, whose backbone has seen neither the
+            validation-unseen classes nor the calibration rows.
+        text: Text features of all classes; for methods with ``text_parts`` a mapping
+            with those of each part.
+        extra: For methods with ``extra_features``.
+
+    Raises:
+        BadCache: They do not belong together.
+    """
+
+    test: SkeletonFeatures
+    calibration: SkeletonFeatures
+    text: Text
+    extra: Extra = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_caches(self.test, self.calibration, self.text)
 
 
 def check_caches(

@@ -1,17 +1,28 @@
-"""From fitted models and a gate to predictions, and what a protocol says of them."""
+"""Fits a method in both phases, teaches gates on one, and tests on the other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from zskel.data.caches import SkeletonFeatures
+from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures
+from zskel.zsl.cache_checks import Caches
+from zskel.zsl.fitted import Fitted
 from zskel.zsl.gates.base import Gate, GateInput
-from zskel.zsl.methods.base import Latents, ZeroShotMethod
-from zskel.zsl.metrics import Predictions, Values, accuracy
-from zskel.zsl.phase_models import PhaseModels
+from zskel.zsl.methods.base import Latents, Progress, State, ZeroShotMethod
+from zskel.zsl.metrics import Predictions, Values, accuracy, measure
+from zskel.zsl.phase_models import PhaseModels, fit_method, fit_seen_classifier
+from zskel.zsl.protocols import STRICT, Protocol
+from zskel.zsl.threads import single_threaded
+
+MethodFactory = Callable[[int], ZeroShotMethod]
+"""Makes an unfitted method from a seed."""
+
+GateFactory = Callable[[int], Gate]
+"""Makes an unfitted gate from a seed."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,133 @@ class Evaluation:
     gate: dict[str, Any]
     selection: dict[str, Any]
     history: dict[str, dict[str, list[float]]]
+
+
+def evaluate(
+    caches: Caches,
+    *,
+    method: MethodFactory,
+    gate: GateFactory,
+    protocol: Protocol = STRICT,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> Evaluation:
+    """Fits a method and a gate and evaluates them on the test rows.
+
+    Args:
+        caches: Features of both phases and of the texts.
+        method: Called once a phase.
+        gate: Called once.
+        protocol: What C_s is, and which epoch counts.
+        seed: Handed to ``method`` and ``gate``.
+        on_progress: Told the method's training steps, over both phases.
+
+    Raises:
+        BadCache: A feature view has other rows than the features.
+        BadInput: The method or the gate cannot work with the caches.
+    """
+    return evaluate_gates(caches, method=method, gates={"": gate}, protocol=protocol, seed=seed,
+                          on_progress=on_progress)[""]
+
+
+@single_threaded()
+def evaluate_gates(
+    caches: Caches,
+    *,
+    method: MethodFactory,
+    gates: Mapping[str, GateFactory],
+    protocol: Protocol = STRICT,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+    on_fitted: Callable[[Fitted], None] | None = None,
+) -> dict[str, Evaluation]:
+    """:func:`evaluate` with several gates on the same fitted method.
+
+    Args:
+        caches, method, protocol, seed, on_progress: See :func:`evaluate`.
+        gates: By names of the caller's; the evaluations have the same names.
+        on_fitted: Given the models of both phases and the gates, to keep them.
+
+    Raises:
+        BadCache, BadInput: See :func:`evaluate`.
+    """
+    test, calibration = caches.test, caches.calibration
+    methods = {CALIBRATION: method(seed), TEST: method(seed)}
+    made = {name: make(seed) for name, make in gates.items()}
+    needs = frozenset().union(*(gate.needs for gate in made.values()))
+    phases = {CALIBRATION: calibration, TEST: test}
+    steps = {phase: methods[phase].steps(len(features.rows(TRAIN)))
+             for phase, features in phases.items()}
+    before, total = {CALIBRATION: 0, TEST: steps[CALIBRATION]}, sum(steps.values())
+    selection: dict[str, Any] = {}
+
+    def fitted(phase: str) -> PhaseModels:
+        def advance(done: int, _: int) -> None:
+            if on_progress is not None:
+                on_progress(before[phase] + done, total)
+
+        method, features = methods[phase], phases[phase]
+        best = _BestEpoch(method, features) if protocol.best_epoch else None
+        fit_method(method, features, caches.text, caches.extra,
+                   on_progress=advance, on_epoch=best)
+        if best is not None:
+            selection[phase] = best.restore()
+        method.fit_unseen_classifier(features.unseen_classes)
+        c_s = fit_seen_classifier(method, features, protocol.seen_from)
+        return PhaseModels(method, features, caches.text, protocol.seen_from, c_s)
+
+    models = calibrated = fitted(CALIBRATION)
+    rows = calibration.rows(CALIBRATION)
+    is_seen = np.isin(calibration.label[rows], calibration.seen_classes)
+    inputs, columns = models.inputs(rows, needs), models.columns(rows)
+    for gate in made.values():
+        gate.fit(inputs, is_seen, columns)
+
+    models = fitted(TEST)
+    if on_fitted is not None:
+        on_fitted(Fitted({CALIBRATION: calibrated, TEST: models}, made, seed))
+    rows = test.rows(TEST)
+    inputs, latents = models.inputs(rows, needs), models.method.transform(test.f_x[rows])
+    of_seen = np.isin(test.label[rows], models.seen_classes)
+    counts = {
+        "train": len(test.rows(TRAIN)),
+        "test_seen": int(of_seen.sum()), "test_unseen": int((~of_seen).sum()),
+        "calibration_train": len(calibration.rows(TRAIN)),
+        "calibration_seen": int(is_seen.sum()), "calibration_unseen": int((~is_seen).sum()),
+    }
+    history = {phase: method.history for phase, method in methods.items()}
+    evaluations = {}
+    for name, gate in made.items():
+        predictions = predict(models, gate, rows, inputs)
+        evaluations[name] = Evaluation(
+            protocol.name, seed, measure(predictions), predictions, latents, counts,
+            gate.description(), selection, history)
+    return evaluations
+
+
+class _BestEpoch:
+    """Watches a fit and keeps the state of the best epoch, the first of equally good ones."""
+
+    def __init__(self, method: ZeroShotMethod, features: SkeletonFeatures) -> None:
+        rows = features.rows(features.phase)
+        self._rows = rows[np.isin(features.label[rows], features.unseen_classes)]
+        self._method, self._features = method, features
+        self._state: State | None = None
+        self._chosen: dict[str, Any] = {"zsl_accuracy": -1.0}
+
+    def __call__(self, epoch: int) -> None:
+        accuracy = zsl_accuracy_so_far(self._method, self._features, self._rows)
+        if accuracy > self._chosen["zsl_accuracy"]:
+            self._state = self._method.state()
+            self._chosen = {"epoch": epoch, "zsl_accuracy": accuracy, "rows": len(self._rows)}
+
+    def restore(self) -> dict[str, Any]:
+        """Takes the method back to that epoch; tells which and how good it was."""
+        assert self._state is not None, "fit ended without an epoch"
+        history = self._method.history
+        self._method.restore(self._state)
+        self._method.history = history  # That of all epochs, not only up to the best.
+        return self._chosen
 
 
 def predict(models: PhaseModels, gate: Gate, rows: np.ndarray, inputs: GateInput) -> Predictions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -14,10 +13,7 @@ from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.gates.base import EVIDENCE, F_X, F_Y, JOINT_PROBA, REFERENCE, GateInput, Reference
 from zskel.zsl.methods.base import EpochHook, Progress, ZeroShotMethod
 from zskel.zsl.methods.checks import TextFeatures, unit_rows
-
-SeenFrom = Literal["f_x", "z_r", "logits"]
-"""What C_s is: a linear softmax on f_x (eq. 10), one on z_r (Table 8), or the
-backbone's own last layer, whose scores the cache holds (the released codes)."""
+from zskel.zsl.protocols import SeenFrom
 
 
 def fit_method(

@@ -29,13 +29,18 @@ from zskel.data.caches import (
 from zskel.data.common.errors import BadCache, BadInput
 from zskel.zsl.cache_checks import Extra, Text, check_rows
 from zskel.zsl.classifiers import SeenClassifier
-from zskel.zsl.evaluation import predict, zsl_accuracy_so_far
+from zskel.zsl.evaluation import (
+    GateFactory,
+    MethodFactory,
+    predict,
+    zsl_accuracy_so_far,
+)
 from zskel.zsl.gates.base import GateInput
 from zskel.zsl.methods.base import EpochHook, Progress, ZeroShotMethod
 from zskel.zsl.metrics import Predictions, Values, measure
-from zskel.zsl.phase_models import PhaseModels, SeenFrom, fit_method, fit_seen_classifier
+from zskel.zsl.phase_models import PhaseModels, fit_method, fit_seen_classifier
+from zskel.zsl.protocols import SeenFrom
 from zskel.zsl.threads import single_threaded
-from zskel.zsl.two_phases import GateFactory, MethodFactory
 
 FOLDS = 5
 
@@ -52,7 +57,7 @@ class Validation:
         calibration: Calibration-phase features.
         text: Text features of all classes, or those of each part.
         gate: Makes an unfitted gate from a seed.
-        seen_from: What C_s is; see ``zskel.zsl.protocols.strict``.
+        seen_from: What C_s is; see ``zskel.zsl.protocols.SeenFrom``.
         extra: Calibration-phase caches of further features, by name.
         folds: Of the cross-fitted gate; fewer where a side has fewer rows.
 

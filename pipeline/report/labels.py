@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zskel.zsl.protocols import PROTOCOLS
+
 #: In the order of the paper's tables; methods without a line here come before SA-DVAE.
 METHOD_LABELS = {
     "revise": "ReViSE", "jpose": "JPoSE", "cada_vae": "CADA-VAE", "synse": "SynSE",
@@ -20,9 +22,8 @@ DATASET_LABELS = {
     "utd-mhad": "UTD-MHAD", "nw-ucla": "NW-UCLA", "synthetic": "Synthetic body",
 }
 #: What a protocol takes from the test data; one that takes nothing has no line here.
-PROTOCOL_WARNINGS = {"released": "epoch and threshold chosen on test data"}
-#: What C_s is where nobody says otherwise.
-DEFAULT_SEEN_CLASSIFIER = {"strict": "f_x", "released": "logits"}
+PROTOCOL_WARNINGS = {name: protocol.warning
+                     for name, protocol in PROTOCOLS.items() if protocol.warning}
 
 RELEASED = "released"
 

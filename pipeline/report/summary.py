@@ -13,7 +13,6 @@ import numpy as np
 
 from zskel.pipeline.report.labels import (
     DATASET_LABELS,
-    DEFAULT_SEEN_CLASSIFIER,
     METHOD_LABELS,
     PROTOCOL_WARNINGS,
     gate_label,
@@ -21,6 +20,7 @@ from zskel.pipeline.report.labels import (
 )
 from zskel.pipeline.steps.result_record import ClassResult, ResultRecord, slugify
 from zskel.pipeline.steps.results import ResultArrays, read_arrays
+from zskel.zsl.protocols import PROTOCOLS, STRICT
 
 #: At most so many variants of one method stand beside each other, class by class.
 MAX_COMPARED = 4
@@ -151,7 +151,7 @@ class Group:
 
     @property
     def _details(self) -> str:
-        usual = DEFAULT_SEEN_CLASSIFIER.get(self.first.protocol, "f_x")
+        usual = PROTOCOLS.get(self.first.protocol, STRICT).seen_from
         other = "" if self.seen_classifier == usual else f"C_s on {self.seen_classifier}"
         return ", ".join(filter(None, (variant_label(self.variant), other, self.distinction)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zskel.data.caches import (
     CALIBRATION,
@@ -19,6 +19,9 @@ from zskel.data.common.files import digest_file
 from zskel.data.text_rows import cut_classes
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.steps.result_record import CacheDigests, Text
+
+if TYPE_CHECKING:
+    from zskel.zsl.cache_checks import Caches
 
 
 class FeatureFiles:
@@ -50,6 +53,16 @@ class FeatureFiles:
         if not method.text_parts:
             return self._text(self._work.text)
         return {part: self._text(path) for part, path in self._parts(method).items()}
+
+    def caches(self, method: Any) -> Caches:
+        """All that a method is evaluated on.
+
+        Raises:
+            BadCache: A cache is missing or breaks its contract, or they do not belong together.
+        """
+        from zskel.zsl.cache_checks import Caches
+
+        return Caches(self.test, self.calibration, self.texts(method), self.extra(method))
 
     def extra(self, method: Any) -> dict[str, tuple[SkeletonFeatures, SkeletonFeatures]]:
         """Further skeleton features that a method can use, where they were extracted."""

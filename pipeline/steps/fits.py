@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from zskel.pipeline.base.config import Experiment, FitConfig, NamedConfig, load_
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.result_record import CacheDigests
 from zskel.pipeline.steps.results import read_arrays, read_result
+from zskel.zsl.protocols import PROTOCOLS, Protocol
 
 #: Every method, or every gate that works with the method.
 ALL = "all"
@@ -40,16 +42,12 @@ class Fit:
         self, files: FeatureFiles, gates: Sequence[str], seed: int, tell: Any, on_fitted: Any
     ) -> Any:
         """Evaluations by gate key, of one fit."""
-        from zskel.zsl.protocols import released_many, strict_many
+        from zskel.zsl.evaluation import evaluate_gates
 
-        run = {"strict": strict_many, "released": released_many}[self.config.protocol]
-        c_s = self.config.seen_classifier
-        method = self.method(seed)
-        return run(
-            files.test, files.calibration, files.texts(method), method=self.method,
-            gates={key: self.gates[key] for key in gates}, seed=seed, extra=files.extra(method),
+        return evaluate_gates(
+            files.caches(self.method(seed)), method=self.method,
+            gates={key: self.gates[key] for key in gates}, protocol=self.protocol, seed=seed,
             on_progress=tell, on_fitted=on_fitted,
-            **({"seen_from": c_s} if c_s is not None else {}),
         )
 
     def result_config(self, key: str) -> dict[str, Any]:
@@ -78,7 +76,13 @@ class Fit:
     @property
     def seen_classifier(self) -> str:
         """What C_s is, as results name it."""
-        return self.config.seen_classifier or {"strict": "f_x"}.get(self.config.protocol, "logits")
+        return self.protocol.seen_from
+
+    @property
+    def protocol(self) -> Protocol:
+        """With the C_s of the section, where it names one."""
+        usual = PROTOCOLS[self.config.protocol]
+        return replace(usual, seen_from=self.config.seen_classifier or usual.seen_from)
 
 
 def check_fit(config: FitConfig) -> None:

@@ -12,13 +12,15 @@ from transferable import make
 
 from zskel.data.caches import CALIBRATION, TEST, SkeletonFeatures, TextFeatures
 from zskel.data.common.errors import BadInput
+from zskel.zsl.cache_checks import Caches
 from zskel.zsl.classifiers import SeenClassifier
+from zskel.zsl.evaluation import evaluate_gates
 from zskel.zsl.fitted import load_fitted, read_card, save_fitted
 from zskel.zsl.gates import GATES
 from zskel.zsl.gates.base import Gate
 from zskel.zsl.methods import METHODS
 from zskel.zsl.novel_labels import Labels, choose_among_labels, gate_for, predict_labels
-from zskel.zsl.protocols import strict_many
+from zskel.zsl.protocols import STRICT
 
 SMALL = {
     "sa_dvae": dict(z_r_dim=8, z_v_dim=2, epochs=2, batch_size=32, classifier_epochs=20,
@@ -75,8 +77,8 @@ def kept(tmp_path_factory):
     """A file with every gate, the evaluations, and what it was fitted on."""
     problem, test, calibration, text = caches()
     found = []
-    evaluations = strict_many(
-        test, calibration, text, method=lambda seed: quick("sa_dvae", seed=seed),
+    evaluations = evaluate_gates(
+        Caches(test, calibration, text), method=lambda seed: quick("sa_dvae", seed=seed),
         gates={name: lambda seed, name=name: GATES.build(name, seed=seed) for name in GATES_KEPT},
         seed=3, on_fitted=found.append)
     path = tmp_path_factory.mktemp("fitted") / "a.safetensors"
@@ -229,9 +231,10 @@ def test_logits_are_needed_where_c_s_is_the_last_layer(kept):
     test, calibration = (dataclasses.replace(
         f, logits=rng.normal(size=f.logits.shape).astype(np.float32)) for f in (test, calibration))
     found = []
-    strict_many(test, calibration, text, method=lambda seed: quick("ridge"), seen_from="logits",
-                gates={"": lambda seed: GATES.build("domain_classifier", seed=seed)},
-                on_fitted=found.append)
+    evaluate_gates(Caches(test, calibration, text), method=lambda seed: quick("ridge"),
+                   gates={"": lambda seed: GATES.build("domain_classifier", seed=seed)},
+                   protocol=dataclasses.replace(STRICT, seen_from="logits"),
+                   on_fitted=found.append)
     models = found[0].phases[TEST]
     answers = predict_labels(models, found[0].gates[""], test.f_x[:3], test.logits[:3])
     inputs = models.inputs(np.arange(3))

@@ -9,13 +9,15 @@ import pytest
 
 from tests.zsl.test_zsl_protocols import SEEN, UNSEEN, VALIDATION, caches, gate, method
 from zskel.data.common.errors import BadCache, BadInput
+from zskel.zsl.cache_checks import Caches
 from zskel.zsl.classifiers import SeenClassifier
+from zskel.zsl.evaluation import evaluate, evaluate_gates
 from zskel.zsl.gates import GATES
 from zskel.zsl.gates.base import Gate
 from zskel.zsl.gates.hard import HardGate
 from zskel.zsl.methods.base import Latents, State, ZeroShotMethod
 from zskel.zsl.metrics import METRICS
-from zskel.zsl.protocols import PROTOCOLS, released, released_many, strict, strict_many
+from zskel.zsl.protocols import PROTOCOLS, RELEASED, STRICT, Protocol
 
 
 class Scripted(ZeroShotMethod):
@@ -102,11 +104,15 @@ def scripted(seed):
     return Scripted(seed)
 
 
+def mirrored(seed):
+    return HardGate(mirrored=True, seed=seed)
+
+
 def test_many_gates_give_what_each_gives_alone():
     gates = {"c_d": gate, "other": lambda seed: HardGate([1.0, 2.0], seed=seed)}
-    together = strict_many(*caches(), method=method, gates=gates, seed=1)
+    together = evaluate_gates(Caches(*caches()), method=method, gates=gates, seed=1)
     for name, make in gates.items():
-        alone = strict(*caches(), method=method, gate=make, seed=1)
+        alone = evaluate(Caches(*caches()), method=method, gate=make, seed=1)
         one, other = alone.predictions, together[name].predictions
         assert np.array_equal(one.gzsl_prediction, other.gzsl_prediction)
         assert np.array_equal(one.p_seen, other.p_seen)
@@ -116,7 +122,7 @@ def test_many_gates_give_what_each_gives_alone():
 
 def test_every_registered_gate_works_with_sa_dvae():
     gates = {name: lambda seed, name=name: GATES.build(name, seed=seed) for name in GATES.names()}
-    for name, e in strict_many(*caches(), method=method, gates=gates).items():
+    for name, e in evaluate_gates(Caches(*caches()), method=method, gates=gates).items():
         h = e.metrics["gzsl_harmonic_mean"]
         assert h <= e.predictions.curve.best_harmonic_mean + 1e-9, name
         assert e.metrics["gzsl_oracle_harmonic_mean"] >= h - 1e-9, name
@@ -126,7 +132,7 @@ def test_every_registered_gate_works_with_sa_dvae():
 
 
 def test_areas_follow_from_the_rows():
-    e = strict(*caches(), method=method, gate=gate)
+    e = evaluate(Caches(*caches()), method=method, gate=gate)
     unseen = np.isin(e.predictions.label, UNSEEN)
     higher = e.predictions.p_seen[~unseen][:, None] - e.predictions.p_seen[unseen]
     assert e.metrics["domain_auc"] == pytest.approx(np.mean((higher > 0) + (higher == 0) / 2))
@@ -137,16 +143,18 @@ def test_areas_follow_from_the_rows():
 
 
 def test_released_keeps_the_first_best_epoch_and_says_so():
-    e = released(*labelled_caches(), method=scripted)
+    e = evaluate(Caches(*labelled_caches()), method=scripted, gate=mirrored, protocol=RELEASED)
     assert e.protocol == "released" and e.gate["mirrored"] is True
     assert e.metrics["zsl_accuracy"] == 0.75  # strict's last epoch has 0.5.
-    assert strict(*labelled_caches(), method=scripted, gate=gate).metrics["zsl_accuracy"] == 0.5
+    last = evaluate(Caches(*labelled_caches()), method=scripted, gate=gate)
+    assert last.metrics["zsl_accuracy"] == 0.5
     assert e.selection["test"] == {"epoch": 1, "zsl_accuracy": 0.75, "rows": 32}
     assert e.selection["calibration"] == {"epoch": 1, "zsl_accuracy": 0.75, "rows": 16}
 
 
 def test_released_without_the_choice_of_epoch_has_the_last_one():
-    e = released(*labelled_caches(), method=scripted, gate=gate, best_epoch=False)
+    e = evaluate(Caches(*labelled_caches()), method=scripted, gate=gate,
+                 protocol=replace(RELEASED, best_epoch=False))
     assert e.protocol == "released" and e.metrics["zsl_accuracy"] == 0.5 and e.selection == {}
 
 
@@ -165,7 +173,7 @@ def test_released_restores_a_real_method_to_its_best_epoch():
                     accuracy.append(float(np.mean(found == test.label[rows])))
             return super().fit(*arguments, on_epoch=note, **options)
 
-    e = released(test, calibration, text, gate=gate,
+    e = evaluate(Caches(test, calibration, text), gate=gate, protocol=RELEASED,
                  method=lambda seed: Watched(**method(seed).params.model_dump()))
     assert e.metrics["zsl_accuracy"] == max(accuracy)
     assert e.selection["test"]["epoch"] == int(np.argmax(accuracy))
@@ -176,8 +184,8 @@ def test_released_takes_the_backbones_logits_for_c_s():
     test, calibration, text = labelled_caches()
     logits = np.random.default_rng(0).normal(size=test.logits.shape).astype(np.float32)
     spy = Spy()
-    e = released_many(replace(test, logits=logits), calibration, text, method=scripted,
-                      gates={"spy": lambda seed: spy})["spy"]
+    e = evaluate(Caches(replace(test, logits=logits), calibration, text), method=scripted,
+                 gate=lambda seed: spy, protocol=RELEASED)
     np.testing.assert_array_equal(spy.tested.seen_logits, logits[test.rows("test")])
     # With p_d = 0.5 everywhere the seen answers are the logits' own.
     chosen = e.predictions.gzsl_prediction
@@ -188,24 +196,25 @@ def test_released_takes_the_backbones_logits_for_c_s():
 def test_c_s_on_z_r():
     test, calibration, text = caches()
     spy = Spy()
-    strict(test, calibration, text, method=method, gate=lambda seed: spy, seen_from="z_r")
+    evaluate(Caches(test, calibration, text), method=method, gate=lambda seed: spy,
+             protocol=replace(STRICT, seen_from="z_r"))
     train, rows = test.rows("train"), test.rows("test")
     fitted = method(0).fit(test.f_x[train], test.label[train], text.f_y, seen_classes=SEEN)
     plain = SeenClassifier().fit(fitted.transform(test.f_x[train]).z_r, test.label[train])
     np.testing.assert_allclose(
         spy.tested.seen_logits, plain.logits(fitted.transform(test.f_x[rows]).z_r))
     with pytest.raises(BadInput, match="seen_from is 'f_y', expected one of f_x, z_r, logits"):
-        strict(test, calibration, text, method=method, gate=gate, seen_from="f_y")
+        Protocol("mine", seen_from="f_y")
 
 
 def test_gates_get_what_they_need_and_nothing_else():
     test, calibration, text = labelled_caches()
     bare, needy = Spy(), Spy("f_x", "f_y", "reference")
-    strict(test, calibration, text, method=scripted, gate=lambda seed: bare)
+    evaluate(Caches(test, calibration, text), method=scripted, gate=lambda seed: bare)
     inputs = bare.inputs
     assert inputs.f_x is None and inputs.f_y is None and inputs.reference is None
     assert inputs.joint_proba is None and inputs.evidence == {}
-    strict(test, calibration, text, method=scripted, gate=lambda seed: needy)
+    evaluate(Caches(test, calibration, text), method=scripted, gate=lambda seed: needy)
     inputs, rows = needy.inputs, calibration.rows("calibration")
     np.testing.assert_array_equal(inputs.f_x, calibration.f_x[rows])
     classes = np.array([*calibration.seen_classes, *VALIDATION])
@@ -221,7 +230,8 @@ def test_gates_get_what_they_need_and_nothing_else():
 def test_a_method_without_a_joint_classifier_says_so_in_one_line():
     for name in ("joint_softmax", "calibrated_stacking"):
         with pytest.raises(BadInput, match="scripted has no classifier over seen and unseen"):
-            strict(*labelled_caches(), method=scripted, gate=lambda seed: GATES.build(name))
+            evaluate(Caches(*labelled_caches()), method=scripted,
+                     gate=lambda seed: GATES.build(name))
 
 
 def masked(test, calibration):
@@ -237,8 +247,8 @@ def test_parts_of_text_and_extra_features_reach_the_method():
         made.append(Parts(seed))
         return made[-1]
 
-    strict(test, calibration, parts, method=make, gate=lambda seed: spy,
-           extra={"f_x_masked": masked(test, calibration), "unused": ()})
+    extra = {"f_x_masked": masked(test, calibration), "unused": ()}
+    evaluate(Caches(test, calibration, parts, extra), method=make, gate=lambda seed: spy)
     for fitted in made:
         assert sorted(fitted.calls["f_y"]) == ["noun", "verb"]
         assert fitted.calls["f_y"]["verb"].shape == (20, 5)
@@ -254,7 +264,7 @@ def test_parts_and_extra_features_that_do_not_fit_are_refused():
     extra = {"f_x_masked": masked(test, calibration)}
 
     def run(text, make=Parts, extra=extra):
-        strict(test, calibration, text, method=make, gate=gate, extra=extra)
+        evaluate(Caches(test, calibration, text, extra), method=make, gate=gate)
 
     with pytest.raises(BadInput, match="each of verb, noun; those of verb are missing"):
         run(text)
@@ -277,5 +287,4 @@ def test_parts_and_extra_features_that_do_not_fit_are_refused():
 
 
 def test_protocols_by_name():
-    assert PROTOCOLS.names() == ["released", "strict"]
-    assert PROTOCOLS.get("strict") is strict and PROTOCOLS.get("released") is released
+    assert PROTOCOLS == {"strict": STRICT, "released": RELEASED}

@@ -8,14 +8,14 @@ import torch
 from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.training import run_epochs, shuffled_batches, steps_of
 
-OPTIONS = {"method": "mine", "samples": 45, "epochs": 2, "batch_size": 2}
+EPOCHS = 2
 
 
-def run(step, terms=("loss",), **options):
-    given = {**OPTIONS, **options}
+def run(step, terms=("loss",), samples=45, batch_size=2, **options):
     generator = torch.Generator().manual_seed(0)
-    train = shuffled_batches(step, len(terms), given["samples"], given["batch_size"], generator)
-    return run_epochs(train, terms, **given)
+    train = shuffled_batches(step, len(terms), samples, batch_size, generator)
+    return run_epochs(train, terms, method="mine", epochs=EPOCHS,
+                      steps=steps_of(samples, EPOCHS, batch_size), **options)
 
 
 def test_every_row_is_used_once_an_epoch_in_a_new_order():

@@ -12,12 +12,12 @@ import pytest
 
 from zskel.data.caches import SkeletonFeatures, TextFeatures
 from zskel.data.common.errors import BadCache
-from zskel.zsl.cache_checks import check_caches
+from zskel.zsl.cache_checks import Caches, check_caches
+from zskel.zsl.evaluation import evaluate
 from zskel.zsl.gates.base import Gate
 from zskel.zsl.gates.domain_classifier import DomainClassifier
 from zskel.zsl.methods.sa_dvae import SADVAE
 from zskel.zsl.metrics import harmonic_mean
-from zskel.zsl.protocols import strict
 
 C, D, DT = 20, 24, 12
 UNSEEN, VALIDATION = (1, 6, 11, 16), (2, 7, 12, 17)
@@ -90,7 +90,8 @@ def gate(seed):
 
 @pytest.fixture(scope="module")
 def evaluations():
-    return [strict(*caches(seed), method=method, gate=gate, seed=seed) for seed in range(3)]
+    return [evaluate(Caches(*caches(seed)), method=method, gate=gate, seed=seed)
+            for seed in range(3)]
 
 
 def test_transferable_semantics_are_recognized(evaluations):
@@ -104,7 +105,7 @@ def test_text_of_other_classes_takes_the_transfer_away(evaluations):
     order = np.arange(C)
     order[list(UNSEEN)] = np.roll(UNSEEN, 1)
     wrong = replace(own, f_y=own.f_y[order])
-    misled = strict(test, calibration, wrong, method=method, gate=gate)
+    misled = evaluate(Caches(test, calibration, wrong), method=method, gate=gate)
     assert misled.metrics["zsl_accuracy"] < evaluations[0].metrics["zsl_accuracy"] - 0.3
 
 
@@ -140,7 +141,7 @@ def test_counts_history_and_gate_are_recorded(evaluations):
 
 def test_same_seed_gives_the_same_evaluation_and_progress_covers_both_phases(evaluations):
     calls = []
-    again = strict(*caches(0), method=method, gate=gate, seed=0,
+    again = evaluate(Caches(*caches(0)), method=method, gate=gate, seed=0,
                    on_progress=lambda *call: calls.append(call))
     assert np.array_equal(again.predictions.p_seen, evaluations[0].predictions.p_seen)
     assert np.array_equal(again.latents.z_r, evaluations[0].latents.z_r)
@@ -168,7 +169,7 @@ class RecordingGate(Gate):
 
 def test_gate_is_fitted_on_calibration_rows_only():
     shown = RecordingGate()
-    e = strict(*caches(), method=method, gate=lambda seed: shown)
+    e = evaluate(Caches(*caches()), method=method, gate=lambda seed: shown)
     assert shown.fitted.seen_logits.shape == (64, 12) and shown.fitted.unseen_proba.shape == (64, 4)
     assert e.gate == {"rows": 64, "seen": 48}
     # A gate that always says "seen" leaves the unseen classes without a chance.
@@ -181,7 +182,7 @@ def test_test_rows_change_nothing_that_is_fitted(evaluations):
     f_x = test.f_x.copy()
     f_x[test.rows("test")[1:]] = 0
     one = evaluations[0]
-    two = strict(replace(test, f_x=f_x), calibration, own, method=method, gate=gate)
+    two = evaluate(Caches(replace(test, f_x=f_x), calibration, own), method=method, gate=gate)
     assert one.history == two.history and one.gate == two.gate
     assert one.predictions.p_seen[0] == pytest.approx(two.predictions.p_seen[0], rel=1e-5)
 
@@ -271,7 +272,7 @@ def two_classes_with_one_row(t, c, y):
 ])
 def test_caches_that_do_not_fit_are_refused_in_one_line(spoil, message):
     with pytest.raises(BadCache, match=message) as caught:
-        strict(*spoil(*caches()), method=method, gate=gate)
+        Caches(*spoil(*caches()))
     assert "\n" not in str(caught.value)
 
 
@@ -291,15 +292,15 @@ def test_test_class_that_is_neither_seen_nor_unseen_is_refused():
     kept = np.flatnonzero(calibration.label != 0)
     fewer = {name: getattr(calibration, name)[kept] for name in rows}
     with pytest.raises(BadCache, match=r"class 0 \('action 0'\), which is neither seen nor unseen"):
-        strict(replace(test, seen_classes=seen, logits=logits, **rows),
+        Caches(replace(test, seen_classes=seen, logits=logits, **rows),
                replace(calibration, seen_classes=smaller,
                        logits=np.zeros((len(kept), len(smaller)), np.float32), **fewer),
-               own, method=method, gate=gate)
+               own)
 
 
 def test_zsl_loads_no_recognition_library_and_its_root_no_torch():
     code = ("import sys, zskel.zsl; assert 'torch' not in sys.modules; "
-            "import zskel.zsl.protocols, zskel.zsl.methods.sa_dvae; "
+            "import zskel.zsl.evaluation, zskel.zsl.methods.sa_dvae; "
             "import zskel.zsl.gates.domain_classifier; "
             "assert not {'torchvision', 'mmaction', 'mmengine', 'mmcv'} & set(sys.modules)")
     root = Path(__file__).resolve().parents[2]

@@ -122,10 +122,9 @@ class CompatibilityMethod(ZeroShotMethod):
         on_progress: Progress | None, on_epoch: EpochHook | None,
     ) -> Self:
         """:func:`zskel.zsl.methods.training.run_epochs` with the parameters' epochs and batches."""
-        size = self.params.batch_size
+        train = shuffled_batches(step, len(terms), samples, self.params.batch_size, generator)
         self.history = run_epochs(
-            shuffled_batches(step, len(terms), samples, size, generator), terms,
-            method=self.name, samples=samples, epochs=self.params.epochs, batch_size=size,
+            train, terms, method=self.name, epochs=self.params.epochs, steps=self.steps(samples),
             on_progress=on_progress, on_epoch=on_epoch,
         )
         return self

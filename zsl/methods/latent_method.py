@@ -175,9 +175,9 @@ class LatentMethod(ZeroShotMethod):
         try:
             terms, train = self._training(features, labels, generator)
             run_epochs(
-                train, terms, method=self.name, samples=len(f_x), epochs=self.params.epochs,
-                batch_size=self.params.batch_size, on_progress=on_progress,
-                on_epoch=after_epoch, history=self.history,
+                train, terms, method=self.name, epochs=self.params.epochs,
+                steps=self.steps(len(f_x)), on_progress=on_progress, on_epoch=after_epoch,
+                history=self.history,
             )
             self._keep_seen(features, labels)
         except BaseException:

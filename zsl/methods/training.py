@@ -22,7 +22,7 @@ Epoch = Callable[[int, Callable[[], None]], Sequence[float]]
 
 
 def steps_of(samples: int, epochs: int, batch_size: int) -> int:
-    """Steps that :func:`run_epochs` takes.
+    """Steps of all epochs together; the last batch of each may be short.
 
     >>> steps_of(samples=33, epochs=2, batch_size=32)
     4
@@ -83,9 +83,8 @@ def run_epochs(
     terms: Sequence[str],
     *,
     method: str,
-    samples: int,
     epochs: int,
-    batch_size: int,
+    steps: int,
     on_progress: Progress | None = None,
     on_epoch: EpochHook | None = None,
     history: dict[str, list[float]] | None = None,
@@ -96,8 +95,8 @@ def run_epochs(
         train: Trains one epoch.
         terms: Names of the loss terms.
         method: Named in errors.
-        samples: Training rows; the last batch of an epoch may be short.
-        epochs, batch_size: As they say.
+        epochs: How many.
+        steps: Of all epochs together, as ``ZeroShotMethod.steps`` tells.
         on_progress, on_epoch: See ``ZeroShotMethod.fit``.
         history: Filled and returned, so that ``on_epoch`` finds the epochs so far.
 
@@ -109,13 +108,13 @@ def run_epochs(
     """
     history = {} if history is None else history
     history.update({name: [] for name in terms})
-    done, total = 0, steps_of(samples, epochs, batch_size)
+    done = 0
 
     def on_step() -> None:
         nonlocal done
         done += 1
-        if on_progress is not None and (done % _PROGRESS_EVERY == 0 or done == total):
-            on_progress(done, total)
+        if on_progress is not None and (done % _PROGRESS_EVERY == 0 or done == steps):
+            on_progress(done, steps)
 
     for epoch in range(epochs):
         for name, mean in zip(terms, train(epoch, on_step), strict=True):

@@ -104,7 +104,8 @@ def extract_in_processes(
     while True:
         shards = _Shards(folder, plan_passes(shapes, batch_size), on_progress, len(rows))
         network = Network(model, spec, on_notice=on_notice)
-        network.begin(dataset[shards.passes[0][0]])
+        if shards.missing:
+            network.begin(dataset[shards.passes[0][0]])
         surprised = shards.make(dataset, network, shapes)
         if not any(gathered(surprised)):
             break
@@ -133,6 +134,7 @@ class _Shards:
 
     Attributes:
         passes: The positions in each.
+        missing: The numbers of the runs that are still to be made, by whichever process.
     """
 
     def __init__(
@@ -147,7 +149,7 @@ class _Shards:
         self._held: dict[int, Shard] = {}
         missing = [number for number in range(len(self._runs))
                    if self._read(number) is None] if is_main() else []
-        self._missing = set(agreed(missing))
+        self.missing = set(agreed(missing))
         self._told = 0.0
 
     def make(self, dataset: StoreClips, network: Network, shapes: Sequence[Shape]) -> bool:
@@ -158,10 +160,10 @@ class _Shards:
             done again.
         """
         surprised = False
-        for number in sorted(self._missing)[rank()::world_size()]:
+        for number in sorted(self.missing)[rank()::world_size()]:
             try:
                 self._write(number, self._make(number, dataset, network, shapes))
-                self._missing.discard(number)
+                self.missing.discard(number)
             except _OtherShape:
                 surprised = True
                 break
@@ -246,10 +248,10 @@ class _Shards:
             return
         if always or now > self._told + 1:
             # What others have finished shows by its files; it takes a look at each.
-            self._missing -= {number for number in self._missing
+            self.missing -= {number for number in self.missing
                               if self._in_files and self._path(number).is_file()}
             self._told = now
-        left = sum(self._sizes[number] for number in self._missing)
+        left = sum(self._sizes[number] for number in self.missing)
         self._tell(min(self._clips - left + of_this_run, self._clips), self._clips)
 
 

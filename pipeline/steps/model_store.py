@@ -4,9 +4,11 @@ Layout::
 
     MODEL_STORE/stores/<data set>-<digest>/skeletons.h5, source.json
     MODEL_STORE/backbones/<digest>/weights.pth, backbone.json, features-<digest>.h5
+    MODEL_STORE/features/<digest>/features.npz
 
 A store is named by how the recordings are read and from where, a backbone by
-everything that decides its weights. Beside an entry, ``<entry>.lock`` is held
+everything that decides its weights. Features of all clips of a store, by weights from
+elsewhere, are named by the store, the weights and how they are extracted. Beside an entry, ``<entry>.lock`` is held
 by the one command that works on it, which ``<entry>.holder.json`` describes.
 """
 

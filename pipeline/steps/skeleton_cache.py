@@ -72,7 +72,8 @@ def skeleton_cache(
         trained = train(experiment, plan, phase, work, model_store)
     for wanted in to_make:
         if given is not None:
-            made = of_given_weights(wanted, given)
+            kept = work.own_store.parent if model_store is None else model_store.root
+            made = of_given_weights(wanted, given, kept / "features", model_store)
         else:
             made = of_trained(wanted, trained, model_store)
         if made is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import read_skeleton_features
+from zskel.pipeline.base.config import load_experiment
 
 
 def test_own_weights_give_the_features_of_the_run_that_trained_them(
@@ -101,3 +103,71 @@ def test_evaluate_backbone_counts_what_its_own_head_gets_right(
     wrong = commands.run("evaluate-backbone", "--backbone", "stgcn_tiny", "--dataset", "ntu60",
                          "--weights", tmp_path / "w.pth", "--raw", tiny_raw)
     assert wrong.code == 2 and "its head has 40 classes, ntu60 has 60" in wrong.err
+
+
+@pytest.fixture
+def counted(tiny_config: Path, tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """A config with a backbone that counts its forwards, and random weights for it."""
+    import torch
+
+    from zskel.extractors.mm import register
+
+    register()
+    from mmaction.registry import MODELS
+
+    code, weights = tmp_path / "counting.py", tmp_path / "w.pth"
+    code.write_text(
+        "from pathlib import Path\n"
+        "from mmaction.models.backbones import STGCN\n"
+        "class Counting(STGCN):\n"
+        "    def forward(self, x):\n"
+        "        with Path(__file__).with_name('forwards').open('a') as file:\n"
+        "            file.write('.')\n"
+        "        return super().forward(x)\n")
+    torch.manual_seed(0)
+    model = load_experiment(str(tiny_config)).needed_backbone.model
+    model["cls_head"]["num_classes"] = 40
+    model["backbone"]["graph_cfg"]["layout"] = "nturgb+d"
+    torch.save(MODELS.build(model).state_dict(), weights)
+
+    def make(name: str, changes: str = "") -> tuple[Path, Path]:
+        config = tmp_path / f"{name}.py"
+        plain = tiny_config.read_text().replace('type="STGCN"', f'type="{code}:Counting"')
+        config.write_text(plain + changes)
+        return config, weights
+
+    return make
+
+
+def test_a_second_split_takes_its_features_from_those_of_all_clips(
+    counted: Callable[..., tuple[Path, Path]], tiny_raw: Path, commands: Any, tmp_path: Path
+) -> None:
+    def extract(config: Path, weights: Path, work: str, bank: str) -> tuple[int, str]:
+        ended = commands.run("extract", config, "--raw", tiny_raw, "--weights", weights,
+                             "--work-dir", tmp_path / work, "--model-store", tmp_path / bank)
+        assert ended.code == 0, ended.err
+        return len((tmp_path / "forwards").read_text()), ended.err
+
+    first, weights = counted("first")
+    other, _ = counted("other", "split = dict(name='other', unseen=[0, 7, 9, 20, 31])\n"
+                                "backbone['epochs'] = 7\n")
+    forwards, told = extract(first, weights, "first", "bank")
+    assert forwards == 5  # 160 clips, 32 a pass, for both phases
+    assert told.count("features shared") == 1
+    forwards, told = extract(other, weights, "second", "bank")
+    assert forwards == 5 and told.count("features shared") == 2
+    # What is damaged is made again, and what the split then has is the same to the bit.
+    (kept,) = (tmp_path / "bank" / "features").glob("*/features.npz")
+    content = kept.read_bytes()
+    kept.write_bytes(content[:5000] + b"\0" * 64 + content[5064:])
+    forwards, told = extract(other, weights, "third", "bank")
+    assert forwards == 10 and kept.read_bytes() == content
+    for phase in ("test", "calibration"):
+        one, two, three = (
+            read_skeleton_features(tmp_path / work / "features" / f"skeleton_{phase}.h5")
+            for work in ("first", "second", "third"))
+        assert np.array_equal(two.f_x, three.f_x) and np.array_equal(two.logits, three.logits)
+        assert one.seen_classes != two.seen_classes and two.software == three.software
+        alike = {name: f_x for name, f_x in zip(one.sample_id, one.f_x)}
+        shared = [name in alike for name in two.sample_id]
+        assert np.array_equal(two.f_x[shared], [alike[name] for name in two.sample_id[shared]])

@@ -8,8 +8,9 @@ Layout::
 
 A store is named by how the recordings are read and from where, a backbone by
 everything that decides its weights. Features of all clips of a store, by weights from
-elsewhere, are named by the store, the weights and how they are extracted. Beside an entry, ``<entry>.lock`` is held
-by the one command that works on it, which ``<entry>.holder.json`` describes.
+elsewhere, are named by the store, the weights and how they are extracted. Beside an
+entry, ``<entry>.lock`` is held by the one command that works on it, which
+``<entry>.holder.json`` describes.
 """
 
 from __future__ import annotations

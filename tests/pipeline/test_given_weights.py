@@ -168,6 +168,6 @@ def test_a_second_split_takes_its_features_from_those_of_all_clips(
             for work in ("first", "second", "third"))
         assert np.array_equal(two.f_x, three.f_x) and np.array_equal(two.logits, three.logits)
         assert one.seen_classes != two.seen_classes and two.software == three.software
-        alike = {name: f_x for name, f_x in zip(one.sample_id, one.f_x)}
+        alike = dict(zip(one.sample_id, one.f_x))
         shared = [name in alike for name in two.sample_id]
         assert np.array_equal(two.f_x[shared], [alike[name] for name in two.sample_id[shared]])

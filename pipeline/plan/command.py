@@ -29,7 +29,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help=(
         "One JSON document on standard output."))] = False,
 ) -> None:
-    """What a table of the paper needs, what is there, how long the rest takes, the commands."""
+    """What a table of the paper needs, what is there, and how long the rest takes."""
     from zskel.pipeline.plan.definition import load_table
     from zskel.pipeline.plan.plan import plan as run
     from zskel.pipeline.plan.plan import raw_of, show

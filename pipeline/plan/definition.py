@@ -23,8 +23,6 @@ from zskel.pipeline.base.config import (
 
 #: The experiment's own method, in a list of methods.
 OWN = "own"
-#: Parts of a config that only stage one reads.
-_STAGE_ONE = ("backbone", "calibration", "class_text", "class_text_parts", "feature_views")
 
 
 class _Part(BaseModel):
@@ -83,16 +81,12 @@ class FitCall:
 
     Attributes:
         experiment: With all overrides.
-        config: Its name or path, as the command line takes it.
-        options: ``--cfg-options`` of stage two.
         methods: As for ``fit``: one config, or none for the experiment's own.
         gates: As for ``fit``.
         seeds: How many.
     """
 
     experiment: Experiment
-    config: str
-    options: tuple[str, ...]
     methods: tuple[str, ...]
     gates: tuple[str, ...]
     seeds: int
@@ -104,14 +98,10 @@ class Entry:
 
     Attributes:
         experiment: As stage one needs it.
-        config: Its name or path, as the command line takes it.
-        options: ``--cfg-options`` of stage one.
         fits: What is fitted on its caches.
     """
 
     experiment: Experiment
-    config: str
-    options: tuple[str, ...]
     fits: list[FitCall] = field(default_factory=list)
 
 
@@ -194,15 +184,12 @@ def _entry(
         options.append(f"name={name}-{runs.suffix}")
     if runs.seen_classifier is not None:
         options.append(f"fit.seen_classifier={runs.seen_classifier}")
-    experiment = load(config, tuple(options))
-    own = tuple(option for option in options if not option.startswith("fit."))
-    both = tuple(option for option in options if _section(option) not in _STAGE_ONE)
     fits = []
     for method, more in _fits(runs):
         fitted = load(config, (*options, *more))
         count = seeds or runs.seeds or fitted.fit.seeds
-        fits.append(FitCall(fitted, config, (*both, *more), method, tuple(runs.gates), count))
-    return Entry(experiment, config, own), fits
+        fits.append(FitCall(fitted, method, tuple(runs.gates), count))
+    return Entry(load(config, tuple(options))), fits
 
 
 def _fits(runs: RunsConfig) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -233,10 +220,6 @@ def _views(names: Sequence[str]) -> Iterator[str]:
     for name in names:
         for view, transforms in load_views(name).items():
             yield f"feature_views.{view}={transforms}"
-
-
-def _section(option: str) -> str:
-    return option.partition("=")[0].partition(".")[0]
 
 
 def _check_same(first: Entry, second: Entry, where: str) -> None:

@@ -23,7 +23,6 @@ class Result:
     """One result of a table: a method, a gate and a seed on one experiment.
 
     Attributes:
-        call: The fit that gives it.
         experiment, method, variant, gate, protocol, seen_classifier, seed: What it is.
         path: Its JSON file, there or not.
         config_digest: Of what decides it apart from caches and seed.
@@ -31,7 +30,6 @@ class Result:
         state: One of this module's constants.
     """
 
-    call: FitCall
     experiment: str
     method: str
     variant: str
@@ -77,7 +75,7 @@ def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
                     there = is_current_result(path, digest, digests)
                     state = THERE if there else TO_FIT
                 found.append(Result(
-                    call, call.experiment.name, what.method_name, variant, gate.name,
+                    call.experiment.name, what.method_name, variant, gate.name,
                     config.protocol, what.seen_classifier, seed, path, digest,
                     whole["method"]["options"], state))
     return found

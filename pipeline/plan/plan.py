@@ -12,7 +12,6 @@ from zskel.data.common.errors import BadCache, BadInput
 from zskel.pipeline.base.jobs import Attempt
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
-from zskel.pipeline.plan.command_lines import command_lines
 from zskel.pipeline.plan.definition import Table
 from zskel.pipeline.plan.fits import THERE, Result, check_distinct_files, results_of
 from zskel.pipeline.plan.rates import Rates
@@ -51,7 +50,7 @@ def plan(
         JSON values: "backbones", "texts" and "fits", one row each with its "state" and
         the "seconds" that it will take, None where nothing like it was measured in these
         folders; "report"; "problems"; "seconds" of all those together; "unmeasured", the
-        number of the others; "commands" for what is missing, in order.
+        number of the others.
 
     Raises:
         BadInput: The table needs no data set of ``raw``, or two fits would write one result.
@@ -91,7 +90,6 @@ def plan(
         "problems": [{"experiment": job.experiment.name, "problem": job.error}
                      for job in jobs if job.error is not None],
         "seconds": round(sum(filter(None, seconds))), "unmeasured": seconds.count(None),
-        "commands": command_lines(table, raw, root, model_store, ready, results, report_state),
     }
 
 
@@ -117,8 +115,6 @@ def show(content: Mapping[str, Any]) -> None:
     console.print()
     console.print(f"report: {content['report']['path']}: {content['report']['state']}",
                   markup=False, soft_wrap=True)
-    for command in content["commands"]:
-        console.print(f"  {command}", markup=False, soft_wrap=True)
     say(summary(content))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zskel.data.common.checksums import open_hdf5
 from zskel.data.common.files import digest_file
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.report.summary import Run
@@ -32,8 +33,6 @@ def is_canonicalized(run: Run) -> bool | None:
     steps = run.record.backbone.preprocessing
     path = skeleton_cache(run)
     if not steps and path is not None:
-        from zskel.data.common.checksums import open_hdf5
-
         with open_hdf5(path) as file:
             steps = json.loads(file.attrs["preprocessing"])
     return "canonicalize" in json.dumps(steps) if steps else None
@@ -52,8 +51,6 @@ def skeleton_features(run: Run, sample_id: np.ndarray) -> np.ndarray | None:
     path = skeleton_cache(run)
     if path is None:
         return None
-    from zskel.data.common.checksums import open_hdf5
-
     with open_hdf5(path) as file:
         row = {name: at for at, name in enumerate(file["sample_id"].asstr()[:])}
         if not all(name in row for name in sample_id.tolist()):

@@ -1,14 +1,16 @@
-"""The report's figures: every run, per-class bars, confusion, training."""
+"""The report's figures: every run, per-class bars, confusion, training, weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from zskel.pipeline.report import svg
 from zskel.pipeline.report.contents import epoch_of
+from zskel.pipeline.report.gates import weighted
 from zskel.pipeline.report.summary import Group, Setting, Stat, confusion
 from zskel.pipeline.report.tables import percent
 from zskel.pipeline.steps.result_record import slugify
@@ -52,39 +54,6 @@ class Bar:
         return f"--v:{mean:.4f};--lo:{low:.4f};--hi:{high:.4f}"
 
 
-@dataclass(frozen=True)
-class BarRow:
-    """A class with its bars per task."""
-
-    name: str
-    count: int
-    number: int
-    zsl: tuple[Bar, ...]
-    gzsl: tuple[Bar, ...]
-
-
-@dataclass(frozen=True)
-class ConfusionCell:
-    """Share of a row's clips, and how many over the seeds."""
-
-    share: float
-    clips: int
-    correct: bool
-
-    @property
-    def text(self) -> str:
-        """Whole percent."""
-        return percent(self.share, 0)
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Training curves of one method."""
-
-    panels: tuple[Panel, ...]
-    seeds: int
-
-
 def series_of(setting: Setting, group: Group) -> int:
     """0 for the headline method, then backwards through its variants; 3 for all others."""
     compared = setting.compared
@@ -92,105 +61,111 @@ def series_of(setting: Setting, group: Group) -> int:
 
 
 def run_panels(setting: Setting) -> list[Panel]:
-    """A dot for every run and a tick for the mean, on a scale from 0 to 100 percent."""
-    panels = []
-    for field, chance in zip(MAIN, (setting.chance, None), strict=True):
-        title = METRICS[field].label
-        rows = len(setting.groups)
-        frame = svg.Frame(420, 52 + 30 * rows, (0, 1), (0, 1),
-                          left=_label_width(setting), top=8, bottom=36,
-                          right=44)
-        parts = frame.axes(x_ticks=(0, 0.25, 0.5, 0.75, 1), x_text="{:.0%}")
-        if chance is not None:
-            x = frame.x(chance)
-            parts.append(svg.line(x, frame.top, x, frame.height - frame.bottom, "chance"))
-            caption = f"chance {percent(chance, 1)} %"
-            parts.append(svg.text(x, frame.height - 5, caption, "tick middle"))
-        said = []
-        for at, group in enumerate(setting.groups):
-            y = frame.top + 8 + 30 * at + 12
-            stat = group.stat(field)
-            assert stat is not None, "every record has the headline rates"
-            colour = f"s{series_of(setting, group)}"
-            parts.append(svg.text(frame.left - 10, y + 4, setting.short(group), "label end"))
-            parts.append(svg.dots(((frame.x(v), y) for v in stat.values), f"run {colour}"))
-            mean = frame.x(stat.mean)
-            parts.append(svg.line(mean, y - 10, mean, y + 10, f"mean {colour}"))
-            parts.append(svg.text(frame.width - 2, y + 4, percent(stat.mean, 1), "value end"))
-            said.append(f"{group.label} {percent(stat.mean, 1)} percent over {stat.count} seeds")
-        panels.append(Panel(title, frame.drawing(
-            f"{setting.key}-runs-{field}", f"{title} of every run: {'; '.join(said)}.", parts)))
-    return panels
+    """The headline metrics of every run, a row for each group."""
+    rows = [(setting.short(group), group, series_of(setting, group)) for group in setting.groups]
+    return [_runs_panel(setting, metric, "of every run", rows, chance)
+            for metric, chance in zip(MAIN, (setting.chance, None), strict=True)]
 
 
-def bar_rows(setting: Setting, unseen: bool) -> list[BarRow]:
-    """Per-class bars of the unseen or the seen classes."""
-    def bars(name: str, field: str) -> tuple[Bar, ...]:
-        return tuple(Bar(series_of(setting, group), group.variant_label,
-                         group.class_stat(name, field)) for group in setting.compared)
-
-    entries = setting.unseen if unseen else setting.seen
-    return [BarRow(entry.name, entry.count, number,
-                   bars(entry.name, "zsl_accuracy") if unseen else (),
-                   bars(entry.name, "gzsl_accuracy"))
-            for number, entry in enumerate(entries, 1)]
+def sensitivity_panels(setting: Setting) -> list[Panel]:
+    """The same for each pair of beta_x and beta_y; none for one pair."""
+    rows = [(f"β_x {beta_x:g}, β_y {beta_y:g}", group, int(group != setting.headline))
+            for (beta_x, beta_y), group in weighted(setting)]
+    return [_runs_panel(setting, metric, "by weight", rows) for metric in MAIN] if rows else []
 
 
-def confusion_rows(setting: Setting, task: str) -> list[list[ConfusionCell]] | None:
+def _runs_panel(
+    setting: Setting, metric: str, what: str, rows: Sequence[tuple[str, Group, int]],
+    chance: float | None = None,
+) -> Panel:
+    """A dot for every run and a tick for the mean, on a scale from 0 to 100 percent.
+
+    Args:
+        setting: Whose groups.
+        metric: What is drawn.
+        what: Tells the figure from others of the metric.
+        rows: Label, group and series.
+        chance: Of a uniform guess; None: not drawn.
+    """
+    # Room for the longest label, within reason, at 7.2 units a character.
+    left = min(max(112, 16 + 7.2 * max(len(label) for label, *_ in rows)), 230)
+    frame = svg.Frame(420, 52 + 30 * len(rows), (0, 1), (0, 1), left, 44, 8, 36)
+    parts = frame.axes(x_ticks=svg.QUARTERS, x_text="{:.0%}")
+    if chance is not None:
+        x = frame.x(chance)
+        parts += [svg.polyline([(x, frame.top), (x, frame.height - frame.bottom)], "chance"),
+                  svg.text(x, frame.height - 5, f"chance {percent(chance, 1)} %", "tick middle")]
+    said = []
+    for at, (label, group, series) in enumerate(rows):
+        stat = group.stat(metric)
+        assert stat is not None, "every record has the headline rates"
+        y, mean = frame.top + 20 + 30 * at, frame.x(stat.mean)
+        parts += [svg.text(frame.left - 10, y + 4, label, "label end"),
+                  svg.marks(((frame.x(v), y) for v in stat.values), svg.DOT, f"run s{series}"),
+                  svg.polyline([(mean, y - 10), (mean, y + 10)], f"mean s{series}"),
+                  svg.text(frame.width - 2, y + 4, percent(stat.mean, 1), "value end")]
+        said.append(f"{label} {percent(stat.mean, 1)} percent over {stat.count} seeds")
+    title = METRICS[metric].label
+    return Panel(title, frame.drawing(
+        slugify(f"{setting.key}-{metric}-{what}"), f"{title} {what}: {'; '.join(said)}.", parts))
+
+
+def bar_rows(setting: Setting, unseen: bool) -> list[dict[str, Any]]:
+    """Per-class bars of the unseen or the seen classes; ZSL ones of the unseen alone."""
+    def bars(name: str, field: str) -> list[Bar]:
+        return [Bar(series_of(setting, group), group.variant_label, group.class_stat(name, field))
+                for group in setting.compared]
+
+    return [{"name": entry.name, "count": entry.count, "number": number,
+             "zsl": bars(entry.name, "zsl_accuracy") if unseen else [],
+             "gzsl": bars(entry.name, "gzsl_accuracy")}
+            for number, entry in enumerate(setting.unseen if unseen else setting.seen, 1)]
+
+
+def confusion_rows(setting: Setting, task: str) -> list[list[dict[str, Any]]] | None:
     """Row-wise shares of the headline method's confusion counts; None without arrays."""
     counts = confusion(setting.headline, setting, task)
     if counts is None:
         return None
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = counts / np.maximum(totals, 1)
-    return [[ConfusionCell(float(share), int(clips), row == column)
-             for column, (share, clips) in enumerate(zip(shares[row], counts[row]))]
-            for row in range(len(counts))]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return [[{"share": float(share), "clips": int(clips), "correct": true == guess}
+             for guess, (share, clips) in enumerate(zip(shares[true], counts[true]))]
+            for true in range(len(counts))]
 
 
-def curve_panels(setting: Setting) -> Curves:
+def training_panels(setting: Setting) -> list[Panel]:
     """A panel for each loss of the headline method; a line for each seed and phase."""
-    group = setting.headline
-    names = list(dict.fromkeys(
-        name for run in group.runs for phase in ("test", "calibration")
-        for entry in getattr(run.record.history, phase) for name in entry if name != "epoch"))
-    panels = []
-    for name in names:
-        lines = []
-        for phase in ("calibration", "test"):
-            for run in group.runs:
-                points = [(epoch_of(entry, at), entry[name]) for at, entry
-                          in enumerate(getattr(run.record.history, phase)) if name in entry]
-                if points:
-                    lines.append((phase, points))
-        epochs = [epoch for _, points in lines for epoch, _ in points]
-        low, high = span([value for _, points in lines for _, value in points], 0.06)
-        frame = svg.Frame(300, 190, (min(epochs), max(epochs)), (low, high), left=52)
-        parts = frame.axes(svg.ticks(min(epochs), max(epochs), 6, integer=True),
-                           svg.ticks(low, high), "epoch")
-        for phase, points in lines:
-            place = [(frame.x(epoch), frame.y(value)) for epoch, value in points]
-            draw = svg.polyline if len(place) > 1 else svg.dots
-            parts.append(draw(place, f"curve {phase}"))
-        last = [points[-1][1] for phase, points in lines if phase == "test"]
-        ends = (f" In the test phase it ends between {min(last):.4g} and {max(last):.4g}."
-                if last else "")
-        panels.append(Panel(name.replace("_", " "), frame.drawing(
-            slugify(f"{setting.key}-curve-{name}"),
-            f"{name} per epoch over {len(group.runs)} seeds.{ends}", parts)))
-    return Curves(tuple(panels), len(group.runs))
+    runs = setting.headline.runs
+    lines: dict[str, list[tuple[str, list[tuple[int, float]]]]] = {}
+    for phase in ("calibration", "test"):
+        for run in runs:
+            history = getattr(run.record.history, phase)
+            for name in dict.fromkeys(key for entry in history for key in entry if key != "epoch"):
+                lines.setdefault(name, []).append((phase, [
+                    (epoch_of(entry, at), entry[name])
+                    for at, entry in enumerate(history) if name in entry]))
+    return [_loss_panel(setting, name, each) for name, each in lines.items()]
 
 
-def legend_mark(number: int) -> str:
-    """The mark of the number-th unseen class, for a legend."""
-    colour, outline = svg.mark_of(number - 1)
-    return (f'<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true">'
-            f'{svg.marks([(6, 6)], outline, f"mark {colour}")}</svg>')
-
-
-def _label_width(setting: Setting) -> float:
-    """Room for the longest label, within reason, at 7.2 units a character."""
-    return min(max(112, 16 + 7.2 * max(len(setting.short(g)) for g in setting.groups)), 230)
+def _loss_panel(
+    setting: Setting, name: str, lines: Sequence[tuple[str, Sequence[tuple[int, float]]]]
+) -> Panel:
+    """One loss over epochs; ``lines`` are pairs of a phase and its points."""
+    epochs, values = zip(*(point for _, points in lines for point in points))
+    low, high = span(values, 0.06)
+    frame = svg.Frame(300, 190, (min(epochs), max(epochs)), (low, high), left=52)
+    parts = frame.axes(svg.ticks(min(epochs), max(epochs), 6, integer=True),
+                       svg.ticks(low, high), "epoch")
+    for phase, points in lines:
+        place = [frame.at(point) for point in points]
+        parts.append(svg.polyline(place, f"curve {phase}") if len(place) > 1
+                     else svg.marks(place, svg.DOT, f"curve {phase}"))
+    last = [points[-1][1] for phase, points in lines if phase == "test"]
+    ends = (f" In the test phase it ends between {min(last):.4g} and {max(last):.4g}."
+            if last else "")
+    return Panel(name.replace("_", " "), frame.drawing(
+        slugify(f"{setting.key}-curve-{name}"),
+        f"{name} per epoch over {len(setting.headline.runs)} seeds.{ends}", parts))
 
 
 def span(values: Sequence[float] | np.ndarray, margin: float = 0.02) -> tuple[float, float]:

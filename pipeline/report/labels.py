@@ -41,15 +41,6 @@ def variant_label(variant: str) -> str:
     return ", ".join(filter(None, (shown.get(word, word) for word in words)))
 
 
-def gate_label(gate: str) -> str:
-    """A gate's name in words; unknown ones as they are.
-
-    >>> gate_label("joint_softmax"), gate_label("mine")
-    ('joint softmax', 'mine')
-    """
-    return GATE_LABELS.get(gate, gate)
-
-
 def protocol_label(protocol: str) -> str:
     """A protocol with its warning, if it deserves one.
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from zskel.pipeline.report import svg
-from zskel.pipeline.report.contents import CONTEXT, METHOD, names
-from zskel.pipeline.report.embedding import Embeddings
+from zskel.pipeline.report.embedding import Embedding, Embeddings
 from zskel.pipeline.report.figures import span
+from zskel.pipeline.report.rows import CONTEXT, METHOD, SEED, names
 from zskel.pipeline.report.summary import Setting
 from zskel.pipeline.report.tables import Column, Table
 from zskel.pipeline.steps.result_record import slugify
@@ -19,54 +18,38 @@ from zskel.pipeline.steps.result_record import slugify
 GATHERED = 0.15
 
 
-@dataclass(frozen=True)
-class LatentPanel:
-    """One picture.
-
-    Attributes:
-        space: "z_r", "z_v" or "f_x".
-        of: Whose it is.
-        svg: The drawing.
-    """
-
-    space: str
-    of: str
-    svg: str
-
-
-def latent_panels(setting: Setting, embeddings: Embeddings) -> list[LatentPanel]:
-    """A drawing of each picture: unseen classes in colour, seen ones grey."""
-    panels = []
+def latent_drawings(setting: Setting, embeddings: Embeddings) -> list[tuple[Embedding, str]]:
+    """Each picture with its drawing: unseen classes in colour, seen ones grey."""
+    drawings = []
     for at, picture in enumerate(embeddings.pictures):
         points = picture.points
         frame = svg.Frame(420, 400, span(points[:, 0]), span(points[:, 1]), 10, 10, 10, 10)
-        place = np.array([(frame.x(x), frame.y(y)) for x, y in points])
-        parts = [svg.dots(place[embeddings.number == 0].tolist(), "seen")]
+        place = np.array([frame.at((x, y)) for x, y in points])
+        parts = [svg.marks(place[embeddings.number == 0], svg.DOT, "seen")]
         labels = []
         for number in range(1, len(setting.unseen) + 1):
             own = place[embeddings.number == number]
             if not len(own):
                 continue
             colour, outline = svg.mark_of(number - 1)
-            parts.append(svg.marks(own.tolist(), outline, f"mark {colour}"))
+            parts.append(svg.marks(own, outline, f"mark {colour}"))
             x, y = np.median(own, axis=0)
             # A number in the middle of a scattered class would name a spot, not the class.
             if np.median(np.hypot(*(own - (x, y)).T)) < GATHERED * frame.width:
                 labels.append(svg.text(x, y + 5, str(number), "tag middle"))
-        of = picture.group.label
-        title = (f"t-SNE of {picture.space} of {len(points)} test clips, {of}, seed "
-                 f"{picture.seed}: unseen classes in colour with their numbers, seen ones grey.")
-        panels.append(LatentPanel(picture.space, of, frame.drawing(
+        title = (f"t-SNE of {picture.space} of {len(points)} test clips, {picture.group.label}, "
+                 f"seed {picture.seed}: unseen classes in colour with their numbers, seen ones "
+                 "grey.")
+        drawings.append((picture, frame.drawing(
             slugify(f"{setting.key}-latent-{at}-{picture.space}"), title, [*parts, *labels],
             "square")))
-    return panels
+    return drawings
 
 
 def latents_table(found: list[tuple[Setting, Embeddings]]) -> Table:
     """Coordinates of every picture, in long form; units mean nothing."""
-    columns = (*CONTEXT, *METHOD, Column("seed", "Seed", "count"), Column("space", "Space"),
-               Column("sample_id", "Clip"), Column("class", "Class"),
-               Column("x", "x", "number"), Column("y", "y", "number"))
+    columns = (*CONTEXT, *METHOD, SEED, Column("space", "Space"), Column("sample_id", "Clip"),
+               Column("class", "Class"), Column("x", "x", "number"), Column("y", "y", "number"))
     rows: list[dict[str, Any]] = []
     for setting, embeddings in found:
         classes = ["(seen)", *(entry.name for entry in setting.unseen)]

@@ -29,7 +29,7 @@ def render_markdown(settings: Sequence[Setting], tables: Tables) -> str:
 
 
 def _setting(setting: Setting, tables: Tables) -> list[str]:
-    keep = of_setting(setting)
+    keep, own = of_setting(setting), tables.own
 
     def unseen(row: dict[str, Any]) -> bool:
         return keep(row) and row["part"] == "unseen"
@@ -40,15 +40,15 @@ def _setting(setting: Setting, tables: Tables) -> list[str]:
              f"{len(setting.unseen)} unseen classes.", ""]
     warning = [f"**{setting.protocol} protocol: {setting.warning}.**"] if setting.warning else []
     parts += [line for remark in (*warning, *remarks(setting)) for line in (f"> {remark}", "")]
-    parts += [tables.results.narrow(keep).to_markdown(),
-              tables.class_averaged.narrow(keep).to_markdown()]
-    for title, table in (("Gates", tables.gates), ("Paired comparison", tables.paired),
-                         ("Sensitivity", tables.sensitivity)):
-        own = table.narrow(keep)
-        if own.rows:
-            parts += [f"### {title}", "", own.to_markdown()]
+    parts += [own["results"].narrow(keep).to_markdown(),
+              own["class_averaged"].narrow(keep).to_markdown()]
+    for title, table in (("Gates", own["gates"]), ("Paired comparison", own["paired"]),
+                         ("Sensitivity", own["sensitivity"])):
+        shown = table.narrow(keep)
+        if shown.rows:
+            parts += [f"### {title}", "", shown.to_markdown()]
     parts += ["### Unseen classes", "",
-              tables.per_class.narrow(unseen).without("part", "index").to_markdown(),
-              "### Provenance", "", tables.provenance.narrow(keep).to_markdown(),
-              "### Runs", "", tables.runs.narrow(keep).to_markdown()]
+              own["per_class"].narrow(unseen).without("part", "index").to_markdown(),
+              "### Provenance", "", own["provenance"].narrow(keep).to_markdown(),
+              "### Runs", "", own["runs"].narrow(keep).to_markdown()]
     return parts

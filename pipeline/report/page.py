@@ -14,11 +14,11 @@ from zskel.pipeline.report.all_tables import Tables
 from zskel.pipeline.report.embedding import Embeddings, embed_setting
 from zskel.pipeline.report.labels import protocol_label
 from zskel.pipeline.report.latex import to_latex
-from zskel.pipeline.report.links import PAGE
 from zskel.pipeline.report.load import load_runs, summarize
 from zskel.pipeline.report.markdown import render_markdown
 from zskel.pipeline.report.published import literature, published_tables
 from zskel.pipeline.report.published_comparison import matched
+from zskel.pipeline.report.rows import PAGE
 from zskel.pipeline.report.summary import Setting, all_runs
 from zskel.pipeline.report.tables import Table
 from zskel.pipeline.report.templating import render_template
@@ -86,13 +86,11 @@ def render_html(
     settings: Sequence[Setting], embeddings: Sequence[Embeddings], tables: Tables
 ) -> str:
     """The page: one string that needs nothing else to be shown."""
-    from markupsafe import Markup
-
     return render_template(
         # What leads to the page itself is an anchor within it.
         "report.html", lambda href: href.removeprefix(PAGE),
-        settings=[setting_view(*each, tables, Markup) for each in zip(settings, embeddings)],
-        overview=_overview(tables.results), paper=literature("sa_dvae"),
+        settings=[setting_view(*each, tables) for each in zip(settings, embeddings)],
+        overview=_overview(tables.own["results"]), paper=literature("sa_dvae"),
         later=literature("later"), tables=tables, title=title_of(settings),
         matched=matched(published_tables("sa_dvae"), settings),
         warned=[setting for setting in settings if setting.warning],

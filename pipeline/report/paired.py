@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zskel.pipeline.report.rows import CONTEXT, METHOD, names
 from zskel.pipeline.report.summary import Group, Setting
-from zskel.zsl.metrics import MAIN
+from zskel.pipeline.report.tables import Column, Table
+from zskel.zsl.metrics import MAIN, METRICS
 
 LEVEL = 0.95
 #: Behind a mean whose paired difference to the headline's has an interval without 0.
@@ -35,28 +37,49 @@ class Difference:
 
 def differences(setting: Setting) -> list[Difference]:
     """Every group against the headline; only where both have the same two seeds or more."""
-    found = []
+    head, found = setting.headline, []
     for group in setting.groups:
+        if group == head or group.seeds != head.seeds or len(group.seeds) < 2:
+            continue
+        # scipy.stats takes half a second, and most commands never get here.
+        from zskel.zsl.statistics import paired_comparison
+
         for metric in MAIN:
-            difference = compare(group, setting.headline, metric)
-            if difference is not None:
-                found.append(difference)
+            ours, theirs = group.stat(metric), head.stat(metric)
+            if ours is not None and theirs is not None:
+                found.append(Difference(
+                    group, metric, paired_comparison(ours.values, theirs.values, LEVEL)))
     return found
-
-
-def compare(group: Group, headline: Group, metric: str) -> Difference | None:
-    """One group against the headline; None without the same seeds, or for the headline itself."""
-    if group == headline or group.seeds != headline.seeds or len(group.seeds) < 2:
-        return None
-    ours, theirs = group.stat(metric), headline.stat(metric)
-    if ours is None or theirs is None:
-        return None
-    # scipy.stats takes half a second, and most commands never get here.
-    from zskel.zsl.statistics import paired_comparison
-
-    return Difference(group, metric, paired_comparison(ours.values, theirs.values, LEVEL))
 
 
 def marks(found: Sequence[Difference], group: Group) -> dict[str, str]:
     """Column key -> mark, of one group's row."""
     return {each.metric: each.mark for each in found if each.group == group and each.mark}
+
+
+def paired_table(settings: Sequence[Setting]) -> Table:
+    """Each group against the headline on the same seeds."""
+    columns = (
+        *CONTEXT, *METHOD, Column("against", "Against"), Column("metric", "Metric"),
+        Column("pairs", "Seeds", "count"), Column("difference", "Mean", "points", "Difference"),
+        Column("low", "from", "points", "95 % interval"),
+        Column("high", "to", "points", "95 % interval"),
+        Column("wins", "Better", "count", "Seeds on which it is"),
+        Column("losses", "Worse", "count", "Seeds on which it is"),
+        Column("p_sign", "Sign test p", "number"),
+    )
+    rows = []
+    for setting in settings:
+        for each in differences(setting):
+            found = each.comparison
+            rows.append({
+                **names(setting, each.group), "against": setting.headline.label,
+                "metric": METRICS[each.metric].short, "pairs": found.n,
+                "difference": found.mean_difference, "low": found.interval.low,
+                "high": found.interval.high, "wins": found.wins, "losses": found.losses,
+                "p_sign": found.p_sign, "marks": {"difference": each.mark} if each.mark else {}})
+    return Table("paired", "Paired differences to the headline method over the same seeds, in "
+                 "percentage points, with Student's interval and the exact sign test. They speak "
+                 "of seeds on this split, not of other splits.", columns, rows,
+                 legend=f"{BETTER} {WORSE}: the interval leaves 0 out; of many rows some do so "
+                        "by chance.")

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from zskel.pipeline.report.contents import CONTEXT, context
 from zskel.pipeline.report.labels import protocol_label
+from zskel.pipeline.report.rows import CONTEXT, context
 from zskel.pipeline.report.summary import Group, Setting
 from zskel.pipeline.report.tables import Column, Table, percent
 

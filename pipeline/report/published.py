@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
+
+from pydantic import BaseModel
 
 from zskel.pipeline.report.summary import Setting
 
@@ -14,8 +15,7 @@ from zskel.pipeline.report.summary import Setting
 FILES = ("sa_dvae", "later")
 
 
-@dataclass(frozen=True)
-class SplitColumn:
+class SplitColumn(BaseModel, frozen=True):
     """A data set and one class split, or several over which figures are averaged.
 
     Attributes:
@@ -42,13 +42,13 @@ class SplitColumn:
         return held_out.index(own) if own in held_out else None
 
 
-@dataclass(frozen=True)
-class PublishedRow:
+class PublishedRow(BaseModel, frozen=True):
     """One line of a published table.
 
     Attributes:
         values: Percent, ``[columns][metrics]``; None where nothing legible was printed.
-        ours: Which results of ours belong beside it (see ``beside.Wanted``); None for none.
+        ours: Which results of ours belong beside it (see ``published_comparison.accepts``);
+            None for none.
         evaluation: How it was evaluated, or "".
         source: "P" read at the source, "Q" quoted by others, "" in the paper's own tables.
         features: What it was computed from, or "".
@@ -57,15 +57,14 @@ class PublishedRow:
 
     label: str
     values: tuple[tuple[float | None, ...], ...]
-    ours: dict[str, Any] | None
-    evaluation: str
-    source: str
-    features: str
-    digits: int
+    ours: dict[str, Any] | None = None
+    evaluation: str = ""
+    source: str = ""
+    features: str = ""
+    digits: int = 2
 
 
-@dataclass(frozen=True)
-class PublishedTable:
+class PublishedTable(BaseModel, frozen=True):
     """A published table.
 
     Attributes:
@@ -75,7 +74,7 @@ class PublishedTable:
 
     key: str
     title: str
-    note: str
+    note: str = ""
     columns: tuple[SplitColumn, ...]
     metrics: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
@@ -97,8 +96,7 @@ def literature(name: str) -> dict[str, Any]:
 @cache
 def columns() -> dict[str, SplitColumn]:
     """Every column that a published table can have, by key."""
-    return {item["key"]: SplitColumn(**{**item, "splits": tuple(item["splits"])})
-            for item in literature("sa_dvae")["columns"]}
+    return {item["key"]: SplitColumn(**item) for item in literature("sa_dvae")["columns"]}
 
 
 @cache
@@ -112,18 +110,11 @@ def published_tables(name: str) -> tuple[PublishedTable, ...]:
 
 
 def _table(item: dict[str, Any]) -> PublishedTable:
+    """A table, with what all its rows want of ours said in each of them."""
     common = item.get("ours", {})
-    beside = any("ours" in row for row in item["rows"])
-
-    def row(entry: dict[str, Any]) -> PublishedRow:
-        own = entry.get("ours")
-        return PublishedRow(
-            entry["label"], tuple(tuple(values) for values in entry["values"]),
-            {**common, **own} if own is not None else None,
-            entry.get("evaluation", ""), entry.get("source", ""), entry.get("features", ""),
-            entry.get("digits", 2))
-
-    return PublishedTable(
-        item["key"], item["title"], item.get("note", ""),
-        tuple(columns()[key] for key in item["columns"]), tuple(item["metrics"]),
-        tuple(row(entry) for entry in item["rows"]), None if beside else common)
+    rows = [row if row.get("ours") is None else {**row, "ours": {**common, **row["ours"]}}
+            for row in item["rows"]]
+    beside = any("ours" in row for row in rows)
+    return PublishedTable(**{
+        **item, "columns": [columns()[key] for key in item["columns"]], "rows": rows,
+        "ours": None if beside else common})

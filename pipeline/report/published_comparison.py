@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zskel.pipeline.report.caches import is_canonicalized
 from zskel.pipeline.report.labels import RELEASED, protocol_label
-from zskel.pipeline.report.links import record_href
 from zskel.pipeline.report.load import PAPER_WEIGHTS
 from zskel.pipeline.report.published import PublishedRow, PublishedTable, SplitColumn
+from zskel.pipeline.report.rows import record_href
 from zskel.pipeline.report.summary import Group, Setting, Stat
 from zskel.pipeline.report.tables import Average, Column, Link, Printed, Table
 from zskel.zsl.metrics import METRICS
@@ -38,47 +38,38 @@ class Candidate:
     kind: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What a group must be to stand beside a row.
+def accepts(conditions: Mapping[str, Any], group: Group) -> bool:
+    """Whether a group is what has to stand beside a row.
 
-    Attributes:
+    Args:
         conditions: Trait -> value, or a list of values any of which will do; a
             condition of None is none. Traits are "method", "variant",
             "seen_classifier", "backbone" and "encoder" (beginnings of names), "text"
             ("label" or "augmented"), "canonical" (None if not known) and weights
             such as "beta_x", compared to three decimals.
+        group: Which it may be.
     """
+    return all(_holds(group, trait, wanted if isinstance(wanted, list) else [wanted])
+               for trait, wanted in conditions.items() if wanted is not None)
 
-    conditions: dict[str, Any]
 
-    def accepts(self, group: Group) -> bool:
-        """Whether all conditions hold."""
-        return all(self._holds(group, trait, wanted if isinstance(wanted, list) else [wanted])
-                   for trait, wanted in self.conditions.items() if wanted is not None)
-
-    @staticmethod
-    def _holds(group: Group, trait: str, wanted: list[Any]) -> bool:
-        record = group.first
-        if trait == "method":
-            return record.method in wanted
-        if trait == "variant":
-            name, *others = record.variant.split()
-            return name in wanted and set(others) <= {RELEASED}
-        if trait == "seen_classifier":
-            return group.seen_classifier in wanted
-        if trait in ("backbone", "encoder"):
-            name = record.backbone.name if trait == "backbone" else record.text.encoder
-            return any(name == each or name.startswith((f"{each}-", f"{each}:"))
-                       for each in wanted)
-        if trait == "text":
-            augmented = any(word in record.text.text_source.lower() for word in _AUGMENTED)
-            return ("augmented" if augmented else "label") in wanted
-        if trait == "canonical":
-            return is_canonicalized(group.runs[0]) in wanted
-        value = group.option(trait)
-        value = PAPER_WEIGHTS[trait] if value is None else float(value)
-        return round(value, 3) in wanted
+def _holds(group: Group, trait: str, wanted: list[Any]) -> bool:
+    record = group.first
+    if trait in ("method", "seen_classifier"):
+        return getattr(group, trait) in wanted
+    if trait == "variant":
+        name, *others = record.variant.split()
+        return name in wanted and set(others) <= {RELEASED}
+    if trait in ("backbone", "encoder"):
+        name = record.backbone.name if trait == "backbone" else record.text.encoder
+        return any(name == each or name.startswith((f"{each}-", f"{each}:")) for each in wanted)
+    if trait == "text":
+        augmented = any(word in record.text.text_source.lower() for word in _AUGMENTED)
+        return ("augmented" if augmented else "label") in wanted
+    if trait == "canonical":
+        return is_canonicalized(group.runs[0]) in wanted
+    value = group.option(trait)
+    return round(PAPER_WEIGHTS[trait] if value is None else float(value), 3) in wanted
 
 
 def comparison_table(
@@ -104,9 +95,9 @@ def comparison_table(
     for row in table.rows:
         rows.append(_published_row(table, row))
         if row.ours is not None:
-            rows += _our_rows(table, Wanted(row.ours), settings, out_dir)
+            rows += _our_rows(table, row.ours, settings, out_dir)
     if table.ours is not None:
-        rows += _our_rows(table, Wanted(table.ours), settings, out_dir)
+        rows += _our_rows(table, table.ours, settings, out_dir)
     tail = [
         Column("evaluation", "Evaluation"), Column("mark", "Source"), Column("seeds", "Seeds"),
         Column("features", "Features"), Column("source", "From", "links"),
@@ -141,7 +132,7 @@ def _published_row(table: PublishedTable, row: PublishedRow) -> dict[str, Any]:
 
 
 def _our_rows(
-    table: PublishedTable, wanted: Wanted, settings: Sequence[Setting], out_dir: Path
+    table: PublishedTable, wanted: Mapping[str, Any], settings: Sequence[Setting], out_dir: Path
 ) -> Iterator[dict[str, Any]]:
     """A row for each kind of result, with what each column has of it."""
     found: dict[tuple[str, ...], dict[str, dict[int, Candidate]]] = defaultdict(dict)
@@ -181,14 +172,14 @@ def _cell(stats: list[Stat], splits: int) -> Stat | Average:
 
 
 def _candidates(
-    column: SplitColumn, wanted: Wanted, settings: Sequence[Setting]
+    column: SplitColumn, wanted: Mapping[str, Any], settings: Sequence[Setting]
 ) -> Iterator[Candidate]:
     for setting in settings:
         position = column.position(setting)
         if position is None:
             continue
         for group in setting.groups:
-            if wanted.accepts(group):
+            if accepts(wanted, group):
                 record = group.first
                 features = [record.backbone.name, record.text.encoder, record.text.text_source]
                 if is_canonicalized(group.runs[0]):

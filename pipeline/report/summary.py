@@ -13,9 +13,9 @@ import numpy as np
 
 from zskel.pipeline.report.labels import (
     DATASET_LABELS,
+    GATE_LABELS,
     METHOD_LABELS,
     PROTOCOL_WARNINGS,
-    gate_label,
     variant_label,
 )
 from zskel.pipeline.steps.result_record import ClassResult, ResultRecord, slugify
@@ -32,6 +32,7 @@ class Stat:
 
     Attributes:
         values: One per run.
+        digits: Decimals of the percentage.
 
     >>> stat = Stat((0.5, 0.7))
     >>> round(stat.mean, 3), round(stat.std, 3), stat.count
@@ -39,6 +40,7 @@ class Stat:
     """
 
     values: tuple[float, ...]
+    digits: int = 2
 
     @property
     def count(self) -> int:
@@ -120,7 +122,7 @@ class Group:
     def gate(self) -> str:
         """Name of the gate, in words."""
         name = self.gate_key or str(self.first.gate.get("name", ""))
-        return gate_label(name) or "not recorded"
+        return GATE_LABELS.get(name, name) or "not recorded"
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -255,9 +257,7 @@ def remarks(setting: Setting) -> list[str]:
     return found
 
 
-def confusion(
-    group: Group, setting: Setting, task: str
-) -> np.ndarray | None:
+def confusion(group: Group, setting: Setting, task: str) -> np.ndarray | None:
     """Confusion counts of the test clips, added over the seeds.
 
     Args:

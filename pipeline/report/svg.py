@@ -36,6 +36,10 @@ class Frame:
         share = (value - low) / (high - low or 1.0)
         return self.height - self.bottom - share * (self.height - self.top - self.bottom)
 
+    def at(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Where a pair of values lies."""
+        return self.x(point[0]), self.y(point[1])
+
     def drawing(self, name: str, title: str, parts: Iterable[str], kind: str = "") -> str:
         """The SVG element; ``name`` has to be unique in the page."""
         return (
@@ -49,15 +53,14 @@ class Frame:
         x_label: str = "", x_text: str = "{:g}",
     ) -> list[str]:
         """Grid lines, tick labels and the name of the horizontal axis."""
-        parts = []
-        floor = self.height - self.bottom
+        parts, floor = [], self.height - self.bottom
         for tick in y_ticks:
             y = self.y(tick)
-            parts.append(line(self.left, y, self.width - self.right, y, "grid"))
+            parts.append(polyline([(self.left, y), (self.width - self.right, y)], "grid"))
             parts.append(text(self.left - 6, y + 4, f"{tick:g}", "tick end"))
         for tick in x_ticks:
             if not y_ticks:
-                parts.append(line(self.x(tick), self.top, self.x(tick), floor, "grid"))
+                parts.append(polyline([(self.x(tick), self.top), (self.x(tick), floor)], "grid"))
             parts.append(text(self.x(tick), floor + 15, x_text.format(tick), "tick middle"))
         if x_label:
             parts.append(text(self.width - self.right, floor + 28, x_label, "tick end"))
@@ -74,13 +77,8 @@ def number(value: float) -> str:
     return "0" if rounded == "-0" else rounded
 
 
-def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    """A straight line of a class."""
-    return (f'<path class="{kind}" d="M{number(x1)} {number(y1)}L{number(x2)} {number(y2)}"/>')
-
-
 def polyline(points: Iterable[tuple[float, float]], kind: str) -> str:
-    """A line through points."""
+    """A line through points, of a class."""
     return f'<path class="{kind}" d="M{"L".join(f"{number(x)} {number(y)}" for x, y in points)}"/>'
 
 
@@ -96,6 +94,10 @@ MARKS = (
     "m-3.8,2.8h7.6l-3.8,-6.8z",
     "m-4.2,0l4.2,-4.2l4.2,4.2l-4.2,4.2z",
 )
+#: Lines without length, which round ends make dots, and crosses.
+DOT, CROSS = "h0", "m-4,0h8m-4,-4v8"
+#: Ticks of a share.
+QUARTERS = (0, 0.25, 0.5, 0.75, 1)
 #: Colours that the style sheet defines for classes and runs.
 COLOURS = 7
 
@@ -112,14 +114,16 @@ def mark_of(index: int) -> tuple[str, str]:
 
 
 def marks(points: Iterable[tuple[float, float]], outline: str, kind: str) -> str:
-    """One path holding a mark at every point."""
-    return ('<path class="{}" d="{}"/>').format(
-        kind, "".join(f"M{number(x)},{number(y)}{outline}" for x, y in points))
+    """One path with an outline, relative to it, at every point."""
+    places = "".join(f"M{number(x)} {number(y)}{outline}" for x, y in points)
+    return f'<path class="{kind}" d="{places}"/>'
 
 
-def dots(points: Iterable[tuple[float, float]], kind: str) -> str:
-    """One path holding a dot at every point: lines without length and with round ends."""
-    return f'<path class="{kind}" d="{"".join(f"M{number(x)} {number(y)}h0" for x, y in points)}"/>'
+def swatch(index: int) -> str:
+    """The mark of the index-th class or gate, for a legend."""
+    colour, outline = mark_of(index)
+    return (f'<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true">'
+            f'{marks([(6, 6)], outline, f"mark {colour}")}</svg>')
 
 
 def ticks(low: float, high: float, count: int = 4, integer: bool = False) -> list[float]:
@@ -128,10 +132,3 @@ def ticks(low: float, high: float, count: int = 4, integer: bool = False) -> lis
 
     values = MaxNLocator(nbins=count, integer=integer).tick_values(low, high)
     return [float(value) for value in values if low <= value <= high]
-
-
-def cross(x: float, y: float, kind: str) -> str:
-    """A cross of a class."""
-    x, y = float(x), float(y)
-    return (f'<path class="{kind}" d="M{number(x - 4)} {number(y)}h8'
-            f'M{number(x)} {number(y - 4)}v8"/>')

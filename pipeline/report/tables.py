@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 from zskel.pipeline.report.summary import Stat
@@ -27,12 +28,13 @@ class Printed:
     """A figure as it was printed.
 
     Attributes:
-        value: As a fraction of 1.
+        mean: As a fraction of 1.
         digits: Decimals of the percentage.
     """
 
-    value: float
+    mean: float
     digits: int
+    std: None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Cell:
     Attributes:
         text: What is read.
         spread: The "± ..." after it, or "".
-        sort: What to sort by.
+        sort: The value in full precision, to sort by and for CSV.
+        std: The same of its standard deviation.
         href: Where it leads, or "".
         links: Several places it leads to, named one by one, instead of ``text``.
         mark: A sign behind it that the caption explains, or "".
@@ -102,6 +105,7 @@ class Cell:
     text: str
     spread: str = ""
     sort: str = ""
+    std: str = ""
     href: str = ""
     mark: str = ""
     links: tuple[Link, ...] = ()
@@ -158,28 +162,19 @@ class Table:
 
     def heading_groups(self) -> list[tuple[str, int]]:
         """Runs of equal ``over`` headings with their lengths; empty if there are none."""
-        groups: list[tuple[str, int]] = []
-        for column in self.columns:
-            if groups and groups[-1][0] == column.over:
-                groups[-1] = (column.over, groups[-1][1] + 1)
-            else:
-                groups.append((column.over, 1))
+        groups = [(over, len(list(run))) for over, run in groupby(c.over for c in self.columns)]
         return groups if any(label for label, _ in groups) else []
 
     def to_csv(self) -> str:
         """CSV with full precision; rates are fractions of 1, absent numbers empty cells."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        header: list[str] = []
-        for column in self.columns:
-            header += ([f"{column.key}_mean", f"{column.key}_std"] if column.kind == "stat"
-                       else [column.key])
-        writer.writerow(header)
+        writer.writerow([name for column in self.columns for name in (
+            (f"{column.key}_mean", f"{column.key}_std") if column.kind == "stat"
+            else (column.key,))])
         for row in self.rows:
-            values: list[str] = []
-            for column in self.columns:
-                values += _csv_values(row.get(column.key), column.kind)
-            writer.writerow(values)
+            writer.writerow([value for column in self.columns
+                             for value in _csv_values(row.get(column.key), column.kind)])
         return out.getvalue()
 
     def to_markdown(self) -> str:
@@ -202,6 +197,15 @@ def percent(value: float, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f}"
 
 
+#: How values of the plain kinds are written.
+_FORMS: dict[str, Callable[[Any], str]] = {
+    "text": str, "rate": percent, "points": lambda value: f"{100 * value:+.2f}",
+    "number": lambda value: f"{value:.4g}",
+    "count": lambda value: f"{value:,}".replace(",", "\u202f"),
+    "time": lambda value: value[:16].replace("T", " "),
+}
+
+
 def format_cell(value: Any, kind: str) -> Cell:
     """Formats a value of a column kind; see :class:`Column`."""
     if value is None or value == "":
@@ -211,44 +215,23 @@ def format_cell(value: Any, kind: str) -> Cell:
     if kind == "links":
         text = ", ".join(link.text for link in value)
         return Cell(text, sort=text, links=tuple(link for link in value if link.href))
-    if kind == "rate":
-        return Cell(percent(value), sort=repr(float(value)))
-    if isinstance(value, Printed):
-        return Cell(percent(value.value, value.digits), sort=repr(value.value))
     if isinstance(value, Average):
         if value.whole is None:
             return Cell(f"{len(value.splits)} of {value.of} splits")
         value = value.whole
-    if kind == "points":
-        return Cell(f"{100 * value:+.2f}", sort=repr(float(value)))
     if kind == "stat":
-        spread = "" if value.std is None else f"± {percent(value.std)}"
-        return Cell(percent(value.mean), spread, repr(value.mean))
-    if kind == "count":
-        return Cell(f"{value:,}".replace(",", "\u202f"), sort=str(value))
-    if kind == "number":
-        return Cell(f"{value:.4g}", sort=repr(float(value)))
-    if kind == "time":
-        return Cell(value[:16].replace("T", " "), sort=value)
-    return Cell(str(value), sort=str(value))
+        std = value.std
+        return Cell(percent(value.mean, value.digits), "" if std is None else f"± {percent(std)}",
+                    repr(value.mean), "" if std is None else repr(std))
+    exact = repr(float(value)) if kind in ("rate", "points", "number") else str(value)
+    return Cell(_FORMS[kind](value), sort=exact)
 
 
-def _csv_values(value: Any, kind: str) -> list[str]:
-    if isinstance(value, Average):
-        value = value.whole
-    if isinstance(value, Printed):
-        value = value.value
+def _csv_values(value: Any, kind: str) -> Sequence[str]:
+    cell = format_cell(value, kind)
     if kind == "stat":
-        if isinstance(value, Stat):
-            return [repr(value.mean), "" if value.std is None else repr(value.std)]
-        return ["" if value is None else repr(float(value)), ""]
-    if value is None:
-        return [""]
-    if kind == "link":
-        return [value.href]
-    if kind == "links":
-        return [", ".join(link.text for link in value)]
-    return [repr(float(value)) if kind in ("rate", "number", "points") else str(value)]
+        return cell.sort, cell.std
+    return (cell.href if kind == "link" else cell.sort,)
 
 
 def _markdown(cell: Cell) -> str:
@@ -261,7 +244,7 @@ def _markdown(cell: Cell) -> str:
     return " ".join(filter(None, (shown + _escape(cell.mark), cell.spread)))
 
 
-def _pipe(cells: Any) -> str:
+def _pipe(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 

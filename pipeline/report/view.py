@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from zskel.pipeline.report import curves, figures
-from zskel.pipeline.report.contents import context
+from zskel.pipeline.report import curves, figures, svg
 from zskel.pipeline.report.embedding import Embeddings
-from zskel.pipeline.report.latents import latent_panels
+from zskel.pipeline.report.latents import latent_drawings
+from zskel.pipeline.report.rows import METHOD, context
 from zskel.pipeline.report.summary import Setting, remarks
 from zskel.pipeline.report.tables import Table
 from zskel.zsl.metrics import MAIN, METRICS
@@ -18,66 +18,22 @@ from zskel.zsl.metrics import MAIN, METRICS
 if TYPE_CHECKING:
     from zskel.pipeline.report.all_tables import Tables
 
-@dataclass(frozen=True)
-class Numbers:
-    """The numbers behind a figure.
-
-    Attributes:
-        name: Of the CSV file that holds them, with those of other settings.
-        file: Name for what ``href`` holds.
-        href: A ``data:`` URL of this figure's own CSV.
-    """
-
-    name: str
-    file: str
-    href: str
+Row = dict[str, Any]
 
 
-def setting_view(
-    setting: Setting, embeddings: Embeddings, tables: Tables, markup: Callable[[str], Any]
-) -> dict[str, Any]:
-    """Everything that the template needs; drawings are marked as safe by ``markup``."""
-    keep = of_setting(setting)
-    head = setting.headline
-
-    def drawn(panels: Sequence[figures.Panel]) -> list[tuple[str, Any]]:
-        return [(panel.title, markup(panel.svg)) for panel in panels]
-
-    def numbers(
-        table: Table, which: Callable[[dict[str, Any]], bool] = lambda row: True, part: str = ""
-    ) -> Numbers:
-        own = table.narrow(lambda row: keep(row) and which(row))
-        # A comma and a colon need no escape in a data URL, and CSV has many.
-        return Numbers(table.name, f"{setting.key}-{table.name}{part}.csv",
-                       "data:text/csv;charset=utf-8," + quote(own.to_csv(), safe=",:()"))
-
-    def of_head(row: dict[str, Any]) -> bool:
-        return all(row[name] == getattr(head, name) for name in (
-            "method", "variant", "gate_key", "seen_classifier", "distinction"))
-
-    # What is drawn; the file beside the page has the curves of every seed.
-    drawn_seed = {(group.label, group.gate_key): group.seeds[0] for group in setting.gated}
-
-    def of_curve(row: dict[str, Any]) -> bool:
-        return (row.get("point", "curve") != "curve"
-                or row["seed"] == drawn_seed[(row["label"], row["gate_key"])])
-
-    losses = figures.curve_panels(setting)
-    seen_unseen, roc = curves.seen_unseen_figure(setting), curves.roc_figure(setting)
+def setting_view(setting: Setting, embeddings: Embeddings, tables: Tables) -> dict[str, Any]:
+    """Everything that the template needs."""
+    head, keep = setting.headline, of_setting(setting)
+    shown = {name: _warned(setting, table.narrow(keep)) for name, table in tables.own.items()}
     return {
         "it": setting,
+        "tables": shown,
         "remarks": remarks(setting),
-        "href": next(row["href"] for row in tables.results.rows if keep(row) and of_head(row)),
+        "href": shown["results"].rows[-1]["href"],  # the headline comes last
         "headline": [(metric, head.stat(metric.name), metric.name in MAIN)
                      for metric in METRICS.values() if "results" in metric.tables],
-        "results": _warned(setting, tables.results.narrow(keep)),
-        "class_averaged": _warned(setting, tables.class_averaged.narrow(keep)),
-        "gates": _warned(setting, tables.gates.narrow(keep)),
-        "paired": tables.paired.narrow(keep).without("against"),
-        "sensitivity": _warned(setting, tables.sensitivity.narrow(keep)),
-        "runs": _warned(setting, tables.runs.narrow(keep)),
-        "provenance": [(row["field"], row["value"]) for row in tables.provenance.rows if keep(row)],
-        "run_panels": drawn(figures.run_panels(setting)),
+        "paired": shown["paired"].without("against"),
+        "run_panels": figures.run_panels(setting),
         "unseen_bars": figures.bar_rows(setting, unseen=True),
         "seen_bars": figures.bar_rows(setting, unseen=False),
         "series": [(figures.series_of(setting, group), group.variant_label)
@@ -85,31 +41,56 @@ def setting_view(
         "confusion_zsl": figures.confusion_rows(setting, "zsl"),
         "confusion_gzsl": figures.confusion_rows(setting, "gzsl"),
         "embeddings": embeddings,
-        "latents": [(p.space, p.of, markup(p.svg)) for p in latent_panels(setting, embeddings)],
-        "legend": [(number, entry.name, markup(figures.legend_mark(number)))
-                   for number, entry in enumerate(setting.unseen, 1)],
-        "seen_unseen": drawn(seen_unseen.panels),
-        "roc": drawn(roc.panels),
-        "gate_legend": [(gate, markup(mark)) for gate, mark in seen_unseen.legend],
-        "sensitivity_panels": drawn(curves.sensitivity_panels(setting)),
-        "curves": drawn(losses.panels),
-        "curve_seeds": losses.seeds,
-        "numbers": {
-            "runs": numbers(tables.runs),
-            "unseen": numbers(tables.per_class, lambda row: row["part"] == "unseen", "_unseen"),
-            "seen": numbers(tables.per_class, lambda row: row["part"] == "seen", "_seen"),
-            "confusion_zsl": numbers(tables.confusion_zsl, of_head),
-            "confusion_gzsl": numbers(tables.confusion_gzsl, of_head),
-            "latents": numbers(tables.latents),
-            "seen_unseen": numbers(tables.seen_unseen_curves, of_curve),
-            "roc": numbers(tables.gate_roc, of_curve),
-            "sensitivity": numbers(tables.sensitivity),
-            "training": numbers(tables.training, of_head),
-        },
+        "latents": latent_drawings(setting, embeddings),
+        "legend": [(entry.name, svg.swatch(at)) for at, entry in enumerate(setting.unseen)],
+        "seen_unseen": curves.gate_panels(setting, curves.SEEN_UNSEEN),
+        "roc": curves.gate_panels(setting, curves.ROC),
+        "gate_legend": [(gate, svg.swatch(at))
+                        for at, gate in enumerate(curves.gates_of(setting))],
+        "sensitivity_panels": figures.sensitivity_panels(setting),
+        "training": figures.training_panels(setting),
+        "numbers": _numbers(setting, shown),
     }
 
 
-def of_setting(setting: Setting) -> Callable[[dict[str, Any]], bool]:
+def _numbers(setting: Setting, tables: dict[str, Table]) -> dict[str, dict[str, str]]:
+    """What stands behind each figure.
+
+    Returns:
+        For each figure "name", that of the CSV file with the numbers of all settings;
+        "href", a ``data:`` URL of this figure's own; and "file", a name for that.
+    """
+    head = setting.headline
+    # What is drawn; the file beside the page has the curves of every seed.
+    drawn = {(group.label, group.gate_key): group.seeds[0] for group in setting.gated}
+
+    def of_head(row: Row) -> bool:
+        return all(row[column.key] == getattr(head, column.key) for column in METHOD)
+
+    def of_curve(row: Row) -> bool:
+        return (row.get("point", "curve") != "curve"
+                or row["seed"] == drawn[row["label"], row["gate_key"]])
+
+    def whole(row: Row) -> bool:
+        return True
+
+    def numbers(name: str, which: Callable[[Row], bool] = whole, part: str = "") -> dict[str, str]:
+        # A comma and a colon need no escape in a data URL, and CSV has many.
+        content = quote(tables[name].narrow(which).to_csv(), safe=",:()")
+        return {"name": name, "file": f"{setting.key}-{name}{part}.csv",
+                "href": f"data:text/csv;charset=utf-8,{content}"}
+
+    return {
+        "unseen": numbers("per_class", lambda row: row["part"] == "unseen", "_unseen"),
+        "seen": numbers("per_class", lambda row: row["part"] == "seen", "_seen"),
+        **{name: numbers(name) for name in ("runs", "latents", "sensitivity")},
+        **{name: numbers(name, of_head)
+           for name in ("confusion_zsl", "confusion_gzsl", "training")},
+        **{name: numbers(name, of_curve) for name in ("seen_unseen_curves", "gate_roc")},
+    }
+
+
+def of_setting(setting: Setting) -> Callable[[Row], bool]:
     """Whether a row of a table belongs to the setting."""
     own = context(setting)
     return lambda row: all(row[name] == value for name, value in own.items())

@@ -43,7 +43,8 @@ def history_figure(step: Mapping[str, Any], objective: str) -> Figure | None:
         if before != best:
             stairs.append((frame.x(trial["slot"]), frame.y(before)))
         stairs.append((frame.x(trial["slot"]), frame.y(best)))
-    parts.append(svg.dots(((frame.x(t["slot"]), frame.y(t["value"])) for t in whole), "run s1"))
+    parts.append(svg.marks(((frame.x(t["slot"]), frame.y(t["value"])) for t in whole), svg.DOT,
+                           "run s1"))
     if len(stairs) > 1:
         parts.append(svg.polyline(stairs, "line c0"))
     name = f"history-{step['name']}"
@@ -88,7 +89,7 @@ def importance_figure(step: Mapping[str, Any]) -> Figure | None:
         return None
     frame = svg.Frame(420, 48 + 25 * len(shares), (0, 1), (0, 1), left=112, top=8, bottom=24,
                       right=44)
-    parts = frame.axes(x_ticks=(0, 0.25, 0.5, 0.75, 1), x_text="{:.0%}")
+    parts = frame.axes(x_ticks=svg.QUARTERS, x_text="{:.0%}")
     for row, (name, share) in enumerate(shares.items()):
         y = frame.top + 8 + 25 * row
         parts.append(svg.text(frame.left - 10, y + 12.5, name, "label end"))
@@ -114,12 +115,13 @@ def slice_figures(step: Mapping[str, Any], objective: str) -> list[Figure]:
         floor = frame.height - frame.bottom
         parts += [svg.text(frame.x(place), floor + 15, text, "tick middle")
                   for place, text in ticks]
-        parts.append(svg.dots(((frame.x(x), frame.y(trial["value"]))
-                               for x, trial in zip(places, whole)), "run s1"))
+        parts.append(svg.marks(((frame.x(x), frame.y(trial["value"]))
+                                for x, trial in zip(places, whole)), svg.DOT, "run s1"))
         best = next((trial for trial in whole if trial["best"]), None)
         if best is not None:
             at = places[whole.index(best)]
-            parts.append(svg.cross(frame.x(at), frame.y(best["value"]), "cross c1"))
+            parts.append(svg.marks([frame.at((at, best["value"]))], svg.CROSS,
+                                   "cross c1"))
         title = f"slice-{step['name']}-{name}".replace("_", "-")
         figures.append(Figure(title, Panel(name, frame.drawing(
             title, f"{METRICS[objective].label} over {name}; the best trial has "

@@ -41,8 +41,6 @@ def write_page(content: Mapping[str, Any], folder: Path) -> Path:
 
 def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
     """The page, one string that needs nothing else to be shown, and its figures."""
-    from markupsafe import Markup
-
     objective = content["objective"]
     views: list[dict[str, Any]] = []
     figures: list[Figure] = []
@@ -60,8 +58,7 @@ def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
             "best": next((trial for trial in step["trials"] if trial["best"]), None),
             "pruned": sum(trial["state"] == "pruned" for trial in step["trials"]),
             "broken": sum(bool(trial["error"]) for trial in step["trials"]),
-            **{kind: [(figure.panel.title, Markup(figure.panel.svg)) for figure in each]
-               for kind, each in kept.items()},
+            **{kind: [figure.panel for figure in each] for kind, each in kept.items()},
         })
     searched = {name for step in content["steps"] for name in (*step["space"], *step["ties"])}
     page = render_template(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 from functools import cache
 from pathlib import Path
@@ -59,12 +58,6 @@ def copied(done: Path, tmp_path: Path) -> Path:
 def stamps(root: Path) -> dict[str, int]:
     return {path.relative_to(root).as_posix(): path.stat().st_mtime_ns
             for path in root.rglob("*") if path.is_file() and path.suffix != ".lock"}
-
-
-def numbers(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text())
-    return {key: value for key, value in content.items()
-            if key not in ("created", "duration_seconds", "cache_digests")}
 
 
 # --- definitions ---------------------------------------------------------------------------
@@ -182,10 +175,6 @@ def test_a_plan_of_nothing_yet(tmp_path: Path) -> None:
     assert found["seconds"] == 0 and found["unmeasured"] == 12 + 30
     assert "no time is known for 42 trainings and fits" in summary(found)
     assert not list(tmp_path.iterdir()), "a plan writes nothing"
-    queue, *fits, report = found["commands"]
-    assert "--raw ntu60=nturgbd.zip" in queue and queue.startswith("pipeline queue ntu60-random-1")
-    assert len(fits) == 6 and all(command.startswith("pipeline fit") for command in fits)
-    assert report.startswith("pipeline report")
 
 
 def test_a_plan_of_all_that_is_there(done: Path, table: Path, commands: Any) -> None:
@@ -199,7 +188,7 @@ def test_a_plan_of_all_that_is_there(done: Path, table: Path, commands: Any) -> 
     assert [(row["variant"], row["seen_classifier"], row["seed"]) for row in found["fits"]] == [
         ("naive", "f_x", 0), ("naive", "f_x", 1), ("fd+tc", "f_x", 0), ("fd+tc", "f_x", 1),
         ("fd+tc", "z_r", 0)]
-    assert found["report"]["state"] == "there" and found["commands"] == []
+    assert found["report"]["state"] == "there"
     assert found["seconds"] == 0 and found["unmeasured"] == 0
     ended = commands.run("plan", table, "--work-dirs", done)
     assert ended.err == "small: 2 of 2 backbones and 5 of 5 results are there\n"
@@ -228,23 +217,6 @@ def test_a_plan_of_more_seeds_takes_as_long_as_those_before(
     times = [row["seconds"] for row in found["fits"] if row["state"] != "there"]
     assert len(times) == 1 + 1 + 2 and len(set(times)) == 1 and times[0] > 0
     assert found["unmeasured"] == 0 and found["seconds"] == round(sum(times))
-
-
-def test_the_commands_of_a_plan_do_what_run_does(
-    done: Path, table: Path, tiny_raw: Path, commands: Any, tmp_path: Path
-) -> None:
-    root = tmp_path / "work_dirs"
-    shutil.copytree(done / "bank", root / "bank")
-    found = plan(load_table(str(table)), {"synthetic": [tiny_raw]}, root)
-    assert len(found["commands"]) == 2 + 3 + 1
-    for command in found["commands"]:
-        ended = commands.run(*shlex.split(command)[1:])
-        assert ended.code == 0, (command, ended.err)
-    for path in done.glob("*/results/*.json"):
-        assert numbers(root / path.relative_to(done)) == numbers(path)
-    assert (root / "reports" / "small" / "report.html").is_file()
-    again = plan(load_table(str(table)), {"synthetic": [tiny_raw]}, root)
-    assert {row["state"] for row in again["fits"]} == {"there"}
 
 
 # --- runs ----------------------------------------------------------------------------------
@@ -335,7 +307,7 @@ def test_a_plan_tells_what_was_lost(copied: Path, table: Path) -> None:
     states = [row["state"] for row in found["backbones"]]
     assert sorted(states) == ["features there"] * 2 + ["weights lost"] * 2
     assert sum(row["state"] == "there" for row in found["fits"]) == 0
-    assert found["report"]["state"] == "to make" and len(found["commands"]) >= 3
+    assert found["report"]["state"] == "to make"
     shutil.rmtree(copied / "bank" / "backbones")  # features that came from elsewhere do
     found = plan(loaded, work_dirs=copied)
     assert {row["state"] for row in found["backbones"]} == {"features there"}

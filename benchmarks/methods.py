@@ -9,16 +9,30 @@ step took, the first tenth left out, times the steps of a whole fit, and is mark
 what it held before the fit.
 
     OMP_NUM_THREADS=1 python benchmarks/methods.py --steps 300
+
+``--direct`` compares the steps of every trained method with those of a loop as one would
+first write it (``direct.py``), on the same features and in turns, in CPU time; and with
+the time that the matrix products of its own steps take alone (``products.py``), below
+which no rearrangement of the rest can come. Schedules that go through cycles have them
+shortened, so that all their parts are measured. Each way counts with its fastest turn.
+Memory is the peak of the process after the method's own steps. The last line is
+``ratio N.N``: how many times the time of a method's step the loop's takes, for the
+method that gains least.
+
+    OMP_NUM_THREADS=1 python benchmarks/methods.py --direct --size ntu60 --steps 200
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +42,8 @@ from rich.table import Table
 #: Training clips of seen classes, classes, unseen classes, width of f_y.
 SIZES = {"ntu60": (36_750, 60, 5, 1024), "ntu120": (57_800, 120, 10, 1024)}
 WIDTH = 256
+#: Steps between two reports of progress; in a shortened cycle; and turns of each way.
+_TOLD, _CYCLE, _ROUNDS = 20, 100, 4
 
 
 class _Enough(Exception):
@@ -51,12 +67,10 @@ def measure(size: str, name: str, steps: int) -> dict[str, float]:
     """Seconds of a fit and of 16,000 predictions, and MiB, of one method."""
     import torch
 
-    from zskel.pipeline.base.config import load_method
     from zskel.zsl.methods import METHODS
 
     torch.set_num_threads(1)
-    # SA-DVAE's published settings are named by the paper's table.
-    config = load_method(f"sa_dvae_table2_{size}" if name == "sa_dvae" else name, size)
+    config = _published(size, name)
     method = METHODS.build(config.name, **{**config.options, "seed": 0})
     f_x, y, f_y, seen, _ = generate(size, method.text_parts)
     whole = method.steps(len(f_x))
@@ -83,30 +97,130 @@ def measure(size: str, name: str, steps: int) -> dict[str, float]:
             "mib": (peak - before) / 1024}
 
 
+def compare(size: str, name: str, steps: int) -> dict[str, float]:
+    """Seconds of a step, of its products and of the direct loop's step; and MiB."""
+    import torch
+    from direct import Direct
+    from products import Products
+
+    from zskel.zsl.methods import METHODS
+
+    torch.set_num_threads(1)
+    config = _published(size, name)
+    method = METHODS.build(config.name, **{**config.options, "seed": 0})
+    f_x, y, f_y, seen, _ = generate(size, method.text_parts)
+    whole = method.steps(len(f_x))
+    if hasattr(method.params, "cycles"):
+        method = METHODS.build(
+            config.name, **{**config.options, "seed": 0, "cycles": whole // _CYCLE})
+    # As many as let an epoch's remainder, and a whole cycle, take part.
+    of_products = _CYCLE if method.params.batch_size < 256 else _TOLD
+    products, marks = Products(), []
+
+    def watch(done: int, total: int) -> None:
+        marks.append((done, time.process_time()))
+        if done >= steps:
+            raise _Enough
+
+    def look(done: int, total: int) -> None:
+        if done == _TOLD:
+            products.__enter__()
+        elif done == _TOLD + of_products:
+            products.__exit__(None, None, None)
+            raise _Enough
+
+    def fit(on_progress: Callable[[int, int], None]) -> None:
+        with contextlib.suppress(_Enough):
+            method.fit(f_x, y, f_y, seen_classes=seen, on_progress=on_progress)
+
+    fit(watch)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    fit(look)
+    texts = f_y if isinstance(f_y, dict) else {"f_y": f_y}
+    direct = Direct(name, method.params, f_x, y, {part: f[seen] for part, f in texts.items()})
+    own, loop, limit = [], [], []
+    for _ in range(_ROUNDS):
+        marks.clear()
+        fit(watch)
+        (first, start), *_, (done, end) = marks
+        own.append((end - start) / (done - first))
+        limit.append(products.seconds() / of_products)
+        loop.append(statistics.mean(direct.seconds(max(8, steps // 10))))
+    return {"own": min(own), "limit": min(limit), "direct": min(loop), "steps": whole,
+            "mib": peak}
+
+
+def compare_all(sizes: list[str], names: list[str] | None, steps: int) -> None:
+    """Prints a table, and last the smallest ratio."""
+    from direct import LOOPS
+
+    table = Table(title="CPU time of a training step, one thread")
+    for column in ("method", "data set", "direct, ms", "own, ms", "ratio", "products, ms",
+                   "own / products", "phase, s", "MiB"):
+        table.add_column(column, justify="left" if column in ("method", "data set") else "right")
+    ratios = []
+    for size in sizes:
+        for name in names or sorted(LOOPS):
+            found = _in_process(size, name, steps, "--direct")
+            own, direct, limit = found["own"], found["direct"], found["limit"]
+            ratios.append(direct / own)
+            table.add_row(
+                name, size, f"{1000 * direct:.1f}", f"{1000 * own:.1f}", f"{direct / own:.1f}",
+                f"{1000 * limit:.1f}", f"{own / limit:.1f}", f"{found['steps'] * own:.0f}",
+                f"{found['mib']:.0f}")
+    Console(width=110).print(table)
+    print(f"ratio {min(ratios):.1f}")
+
+
+def _published(size: str, name: str) -> Any:
+    """The config of a method for the data set; SA-DVAE's is named by the paper's table."""
+    from zskel.pipeline.base.config import load_method
+
+    return load_method(f"sa_dvae_table2_{size}" if name == "sa_dvae" else name, size)
+
+
+def _in_process(size: str, name: str, steps: int, *options: str) -> dict[str, float]:
+    """Measures one method in a process of its own.
+
+    Raises:
+        RuntimeError: It failed; with its last line.
+    """
+    done = subprocess.run(
+        [sys.executable, __file__, "--steps", str(steps), *options, "--one", size, name],
+        capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{name}: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=300, help="after which training is stopped")
     parser.add_argument("--method", action="append", help="only these")
     parser.add_argument("--size", choices=sorted(SIZES), action="append")
     parser.add_argument("--one", nargs=2, metavar=("SIZE", "METHOD"), help=argparse.SUPPRESS)
+    parser.add_argument("--direct", action="store_true",
+                        help="compare the steps of trained methods with plain loops")
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(*given.one, given.steps)))
+        print(json.dumps((compare if given.direct else measure)(*given.one, given.steps)))
+        return
+    sizes = given.size or sorted(SIZES, reverse=True)
+    if given.direct:
+        compare_all(sizes, given.method, given.steps)
         return
     from zskel.zsl.methods import METHODS
 
     table = Table(title=f"one fit, f_x {WIDTH}-d, f_y 1024-d, one thread")
     for column in ("method", "data set", "steps", "ms a step", "fit, s", "memory, MiB"):
         table.add_column(column, justify="left" if column in ("method", "data set") else "right")
-    for size in given.size or sorted(SIZES, reverse=True):
+    for size in sizes:
         for name in given.method or METHODS.names():
-            done = subprocess.run(
-                [sys.executable, __file__, "--steps", str(given.steps), "--one", size, name],
-                capture_output=True, text=True)
-            if done.returncode:
-                table.add_row(name, size, "", "", "failed", done.stderr.strip().splitlines()[-1])
+            try:
+                found = _in_process(size, name, given.steps)
+            except RuntimeError as error:
+                table.add_row(name, size, "", "", "failed", str(error))
                 continue
-            found = json.loads(done.stdout)
             steps = int(found["steps"])
             table.add_row(
                 name, size, f"{steps}" if steps > 1 else "-",

@@ -34,9 +34,14 @@ def sample_gaussian(
             dimensions, as the released code does: all draws of a row then lie
             on one line.
     """
-    shape = mean.shape if noise == "dimension" else (len(mean), 1)
-    epsilon = torch.randn(shape, generator=generator, dtype=mean.dtype, device=mean.device)
+    epsilon = gaussian_noise(mean, generator, noise)
     return torch.addcmul(mean, epsilon, torch.exp(0.5 * log_variance))
+
+
+def gaussian_noise(like: Tensor, generator: torch.Generator, noise: Noise) -> Tensor:
+    """What :func:`sample_gaussian` draws for ``[B, Z]``: as much, or ``[B, 1]``."""
+    shape = like.shape if noise == "dimension" else (len(like), 1)
+    return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
 
 
 class GaussianEncoder(nn.Module):

@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zskel.zsl.methods.cada_vae import CADAVAE
 from zskel.zsl.methods.jpose import JOINT, PARTS, SPACES, Gated, JPoSE
 from zskel.zsl.methods.revise import ReViSE, jacobian_norm, summed_rows_norm
 from zskel.zsl.methods.smie import SMIE, jensen_shannon_bound, normalized
+from zskel.zsl.methods.synse import SynSE
 from zskel.zsl.ranking import class_hinge, draw_one
 
 
@@ -142,3 +144,13 @@ class PlainSMIE(SMIE):
         part = bound(f_x_masked)
         temporal = (params.temporal_margin - (whole - part)).clamp_min(0)
         return torch.stack([whole, part, temporal, params.temporal_weight * temporal - whole])
+
+
+class PlainSynSE(SynSE):
+    def _written_out(self, f_x, y, generator):
+        return self._by_autograd(f_x, y, generator)
+
+
+class PlainCADAVAE(CADAVAE):
+    def _written_out(self, f_x, y, generator):
+        return self._by_autograd(f_x, y, generator)

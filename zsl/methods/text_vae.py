@@ -7,7 +7,7 @@ space; SynSE has a noun and a verb, each of which takes half of it.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import ClassVar, Literal, cast
 
@@ -19,6 +19,7 @@ from torch.nn.utils import skip_init
 
 from zskel.zsl.losses import gaussian_kl, squared_error
 from zskel.zsl.methods.latent_method import LatentMethod, LatentParams
+from zskel.zsl.methods.text_vae_engine import TextVAEEngine
 from zskel.zsl.methods.training import Epoch, shuffled_batches
 from zskel.zsl.vae import GaussianEncoder, Noise, Output, activate, initialize, sample_gaussian
 
@@ -85,12 +86,18 @@ class TextVAEs(nn.Module):
         self.skeleton, self.texts = skeleton, nn.ModuleDict(texts)
         initialize(self, generator)
 
-    def _vaes(self) -> Iterable[tuple[str, VAE]]:
+    def named_texts(self) -> Iterable[tuple[str, VAE]]:
+        """The VAE of each part of the text, by its name."""
         return cast("Iterable[tuple[str, VAE]]", self.texts.items())
+
+    @property
+    def shallow(self) -> bool:
+        """Whether there are no hidden layers."""
+        return not any(isinstance(layer, nn.ReLU) for layer in self.modules())
 
     def encode_text(self, f_y: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Mean and log variance ``[B, latent]`` of all parts, side by side."""
-        pairs = [vae.encode(f_y[name]) for name, vae in self._vaes()]
+        pairs = [vae.encode(f_y[name]) for name, vae in self.named_texts()]
         return (torch.cat([mean for mean, _ in pairs], dim=-1),
                 torch.cat([log_variance for _, log_variance in pairs], dim=-1))
 
@@ -105,7 +112,7 @@ class TextVAEs(nn.Module):
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:
         """Cuts ``[B, latent]`` into the columns of each part."""
-        return z.split([vae.latent for _, vae in self._vaes()], dim=-1)
+        return z.split([vae.latent for _, vae in self.named_texts()], dim=-1)
 
     def terms(
         self,
@@ -134,7 +141,7 @@ class TextVAEs(nn.Module):
         def text_distance(z: Tensor) -> Tensor:
             return sum((
                 distance(vae.decode(part), f_y[name], reconstruction)
-                for (name, vae), part in zip(self._vaes(), self.split(z), strict=True)
+                for (name, vae), part in zip(self.named_texts(), self.split(z), strict=True)
             ), start=torch.zeros(()))
 
         def skeleton_distance(z: Tensor) -> Tensor:
@@ -206,8 +213,16 @@ class TextVAEParams(LatentParams):
     joint_unseen_samples: int = Field(400, ge=1)
 
 
+# What takes a step with given weights of the terms, and what puts the result into the networks.
+_Way = tuple[Callable[[Tensor, Sequence[float]], Tensor], Callable[[], None]]
+
+
 class TextVAEMethod(LatentMethod):
-    """A method that trains ``TextVAEs`` by autograd; ``transform`` gives no z_v."""
+    """A method that trains ``TextVAEs``; ``transform`` gives no z_v.
+
+    Without hidden layers the gradients are written out, with them autograd's; both agree
+    to rounding.
+    """
 
     terms: ClassVar[tuple[str, ...]] = TERMS
     params: TextVAEParams
@@ -234,12 +249,34 @@ class TextVAEMethod(LatentMethod):
     def _training(
         self, f_x: Tensor, y: Tensor, generator: torch.Generator
     ) -> tuple[Sequence[str], Epoch]:
-        params, vaes, n = self.params, self._networks, len(f_x)
-        optimizer = torch.optim.Adam(vaes.parameters(), lr=params.learning_rate, fused=True)
-        batches = -(-n // params.batch_size)
+        params, n = self.params, len(f_x)
+        names, batches = (*self.terms, "loss"), -(-n // params.batch_size)
+        take, write = (self._written_out if self._networks.shallow else self._by_autograd)(
+            f_x, y, generator)
 
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
-            weights = self._weights(epoch * batches + k // params.batch_size, self.steps(n))
+            return take(
+                rows, self._weights(epoch * batches + k // params.batch_size, self.steps(n)))
+
+        train = shuffled_batches(step, len(names), n, params.batch_size, generator)
+
+        def epoch_and_write(epoch: int, on_step: Callable[[], None]) -> Sequence[float]:
+            found = train(epoch, on_step)
+            write()
+            return found
+
+        return names, epoch_and_write
+
+    def _written_out(self, f_x: Tensor, y: Tensor, generator: torch.Generator) -> _Way:
+        engine = TextVAEEngine(
+            self._networks, generator, self.params, f_x=f_x, y=y, texts=self._texts)
+        return engine.step, engine.write
+
+    def _by_autograd(self, f_x: Tensor, y: Tensor, generator: torch.Generator) -> _Way:
+        params, vaes = self.params, self._networks
+        optimizer = torch.optim.Adam(vaes.parameters(), lr=params.learning_rate, fused=True)
+
+        def step(rows: Tensor, weights: Sequence[float]) -> Tensor:
             terms = vaes.terms(
                 f_x[rows], {name: text[y[rows]] for name, text in self._texts.items()},
                 generator, noise=params.noise, reconstruction=params.reconstruction,
@@ -250,8 +287,7 @@ class TextVAEMethod(LatentMethod):
             optimizer.step()
             return torch.cat([terms.detach(), loss.detach()[None]])
 
-        names = (*self.terms, "loss")
-        return names, shuffled_batches(step, len(names), n, params.batch_size, generator)
+        return step, lambda: None
 
     def _encode(self, f_x: Tensor) -> tuple[Tensor, Tensor]:
         return self._networks.skeleton.encode(f_x)

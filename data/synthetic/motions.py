@@ -193,11 +193,6 @@ def turn_head(take: Take, direction: str) -> None:
     take.pose.add("twist", 6.0 * sign * take.size * take.plateau())
 
 
-def nod(take: Take) -> None:
-    """Bends the head forward, two to four times."""
-    take.pose.add("nod", 38.0 * take.size * take.beats(2, 4))
-
-
 def squat(take: Take) -> None:
     """Goes down on bent knees and comes up again."""
     weight = take.plateau(0.38) * min(1.0, take.size)
@@ -254,8 +249,3 @@ def kick_at(take: Take) -> None:
     """Kicks towards someone with one leg, whichever."""
     kick(take, SIDES[take.rng.integers(2)], FORWARD)
     take.pose.add("ahead", 0.08 * take.plateau())
-
-
-def bow_to(take: Take) -> None:
-    """Bends the upper body towards someone."""
-    bend_trunk(take, FORWARD)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.other_formats import write_nw_ucla, write_pku_mmd
 from zskel.data.caches import read_skeleton_features, read_text_features
 from zskel.data.classes import register_dataset
 from zskel.data.common.errors import BadInput
@@ -21,7 +22,6 @@ from zskel.data.readers.raw_file import read_file
 from zskel.data.readers.safe_pickle import load
 from zskel.data.store import SequenceStore
 from zskel.data.synthetic import Settings, generate, write_ntu
-from zskel.data.synthetic.export import write_nw_ucla, write_pku_mmd
 
 RECORDINGS = list(generate(Settings(
     performers=2, cameras=2, frames=(16, 18), actions=("jump up", "squat down"))))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.other_formats import write_utd_mhad
 from zskel.data.caches import (
     SkeletonFeatures,
     TextFeatures,
@@ -23,7 +24,6 @@ from zskel.data.caches import (
 from zskel.data.readers.utd_mhad import UTDMHADReader
 from zskel.data.store import build_store
 from zskel.data.synthetic import Settings, generate
-from zskel.data.synthetic.export import write_utd_mhad
 
 COUNT = int(os.environ.get("FUZZ_MUTATIONS", "150"))
 HERE = Path(__file__).resolve().parent

@@ -22,6 +22,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.other_formats import (
+    write_nw_ucla,
+    write_pku_mmd,
+    write_pose_pickle,
+    write_utd_mhad,
+)
 from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.ntu import NTUReader
 from zskel.data.readers.nw_ucla import NWUCLAReader
@@ -29,12 +35,6 @@ from zskel.data.readers.pku_mmd import PKUMMDReader
 from zskel.data.readers.pose_pickle import PosePickleReader
 from zskel.data.readers.utd_mhad import UTDMHADReader
 from zskel.data.synthetic import Settings, generate, write_ntu
-from zskel.data.synthetic.export import (
-    write_nw_ucla,
-    write_pku_mmd,
-    write_pose_pickle,
-    write_utd_mhad,
-)
 
 COUNT = int(os.environ.get("FUZZ_MUTATIONS", "200"))
 MAX_GROWTH = 600 << 20

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.ntu_array_files import write_ctr_gcn, write_st_gcn, write_txt2npy
 from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.ntu import NTUReader
 from zskel.data.readers.ntu_arrays import protocol_of
 from zskel.data.synthetic import Recording, Settings, generate, write_ntu
-from zskel.data.synthetic.arrays import write_ctr_gcn, write_st_gcn, write_txt2npy
 
 TRAIN = (1, 2)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.other_formats import keypoint, write_nw_ucla, write_utd_mhad
 from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers import READERS
 from zskel.data.readers.nw_ucla import NWUCLAReader
 from zskel.data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, NTU_RGBD, UTD_MHAD, JointMapping
 from zskel.data.synthetic import Settings, generate
-from zskel.data.synthetic.export import keypoint, write_nw_ucla, write_utd_mhad
 from zskel.data.synthetic.layouts import as_layout
 
 ACTIONS = ("raise left knee", "jump up", "squat down", "wave left hand", "wave right hand",

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.other_formats import write_pku_mmd
 from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.pku_cut import cut_name, read_cut
 from zskel.data.readers.pku_mmd import PKUMMDReader
 from zskel.data.synthetic import Settings, generate
-from zskel.data.synthetic.export import write_pku_mmd
 
 HEADER = "6 1 0 0 1 1 0 -0.4 -0.1 2\n25\n"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.other_formats import keypoint, write_pku_mmd
 from zskel.data.common.errors import BadConfig, BadInput, ClipError
 from zskel.data.readers import READERS, Entry
 from zskel.data.readers.pku_mmd import PKUMMDReader, _sequence
 from zskel.data.readers.pku_text import parse_sequence
 from zskel.data.store import SequenceStore, build_store
 from zskel.data.synthetic import Settings, generate
-from zskel.data.synthetic.export import keypoint, write_pku_mmd
 
 ACTIONS = ("jump up", "squat down", "two people wave at each other")
 RECORDINGS = list(generate(Settings(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.other_formats import keypoint, write_pose_pickle
 from zskel.data.classes import class_names, register_dataset
 from zskel.data.common.errors import BadConfig, BadInput, ClipError
 from zskel.data.readers import READERS
@@ -27,7 +28,6 @@ from zskel.data.skeleton import (
     mapping_by_name,
 )
 from zskel.data.synthetic import Settings, generate
-from zskel.data.synthetic.export import keypoint, write_pose_pickle
 from zskel.data.synthetic.layouts import as_layout
 
 RECORDINGS = list(generate(Settings(

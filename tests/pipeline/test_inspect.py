@@ -19,6 +19,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.data.other_formats import (
+    write_nw_ucla,
+    write_pku_mmd,
+    write_pose_pickle,
+    write_utd_mhad,
+)
 from zskel.data.caches import (
     SkeletonFeatures,
     TextFeatures,
@@ -32,12 +38,6 @@ from zskel.data.readers import READERS
 from zskel.data.skeleton import NTU_RGBD, UTD_MHAD, Clip
 from zskel.data.store import SequenceStore, build_store
 from zskel.data.synthetic import Settings, generate, write_ntu
-from zskel.data.synthetic.export import (
-    write_nw_ucla,
-    write_pku_mmd,
-    write_pose_pickle,
-    write_utd_mhad,
-)
 from zskel.pipeline.cli.main import app
 from zskel.pipeline.inspect.draw import _durations, draw, sides
 from zskel.pipeline.inspect.inspect import inspect, show

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.data.ntu_array_files import write_ctr_gcn
+from tests.data.other_formats import keypoint, write_nw_ucla, write_pku_mmd, write_pose_pickle
 from zskel.data.caches import read_skeleton_features
 from zskel.data.classes import class_names
 from zskel.data.store import SequenceStore
 from zskel.data.synthetic import Recording, Settings, generate, write_ntu
-from zskel.data.synthetic.arrays import write_ctr_gcn
-from zskel.data.synthetic.export import keypoint, write_nw_ucla, write_pku_mmd, write_pose_pickle
 from zskel.pipeline.inspect.inspect import inspect
 
 TRAIN_SUBJECTS = (1, 2, 3)

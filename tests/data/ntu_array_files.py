@@ -1,7 +1,7 @@
 """Writes recordings as the arrays that preprocessing of NTU RGB+D leaves.
 
 Coordinates stay in metres and where they are; only the first two bodies are kept
-where a format has room for no more. For tests and for trying out.
+where a format has room for no more.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.data.other_formats import keypoint
 from zskel.data.common.files import atomic_path
 from zskel.data.skeleton import NTU_RGBD
-from zskel.data.synthetic.export import keypoint
 from zskel.data.synthetic.recording import Recording
 
 _BODIES = 2

@@ -1,4 +1,4 @@
-"""Writes recordings in the formats of other data sets, for tests and for trying out.
+"""Writes synthetic recordings in the formats of other data sets.
 
 The recordings are the same whatever they are written as. Formats of one body
 take the recording's first; those of 20 joints leave out the neck, hand tips and

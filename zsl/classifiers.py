@@ -121,7 +121,8 @@ def fit_linear_softmax(
     if initial is not None:
         layer = initial
     else:
-        layer = nn.utils.skip_init(nn.Linear, z.shape[1], int(columns.max()) + 1)
+        layer = nn.utils.skip_init(
+            nn.Linear, z.shape[1], int(columns.max()) + 1, device=z.device)
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
     optimizer = torch.optim.Adam(layer.parameters(), lr=learning_rate, fused=True)

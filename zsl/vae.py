@@ -140,7 +140,7 @@ def activate(values: Tensor, output: Output) -> Tensor:
 def initialize(
     module: nn.Module, generator: torch.Generator, initialization: Initialization = "uniform"
 ) -> None:
-    """Draws the weights of all linear layers.
+    """Draws the weights of all linear layers, and takes the module to the device in use.
 
     Args:
         module: It and all parts of it.
@@ -163,3 +163,4 @@ def initialize(
             bound = 0.5 * math.sqrt(6 / (layer.in_features + outputs))
             layer.weight.uniform_(-bound, bound, generator=generator)
             layer.bias.zero_()
+    module.to(torch.get_default_device())

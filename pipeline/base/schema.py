@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from zskel.data.common.devices import Device
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.files import digest_json
 from zskel.data.common.outside import outside_code
@@ -214,6 +215,8 @@ class FitConfig(Section):
         seen_classifier: What C_s is: a softmax on "f_x" or "z_r", or the
             backbone's "logits"; None: what the protocol says.
         seeds: How many seeds: 0, 1, ...
+        device: Where methods compute: on the "cpu", on a GPU ("cuda"), or "auto": on a
+            GPU where there is one and a step of the method is faster there.
     """
 
     method: NamedConfig
@@ -222,6 +225,17 @@ class FitConfig(Section):
     protocol: Literal["strict", "released"] = "strict"
     seen_classifier: Literal["f_x", "z_r", "logits"] | None = None
     seeds: int = Field(3, ge=1)
+    device: Device = "auto"
+
+    @model_serializer(mode="wrap")
+    def _without_device(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        # Nothing but rounding depends on it, and digests on none of that.
+        content: dict[str, Any] = serialize(self)
+        if info.mode == "json":
+            del content["device"]
+        return content
 
 
 class Texts(Section):

@@ -74,6 +74,11 @@ JobsPerTask = Annotated[int, typer.Option(
     min=1, help="How many fits a task of the executor does at most, one after the other.")]
 ExecutorOptions = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=(
     "An option of submitit's, such as slurm_partition=cpu; may be repeated."))]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help=(
+    "Where networks compute: cpu; cuda, a GPU; auto, a GPU where there is one."))]
+FitDevice = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option("--device", help=(
+    "Where methods compute: cpu; cuda, a GPU; auto, a GPU where there is one and the method's "
+    "steps are faster there [default: the config's fit.device, auto]."))]
 WorkDirsOption = Annotated[Path, typer.Option(help="Folder of the experiments' work directories.")]
 
 
@@ -93,6 +98,11 @@ def execution_of(
             raise BadInput(f"--executor-options {key!r}: expected KEY=VALUE, such as "
                            "timeout_min=60")
     return Execution(jobs, executor, per_task, {key: literal(value) for key, _, value in parts})
+
+
+def with_device(options: Sequence[str] | None, device: str | None) -> list[str]:
+    """Overrides of config values, the device of fits among them if one is given."""
+    return [*(options or ()), *([f"fit.device={device}"] if device else [])]
 
 
 def by_phase(options: Sequence[str]) -> dict[str, str]:

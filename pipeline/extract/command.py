@@ -10,6 +10,7 @@ import typer
 from zskel.pipeline.cli.app import app
 from zskel.pipeline.cli.options import (
     Deterministic,
+    DeviceOption,
     ExperimentName,
     Options,
     ParsersOption,
@@ -36,11 +37,14 @@ def extract(
     launcher: Annotated[str, typer.Option(help=(
         "What has started several processes of this command, which then train and extract "
         "together: pytorch (torchrun), slurm (srun) or mpi (mpirun)."))] = "none",
+    device: DeviceOption = "auto",
     deterministic: Deterministic = False,
 ) -> None:
     """Stage one: train the backbones, embed the texts, cache f_x and f_y."""
+    from zskel.data.common.devices import keep_to
     from zskel.pipeline.base.config import load_experiment
     from zskel.pipeline.extract.extract import extract as run
 
+    keep_to(device)
     run(load_experiment(experiment, cfg_options or ()), raw or (), work_dir, workers,
         by_phase(weights or ()), model_store, launcher, deterministic)

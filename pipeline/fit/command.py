@@ -12,6 +12,7 @@ from zskel.pipeline.cli.options import (
     ExecutorName,
     ExecutorOptions,
     ExperimentName,
+    FitDevice,
     Jobs,
     JobsPerTask,
     Options,
@@ -20,6 +21,7 @@ from zskel.pipeline.cli.options import (
     execution_of,
     gate_names,
     method_names,
+    with_device,
 )
 
 
@@ -43,6 +45,7 @@ def fit(
     executor: ExecutorName = None,
     jobs_per_task: JobsPerTask = 4,
     executor_options: ExecutorOptions = None,
+    device: FitDevice = None,
     cfg_options: Options = None,
     deterministic: Deterministic = False,
 ) -> None:
@@ -50,6 +53,6 @@ def fit(
     from zskel.pipeline.base.config import load_experiment
     from zskel.pipeline.fit.fit import fit as run
 
-    run(load_experiment(experiment, cfg_options or ()), work_dir,
+    run(load_experiment(experiment, with_device(cfg_options, device)), work_dir,
         None if seeds is None else range(seeds), method or (), gate or (), not no_models,
         deterministic, execution_of(jobs, executor, jobs_per_task, executor_options or ()))

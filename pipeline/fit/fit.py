@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from zskel.data.common.devices import chosen_device
 from zskel.data.common.errors import BadConfig, BadInput, PipelineError
 from zskel.data.common.files import remove_left_behind
 from zskel.extractors.distributed import require_single_process
@@ -75,8 +76,7 @@ def fit(
         gates: Registered gates to evaluate beside the experiment's own; "all"
             is every one that works with the method.
         keep_models: Whether to keep what was fitted; a few MB a method and seed.
-        deterministic: Compute on a GPU so that it repeats itself to the bit. The
-            methods of this package compute on the CPU; those of others may not.
+        deterministic: Compute on a GPU so that it repeats itself to the bit.
         execution: Where the fits are done; their results are the same to the bit.
 
     Returns:
@@ -123,7 +123,7 @@ def fit_all(
         skipped: list[str] = []
         for request in requests:
             with Attempt([request]) if len(requests) > 1 else contextlib.nullcontext():
-                jobs, reasons = _jobs_of(request, fitter)
+                jobs, reasons = _jobs_of(request, fitter, execution.executor != "slurm")
                 skipped += reasons
                 for job in jobs:
                     paths += pending.add(request, job, fitter.status(job))
@@ -186,9 +186,19 @@ class PendingFits:
                 request.error = failure_summary(lines, len(own), "fits")
 
 
-def _jobs_of(request: FitRequest, fitter: Fitter) -> tuple[list[FitJob], list[str]]:
-    """The fits of a request, and why others cannot be: only "all" methods leaves some out."""
+def _jobs_of(
+    request: FitRequest, fitter: Fitter, here: bool
+) -> tuple[list[FitJob], list[str]]:
+    """The fits of a request, and why others cannot be: only "all" methods leaves some out.
+
+    Args:
+        request: What is asked for.
+        fitter: Reads the caches.
+        here: Whether they are done on this machine.
+    """
     files, experiment = fitter.files(request.work), request.experiment
+    if here:
+        chosen_device(experiment.fit.device)
     chosen = fit_configs(experiment, request.methods, request.gates)
     lacking = [files.missing(Fit(config).method(0)) for config in chosen]
     reasons = [reason for reason in lacking if reason]

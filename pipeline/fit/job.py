@@ -22,6 +22,7 @@ from zskel.pipeline.steps.fitted_models import fitted_model_path, gates_to_fit, 
 from zskel.pipeline.steps.records import make_arrays, make_record
 from zskel.pipeline.steps.result_record import CacheDigests, result_stem
 from zskel.pipeline.steps.results import write_result
+from zskel.zsl.devices import computing_on
 from zskel.zsl.threads import single_threaded
 
 
@@ -153,18 +154,26 @@ class Fitter:
         what, files = job.what, self.files(job.work)
         fitted: list[Any] = []
         started = time.perf_counter()
-        work_now = f"fitting {job}"
-        with bar(work_now) as tell, memory_in_one_line(
-            work_now, "free some and give the same command again, it goes on; or set a smaller "
-            "fit.method.options.batch_size or model, which is another fit",
-        ):
-            evaluations = what.evaluate(files, found.wanted, job.seed, tell, fitted.append)
-        seconds = time.perf_counter() - started
+        with computing_on(what.device()):
+            work_now = f"fitting {job}"
+            with bar(work_now) as tell, memory_in_one_line(
+                work_now, "free some and give the same command again, it goes on; or set a "
+                "smaller fit.method.options.batch_size or model, which is another fit",
+            ):
+                evaluations = what.evaluate(files, found.wanted, job.seed, tell, fitted.append)
+            self._keep(job, found, evaluations, fitted[0], time.perf_counter() - started)
+
+    def _keep(
+        self, job: FitJob, found: FitStatus, evaluations: Mapping[str, Any], fitted: Any,
+        seconds: float,
+    ) -> None:
+        """Writes results and, if they are wanted, models."""
+        what = job.what
         for key in found.missing:
             self._write(job, found, key, evaluations[key], seconds)
         if job.keep_models:
             gates = {key: what.gate_config(key) for key in found.wanted}
-            keep_fitted_model(found.model, fitted[0], gates, {
+            keep_fitted_model(found.model, fitted, gates, {
                 "experiment": job.experiment.name,
                 "identity": dict(job.identity),
                 "own": job.config.method == job.experiment.fit.method,
@@ -172,7 +181,7 @@ class Fitter:
                 "config_digest": what.model_digest(),
                 "gate_digests": {key: found.gate_digests[key] for key in found.wanted},
                 "cache_digests": found.digests.model_dump(mode="json"),
-            }, files)
+            }, self.files(job.work))
 
     def _write(
         self, job: FitJob, found: FitStatus, key: str, evaluation: Any, seconds: float

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from zskel.pipeline.cli.app import app
+from zskel.pipeline.cli.options import DeviceOption
 
 
 @app.command()
@@ -36,14 +37,17 @@ def predict(
         "The backbone's weights, where they were given to extract."))] = None,
     gif: Annotated[Path | None, typer.Option(metavar="FILE|FOLDER", help=(
         "Draw the clip under its answers: a .gif; for several clips a folder."))] = None,
+    device: DeviceOption = "auto",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Gets the JSON too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help=(
         "One JSON document on standard output."))] = False,
 ) -> None:
     """Classify recordings among labels of your own."""
+    from zskel.data.common.devices import keep_to
     from zskel.data.common.outside import trust
     from zskel.pipeline.predict.predict import ModelChoice, Reading, run
 
+    keep_to(device)
     trust(reader or "", *(text.rpartition("=")[2] for text in text_source or ()))
     run(source, files, label or (), as_json=as_json, out=out, gzsl=gzsl, top=top,
         model=ModelChoice(method, gate, seed), reading=Reading(reader, text_source or (), weights),

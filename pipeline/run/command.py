@@ -11,6 +11,7 @@ from zskel.pipeline.cli.app import app
 from zskel.pipeline.cli.options import (
     ExecutorName,
     ExecutorOptions,
+    FitDevice,
     Jobs,
     JobsPerTask,
     ModelStoreOption,
@@ -21,6 +22,7 @@ from zskel.pipeline.cli.options import (
     TableSeeds,
     WorkDirsOption,
     execution_of,
+    with_device,
 )
 
 
@@ -31,6 +33,7 @@ def run_table(
     work_dirs: WorkDirsOption = Path("work_dirs"),
     model_store: ModelStoreOption = None,
     seeds: TableSeeds = None,
+    device: FitDevice = None,
     cfg_options: Options = None,
     workers: ParsersOption = None,
     jobs: Jobs = 1,
@@ -41,6 +44,7 @@ def run_table(
         "Gets what became of each backbone, experiment and fit."))] = None,
 ) -> None:
     """All of a table: backbones, features, fits and report; what is there already is kept."""
+    from zskel.data.common.devices import keep_to
     from zskel.pipeline.base.progress import say
     from zskel.pipeline.plan.definition import load_table
     from zskel.pipeline.plan.plan import raw_of
@@ -48,7 +52,9 @@ def run_table(
     from zskel.pipeline.run.run import outcomes, summary
     from zskel.pipeline.run.run import run as run_all
 
-    loaded = load_table(table, cfg_options or (), seeds)
+    if device == "cpu":
+        keep_to(device)  # backbones, too
+    loaded = load_table(table, with_device(cfg_options, device), seeds)
     execution = execution_of(jobs, executor, jobs_per_task, executor_options or ())
     content = run_all(loaded, raw_of(loaded, raw or ()), work_dirs, model_store, workers, as_json,
                       execution)

@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from zskel.pipeline.cli.app import app
-from zskel.pipeline.cli.options import ExperimentName, Options, WorkDirOption, beginning, configs
+from zskel.pipeline.cli.options import (
+    ExperimentName,
+    FitDevice,
+    Options,
+    WorkDirOption,
+    beginning,
+    configs,
+    with_device,
+)
 
 
 def space_names() -> Iterable[str]:
@@ -40,6 +48,7 @@ def search(
         "A config of configs/_base_/methods instead of the experiment's method."))] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is sampled.")] = 0,
     work_dir: WorkDirOption = None,
+    device: FitDevice = None,
     cfg_options: Options = None,
     as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help=(
         "Gets all trials and the best setting."))] = None,
@@ -54,6 +63,6 @@ def search(
     from zskel.pipeline.search.search import search as run
 
     job = plan_search(
-        load_experiment(experiment, cfg_options or ()), space, trials=trials, storage=storage,
-        method=method, seed=seed, work_dir=work_dir)
+        load_experiment(experiment, with_device(cfg_options, device)), space, trials=trials,
+        storage=storage, method=method, seed=seed, work_dir=work_dir)
     run(job, jobs, as_json)

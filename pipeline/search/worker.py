@@ -23,6 +23,8 @@ from zskel.pipeline.base.progress import bar
 from zskel.pipeline.search.job import SearchJob, read_validation
 from zskel.pipeline.search.space import Step
 from zskel.pipeline.search.storage import open_storage, shown, work_lock
+from zskel.pipeline.steps.fits import Fit
+from zskel.zsl.devices import computing_on
 from zskel.zsl.metrics import Metric, Values, mean_values
 from zskel.zsl.validation import Validation
 
@@ -72,9 +74,11 @@ def work(job: SearchJob, on_look: Callable[[], None] = lambda: None) -> list[Ste
     storage = open_storage(job.storage)
     validation, digests = read_validation(job)
     options, results = dict(job.experiment.fit.method.options), []
+    device = Fit(job.experiment.fit).device()
     for at, step in enumerate(job.config.steps):
         study = open_study(job, at, storage, digests, options)
-        trials = StepWorker(job, at, study, validation, options).finish(on_look)
+        with computing_on(device):
+            trials = StepWorker(job, at, study, validation, options).finish(on_look)
         best = best_trial(step, job.config.metric, trials)
         options = job.options(at, options, best.params)
         results.append(StepResult(options, trials, best))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from zskel.data.common.devices import chosen_device
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_json
 from zskel.data.common.outside import trust
@@ -37,6 +38,14 @@ class Fit:
     def method(self, seed: int) -> Any:
         """An unfitted method."""
         return _maker(_methods(), self.config.method)(seed)
+
+    def device(self) -> str:
+        """Where the method computes on this machine.
+
+        Raises:
+            BadInput: A GPU is asked for, and there is none.
+        """
+        return chosen_device(self.config.device, self.method(0).faster_on_gpu)
 
     def evaluate(
         self, files: FeatureFiles, gates: Sequence[str], seed: int, tell: Any, on_fitted: Any

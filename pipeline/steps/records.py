@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import ValidationError
 
 from zskel.data.caches import SkeletonFeatures
@@ -106,7 +107,7 @@ def make_record(
         config_digest=digest_json(config),
         cache_digests=digests,
         software={**{name: version(name) for name in ("torch", "numpy", "scikit-learn", "h5py")},
-                  **machine()},
+                  **machine(), "device": torch.get_default_device().type},
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         duration_seconds=round(seconds, 3),
     )

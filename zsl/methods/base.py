@@ -103,6 +103,8 @@ class ZeroShotMethod(ABC):
             such as ("verb", "noun"); ``f_y`` is then a mapping with these keys.
         extra_features: Names of further skeleton features ``[N, D]`` that
             ``fit`` takes as keywords, such as ("f_x_masked",).
+        faster_on_gpu: Whether a step of it is expected to be faster on a GPU, at the
+            batch sizes that are published for it; ``benchmarks/gpu.py`` measures it.
         history: Mean of every loss term, one value an epoch; after ``fit``.
         seen_classes: Ascending; after ``fit``.
         unseen_classes: The columns of ``predict_proba``, ascending; after
@@ -116,6 +118,7 @@ class ZeroShotMethod(ABC):
     params_model: ClassVar[type[MethodParams]] = MethodParams
     text_parts: ClassVar[tuple[str, ...]] = ()
     extra_features: ClassVar[tuple[str, ...]] = ()
+    faster_on_gpu: ClassVar[bool] = False
     params: MethodParams
     history: dict[str, list[float]]
     seen_classes: np.ndarray

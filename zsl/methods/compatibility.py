@@ -110,12 +110,12 @@ class CompatibilityMethod(ZeroShotMethod):
         f_x, y, parts, seen = check_training_texts(
             f_x, y, f_y, seen_classes, self.text_parts, _WHOLE)
         self.seen_classes = seen
-        self._text = {name: torch.from_numpy(part) for name, part in parts.items()}
+        self._text = {name: torch.as_tensor(part) for name, part in parts.items()}
         self.__dict__.pop("unseen_classes", None)
         self._f_x_dim = f_x.shape[1]
         self._net = self._build(self._f_x_dim, self._text_dims(), generator)
         columns = np.searchsorted(self.seen_classes, y)
-        return torch.from_numpy(self._input(f_x)), torch.from_numpy(columns)
+        return torch.as_tensor(self._input(f_x)), torch.as_tensor(columns)
 
     def _train(
         self, step: Step, terms: Sequence[str], samples: int, generator: torch.Generator,
@@ -130,7 +130,7 @@ class CompatibilityMethod(ZeroShotMethod):
         return self
 
     def _text_of(self, classes: np.ndarray) -> dict[str, Tensor]:
-        rows = torch.from_numpy(np.asarray(classes))
+        rows = torch.as_tensor(np.asarray(classes))
         return {name: part[rows] for name, part in self._text.items()}
 
     def fit_unseen_classifier(self, unseen_classes: Sequence[int]) -> Self:
@@ -196,7 +196,7 @@ class CompatibilityMethod(ZeroShotMethod):
     def restore(self, state: State) -> None:
         """See :meth:`ZeroShotMethod.restore`."""
         arrays = state.arrays
-        self._text = {name: torch.from_numpy(arrays[f"text.{name}"].copy())
+        self._text = {name: torch.as_tensor(arrays[f"text.{name}"].copy())
                       for name in self.text_parts or (_WHOLE,)}
         self._f_x_dim, self.history = state.values["f_x_dim"], state.values["history"]
         self._net = self._build(self._f_x_dim, self._text_dims(), torch.Generator())
@@ -218,4 +218,4 @@ class CompatibilityMethod(ZeroShotMethod):
 
     def _checked(self, f_x: np.ndarray) -> Tensor:
         self._require_fit()
-        return torch.from_numpy(self._input(check_features(f_x, "f_x", self._f_x_dim)))
+        return torch.as_tensor(self._input(check_features(f_x, "f_x", self._f_x_dim)))

@@ -113,6 +113,7 @@ class JPoSE(CompatibilityMethod):
     """
 
     name, params_model = "jpose", JPoSEParams
+    faster_on_gpu = True
     text_parts = PARTS
     params: JPoSEParams
     _net: JPoSENetwork

@@ -159,11 +159,11 @@ class LatentMethod(ZeroShotMethod):
             f_x, y, f_y, seen_classes, self.text_parts, WHOLE)
         self._forget()
         self.seen_classes, self.history = seen, {}
-        self._texts = {name: torch.from_numpy(text) for name, text in texts.items()}
+        self._texts = {name: torch.as_tensor(text) for name, text in texts.items()}
         generator = torch.Generator().manual_seed(self.params.seed)
         self._f_x_dim = f_x.shape[1]
         self._networks = self._new_networks(self._f_x_dim, self._text_dims(), generator)
-        features, labels = torch.from_numpy(f_x), torch.from_numpy(y)
+        features, labels = torch.as_tensor(f_x), torch.as_tensor(y)
 
         def after_epoch(epoch: int) -> None:
             if on_epoch is not None:
@@ -231,7 +231,7 @@ class LatentMethod(ZeroShotMethod):
             BadInput: No unseen classifier yet, wrong width, or non-finite values.
         """
         self._require_fit("predict_proba")
-        logits = self._unseen_classifier(torch.from_numpy(self.transform(f_x).z_r))
+        logits = self._unseen_classifier(torch.as_tensor(self.transform(f_x).z_r))
         return activate(logits, self.params.classifier_activation).double().softmax(-1).numpy()
 
     @single_threaded()
@@ -279,7 +279,7 @@ class LatentMethod(ZeroShotMethod):
         """Takes over the state of another method with the same parameters."""
         arrays = state.arrays
         self._forget()
-        self._texts = {part or WHOLE: torch.from_numpy(arrays[array].copy())
+        self._texts = {part or WHOLE: torch.as_tensor(arrays[array].copy())
                        for part, array in self._text_arrays().items()}
         self._f_x_dim = state.values["f_x_dim"]
         networks = self._new_networks(self._f_x_dim, self._text_dims(), torch.Generator())
@@ -302,7 +302,7 @@ class LatentMethod(ZeroShotMethod):
         return {name: text.shape[1] for name, text in self._texts.items()}
 
     def _text_of(self, classes: np.ndarray) -> dict[str, Tensor]:
-        return {name: text[torch.from_numpy(classes)] for name, text in self._texts.items()}
+        return {name: text[torch.as_tensor(classes)] for name, text in self._texts.items()}
 
     @torch.no_grad()
     def _draw_text(self, classes: np.ndarray, count: int, generator: torch.Generator) -> Tensor:
@@ -325,4 +325,4 @@ class LatentMethod(ZeroShotMethod):
 
     def _checked(self, f_x: np.ndarray) -> Tensor:
         self._require_fit()
-        return torch.from_numpy(check_features(f_x, "f_x", self._f_x_dim))
+        return torch.as_tensor(check_features(f_x, "f_x", self._f_x_dim))

@@ -112,6 +112,7 @@ class ReViSE(CompatibilityMethod):
     """
 
     name, params_model = "revise", ReViSEParams
+    faster_on_gpu = True
     params: ReViSEParams
     _net: ReViSENetwork
 

@@ -72,7 +72,7 @@ class SADVAE(LatentMethod):
         """
         self._require_fit("evidence")
         f_y = self._texts[WHOLE]
-        seen, unseen = (torch.from_numpy(c) for c in (self.seen_classes, self.unseen_classes))
+        seen, unseen = (torch.as_tensor(c) for c in (self.seen_classes, self.unseen_classes))
         return evidence(self._networks, self._checked(f_x), f_y[seen], f_y[unseen])
 
     def state(self) -> State:
@@ -134,7 +134,7 @@ class SADVAE(LatentMethod):
         self.discriminator_steps = 0
 
         if params.engine == "fast":
-            seen = torch.from_numpy(self.seen_classes) if params.text_basis else None
+            seen = torch.as_tensor(self.seen_classes) if params.text_basis else None
             engine = Engine(vae, discriminator, generator, params, f_x=f_x, y=y,
                             text=TextCoordinates(f_y, seen))
             starts = range(0, n, params.batch_size)
@@ -158,6 +158,6 @@ class SADVAE(LatentMethod):
             weights = weights_at(params, epoch, k, n)
             terms = trainer.step(f_x[rows], f_y[y[rows]], weights)
             self.discriminator_steps = trainer.discriminator_steps
-            return torch.cat([terms, terms.new_tensor([weights.lambda_1])])
+            return torch.cat([terms, torch.tensor([weights.lambda_1])])
 
         return names, shuffled_batches(step, len(names), n, params.batch_size, generator)

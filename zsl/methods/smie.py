@@ -88,6 +88,7 @@ class SMIE(CompatibilityMethod):
     """
 
     name, params_model = "smie", SMIEParams
+    faster_on_gpu = True
     extra_features = ("f_x_masked",)
     params: SMIEParams
     _net: SMIENetwork
@@ -183,7 +184,7 @@ class SMIE(CompatibilityMethod):
         masked = check_features(f_x_masked, "f_x_masked", self._f_x_dim)
         if len(masked) != rows:
             raise BadInput(f"f_x_masked has {len(masked)} rows, expected {rows}, one a row of f_x")
-        return torch.from_numpy(masked)
+        return torch.as_tensor(masked)
 
 
 class SMIENetwork(nn.Module):

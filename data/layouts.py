@@ -1,14 +1,22 @@
-"""The joint layouts that ship by name, and where each has Kinect v2's 25 joints.
+"""Joint layouts, shipped and of one's own, and where the shipped ones have Kinect v2's joints.
 
-Joint orders are those of the sensors and tools themselves; docs/layouts.md shows
-each. Joints are named alike in all: what two layouts call the same is the same.
+``resources/layouts.json`` has the shipped ones in the form that configs give layouts of
+one's own in. Joint orders are those of the sensors and tools themselves; docs/layouts.md
+shows each. Joints are named alike in all: what two layouts call the same is the same.
+``to_ntu`` says what stands for each of the 25 joints that a layout does not have by name:
+a joint at the end of a limb that is not there falls onto the last one that is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import resources
 from typing import Any
+
+from zskel.data.common.errors import BadConfig
+from zskel.data.common.registry import nearest
 
 
 @dataclass(frozen=True)
@@ -46,292 +54,101 @@ class JointLayout:
         return self.joints.index(joint)
 
 
-NTU_RGBD = JointLayout(
-    name="nturgb+d",
-    joints=(
-        "spine base", "spine mid", "neck", "head",
-        "left shoulder", "left elbow", "left wrist", "left hand",
-        "right shoulder", "right elbow", "right wrist", "right hand",
-        "left hip", "left knee", "left ankle", "left foot",
-        "right hip", "right knee", "right ankle", "right foot",
-        "spine shoulder", "left hand tip", "left thumb", "right hand tip", "right thumb",
-    ),
-    bones=(
-        (1, 0), (20, 1), (2, 20), (3, 2),
-        (4, 20), (5, 4), (6, 5), (7, 6), (21, 7), (22, 7),
-        (8, 20), (9, 8), (10, 9), (11, 10), (23, 11), (24, 11),
-        (12, 0), (13, 12), (14, 13), (15, 14),
-        (16, 0), (17, 16), (18, 17), (19, 18),
-    ),
-    center=1,
-    spine=(0, 1),
-    shoulders=(4, 8),
-    hips=(12, 16),
-)
+def layout_of(spec: str | Mapping[str, Any]) -> JointLayout:
+    """A layout by name, or one's own as a config gives it.
 
-UTD_MHAD = JointLayout(
-    name="utd-mhad",
-    joints=(
-        "head", "shoulder center", "spine", "hip center",
-        "left shoulder", "left elbow", "left wrist", "left hand",
-        "right shoulder", "right elbow", "right wrist", "right hand",
-        "left hip", "left knee", "left ankle", "left foot",
-        "right hip", "right knee", "right ankle", "right foot",
-    ),
-    bones=(
-        (2, 3), (1, 2), (0, 1),
-        (4, 1), (5, 4), (6, 5), (7, 6),
-        (8, 1), (9, 8), (10, 9), (11, 10),
-        (12, 3), (13, 12), (14, 13), (15, 14),
-        (16, 3), (17, 16), (18, 17), (19, 18),
-    ),
-    center=2,
-    spine=(3, 2),
-    shoulders=(4, 8),
-    hips=(12, 16),
-)
+    Args:
+        spec: A name of ``LAYOUTS``, or ``joints`` (names in array order) and
+            ``bones`` (pairs of child and parent), both required; ``center``,
+            ``spine`` (lower, upper), ``shoulders`` and ``hips`` (left, right),
+            required unless the joints are named as in ``NTU_RGBD``; ``name``,
+            "custom" if left out. Joints are given by name or index.
 
-# The order of the Kinect SDK 1.x, in which NW-UCLA comes: the joints of UTD-MHAD
-# with the trunk counted upwards from the hip centre.
-KINECT_V1 = JointLayout(
-    name="kinect-v1",
-    joints=("hip center", "spine", "shoulder center", "head", *UTD_MHAD.joints[4:]),
-    bones=(
-        (1, 0), (2, 1), (3, 2),
-        (4, 2), (5, 4), (6, 5), (7, 6),
-        (8, 2), (9, 8), (10, 9), (11, 10),
-        (12, 0), (13, 12), (14, 13), (15, 14),
-        (16, 0), (17, 16), (18, 17), (19, 18),
-    ),
-    center=1,
-    spine=(0, 1),
-    shoulders=(4, 8),
-    hips=(12, 16),
-)
+    Raises:
+        BadConfig: The layout is unknown, or its bones are no tree.
 
-def _layout(
-    name: str, parents: Mapping[str, str], center: str, spine: tuple[str, str]
-) -> JointLayout:
-    """A layout from each joint's parent, in array order; the root's is ""."""
-    joints = tuple(parents)
-    index = {joint: number for number, joint in enumerate(joints)}
-    return JointLayout(
-        name, joints,
-        bones=tuple((index[child], index[up]) for child, up in parents.items() if up),
-        center=index[center],
-        spine=(index[spine[0]], index[spine[1]]),
-        shoulders=(index["left shoulder"], index["right shoulder"]),
-        hips=(index["left hip"], index["right hip"]),
-    )
+    >>> own = layout_of(dict(joints=["hip", "chest", "left", "right"],
+    ...     bones=[["chest", "hip"], ["left", "chest"], ["right", "chest"]], center="hip",
+    ...     spine=["hip", "chest"], shoulders=["left", "right"], hips=["left", "right"]))
+    >>> own.bones, own.shoulders
+    (((1, 0), (2, 1), (3, 1)), (2, 3))
+    """
+    if isinstance(spec, str):
+        if spec not in LAYOUTS:
+            raise BadConfig(f"layout {spec!r}: {nearest(spec, LAYOUTS)} "
+                            "(one of your own is given by joints and bones)")
+        return LAYOUTS[spec]
+    known = {"name", "joints", "bones", *_ORIENTING}
+    wrong = sorted(set(spec) - known)
+    if wrong or not {"joints", "bones"} <= set(spec):
+        problem = f"unknown key {wrong[0]!r}" if wrong else "needs 'joints' and 'bones'"
+        raise BadConfig(f"layout: {problem}; a layout has {', '.join(sorted(known))}")
+    joints = tuple(spec["joints"])
+    if not joints or not all(isinstance(j, str) for j in joints) or len({*joints}) < len(joints):
+        raise BadConfig("layout: 'joints' has to be a list of different names")
+    bones: tuple[Any, ...] = tuple(
+        _joint_indices(bone, joints, 2, "bones") for bone in spec["bones"])
+    _check_tree(bones, len(joints))
+    orient: dict[str, Any] = {}
+    for key, count in _ORIENTING.items():
+        value = spec.get(key)
+        if value is None:
+            default = getattr(NTU_RGBD, key)
+            value = [NTU_RGBD.joints[j] for j in ([default] if count == 1 else default)]
+            if not set(value) <= set(joints):
+                raise BadConfig(f"layout: {key!r} is missing, and no joints are named {value}")
+        indices = _joint_indices(value, joints, count, key)
+        orient[key] = indices[0] if count == 1 else indices
+    return JointLayout(str(spec.get("name", "custom")), joints, bones, **orient)
 
-# Human3.6M's 17 of 32 joints, the order of 2D-to-3D lifting (VideoPose3D and after).
-# "neck" is also called nose or neck/nose: it lies at the chin.
-H36M_17 = _layout(
-    "h36m-17",
-    {
-        "hip": "",
-        "right hip": "hip", "right knee": "right hip", "right ankle": "right knee",
-        "left hip": "hip", "left knee": "left hip", "left ankle": "left knee",
-        "spine": "hip", "thorax": "spine", "neck": "thorax", "head": "neck",
-        "left shoulder": "thorax", "left elbow": "left shoulder", "left wrist": "left elbow",
-        "right shoulder": "thorax", "right elbow": "right shoulder", "right wrist": "right elbow",
-    },
-    center="spine", spine=("hip", "spine"),
-)
 
-# COCO's keypoints, lifted to 3D. No joint lies on the trunk's middle line; the
-# left side of the trunk, nearly as upright, stands for the spine. The tree is
-# mmaction2's graph "coco".
-COCO_17 = _layout(
-    "coco-17",
-    {
-        "nose": "", "left eye": "nose", "right eye": "nose",
-        "left ear": "left eye", "right ear": "right eye",
-        "left shoulder": "nose", "right shoulder": "nose",
-        "left elbow": "left shoulder", "right elbow": "right shoulder",
-        "left wrist": "left elbow", "right wrist": "right elbow",
-        "left hip": "left shoulder", "right hip": "right shoulder",
-        "left knee": "left hip", "right knee": "right hip",
-        "left ankle": "left knee", "right ankle": "right knee",
-    },
-    center="nose", spine=("left hip", "left shoulder"),
-)
+def layouts_of(joints: int, but: str = "") -> str:
+    """What to suggest for clips of so many joints.
 
-# OpenNI 1.x with NITE. NiTE 2 and CAD-60 have the same joints in other orders.
-OPENNI_15 = _layout(
-    "openni-15",
-    {
-        "head": "neck", "neck": "torso", "torso": "",
-        "left shoulder": "neck", "left elbow": "left shoulder", "left hand": "left elbow",
-        "right shoulder": "neck", "right elbow": "right shoulder", "right hand": "right elbow",
-        "left hip": "torso", "left knee": "left hip", "left foot": "left knee",
-        "right hip": "torso", "right knee": "right hip", "right foot": "right knee",
-    },
-    center="torso", spine=("torso", "neck"),
-)
+    >>> layouts_of(17), layouts_of(18)
+    ('coco-17, h36m-17', 'none that ships; give joints and bones of your own')
+    """
+    names = sorted({name for name, known in LAYOUTS.items() if known.num_joints == joints} - {but})
+    return ", ".join(names) or "none that ships; give joints and bones of your own"
 
-# SMPL's kinematic tree (Loper et al., 2015).
-SMPL_24 = _layout(
-    "smpl-24",
-    {
-        "pelvis": "", "left hip": "pelvis", "right hip": "pelvis", "spine 1": "pelvis",
-        "left knee": "left hip", "right knee": "right hip", "spine 2": "spine 1",
-        "left ankle": "left knee", "right ankle": "right knee", "spine 3": "spine 2",
-        "left foot": "left ankle", "right foot": "right ankle", "neck": "spine 3",
-        "left collar": "spine 3", "right collar": "spine 3", "head": "neck",
-        "left shoulder": "left collar", "right shoulder": "right collar",
-        "left elbow": "left shoulder", "right elbow": "right shoulder",
-        "left wrist": "left elbow", "right wrist": "right elbow",
-        "left hand": "left wrist", "right hand": "right wrist",
-    },
-    center="spine 2", spine=("pelvis", "spine 2"),
-)
 
-# The Azure Kinect Body Tracking SDK's joints and hierarchy.
-AZURE_KINECT_32 = _layout(
-    "azure-kinect-32",
-    {
-        "pelvis": "", "spine navel": "pelvis", "spine chest": "spine navel",
-        "neck": "spine chest",
-        "left clavicle": "spine chest", "left shoulder": "left clavicle",
-        "left elbow": "left shoulder", "left wrist": "left elbow", "left hand": "left wrist",
-        "left hand tip": "left hand", "left thumb": "left wrist",
-        "right clavicle": "spine chest", "right shoulder": "right clavicle",
-        "right elbow": "right shoulder", "right wrist": "right elbow", "right hand": "right wrist",
-        "right hand tip": "right hand", "right thumb": "right wrist",
-        "left hip": "pelvis", "left knee": "left hip", "left ankle": "left knee",
-        "left foot": "left ankle",
-        "right hip": "pelvis", "right knee": "right hip", "right ankle": "right knee",
-        "right foot": "right ankle",
-        "head": "neck", "nose": "head",
-        "left eye": "head", "left ear": "head", "right eye": "head", "right ear": "head",
-    },
-    center="spine navel", spine=("pelvis", "spine chest"),
-)
+_ORIENTING = {"center": 1, "spine": 2, "shoulders": 2, "hips": 2}
 
-# MediaPipe Pose (BlazePose). As with COCO, the trunk's left side stands for the
-# spine. Of the triangles that it draws at hands and feet, and of the trunk, the
-# bones that make a tree are kept; the mouth hangs on the nose.
-MEDIAPIPE_33 = _layout(
-    "mediapipe-33",
-    {
-        "nose": "",
-        "left eye inner": "nose", "left eye": "left eye inner", "left eye outer": "left eye",
-        "right eye inner": "nose", "right eye": "right eye inner", "right eye outer": "right eye",
-        "left ear": "left eye outer", "right ear": "right eye outer",
-        "left mouth": "nose", "right mouth": "nose",
-        "left shoulder": "nose", "right shoulder": "nose",
-        "left elbow": "left shoulder", "right elbow": "right shoulder",
-        "left wrist": "left elbow", "right wrist": "right elbow",
-        "left pinky": "left wrist", "right pinky": "right wrist",
-        "left index": "left wrist", "right index": "right wrist",
-        "left thumb": "left wrist", "right thumb": "right wrist",
-        "left hip": "left shoulder", "right hip": "right shoulder",
-        "left knee": "left hip", "right knee": "right hip",
-        "left ankle": "left knee", "right ankle": "right knee",
-        "left heel": "left ankle", "right heel": "right ankle",
-        "left foot index": "left ankle", "right foot index": "right ankle",
-    },
-    center="nose", spine=("left hip", "left shoulder"),
-)
 
-# OpenPose's BODY_25, in 3D (from several views, or lifted).
-OPENPOSE_BODY25 = _layout(
-    "openpose-body25",
-    {
-        "nose": "neck", "neck": "mid hip",
-        "right shoulder": "neck", "right elbow": "right shoulder", "right wrist": "right elbow",
-        "left shoulder": "neck", "left elbow": "left shoulder", "left wrist": "left elbow",
-        "mid hip": "",
-        "right hip": "mid hip", "right knee": "right hip", "right ankle": "right knee",
-        "left hip": "mid hip", "left knee": "left hip", "left ankle": "left knee",
-        "right eye": "nose", "left eye": "nose", "right ear": "right eye", "left ear": "left eye",
-        "left big toe": "left ankle", "left small toe": "left big toe", "left heel": "left ankle",
-        "right big toe": "right ankle", "right small toe": "right big toe",
-        "right heel": "right ankle",
-    },
-    center="mid hip", spine=("mid hip", "neck"),
-)
+def _joint_indices(value: Any, joints: Sequence[str], count: int, key: str) -> tuple[int, ...]:
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    if len(items) != count:
+        raise BadConfig(f"layout: {key!r} takes {count} joint(s), found {value!r}")
+    for item in items:
+        index = isinstance(item, int) and not isinstance(item, bool)
+        if not (0 <= item < len(joints) if index else item in joints):
+            raise BadConfig(f"layout: {key!r} names joint {item!r}, which 'joints' has not")
+    return tuple(item if isinstance(item, int) else joints.index(item) for item in items)
+
+
+def _check_tree(bones: Sequence[tuple[int, int]], count: int) -> None:
+    parents = dict(bones)
+    if len(bones) != count - 1 or len(parents) != len(bones):
+        raise BadConfig(f"layout: {count} joints need {count - 1} bones, one (child, parent) for "
+                        f"each joint but the root; found {len(bones)}")
+    for start in range(count):
+        joint = start
+        for _ in range(count):
+            joint = parents.get(joint, joint)
+        if joint in parents:
+            raise BadConfig(f"layout: the bones from joint {start} run in a circle")
+
+
+_SHIPPED: dict[str, dict[str, Any]] = json.loads(
+    (resources.files("zskel.data.resources") / "layouts.json").read_text(encoding="utf-8"))
 
 LAYOUTS: dict[str, JointLayout] = {
-    layout.name: layout for layout in (
-        NTU_RGBD, UTD_MHAD, KINECT_V1, H36M_17, COCO_17, OPENNI_15, SMPL_24, AZURE_KINECT_32,
-        MEDIAPIPE_33, OPENPOSE_BODY25)
+    name: layout_of({"name": name, **{key: spec[key] for key in ("joints", "bones", *_ORIENTING)}})
+    for name, spec in _SHIPPED.items()
 }
-
-# Kinect v1 has no neck, hand tips or thumbs. Its shoulder centre is Kinect v2's
-# spine shoulder; the neck of v2 lies midway from there to the head; tips and
-# thumbs fall onto the hand, so their bones have length zero rather than an
-# invented direction.
-KINECT_V1_TO_NTU: Mapping[str, Mapping[str, float]] = {
-    "spine base": {"hip center": 1.0},
-    "spine mid": {"spine": 1.0},
-    "neck": {"shoulder center": 0.5, "head": 0.5},
-    "spine shoulder": {"shoulder center": 1.0},
-    "left hand tip": {"left hand": 1.0},
-    "left thumb": {"left hand": 1.0},
-    "right hand tip": {"right hand": 1.0},
-    "right thumb": {"right hand": 1.0},
+#: By layout and joint of ``NTU_RGBD``, the shares of the joints whose mean stands for it.
+TO_NTU: dict[str, Mapping[str, Mapping[str, float]]] = {
+    name: spec["to_ntu"] for name, spec in _SHIPPED.items() if "to_ntu" in spec
 }
-
-def _both(named: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """Joints of both sides by what stands for them on the same side."""
-    return {
-        f"{side} {joint}": {f"{side} {source}": 1.0}
-        for side in ("left", "right") for joint, source in named.items()
-    }
-
-def _between(*joints: str) -> dict[str, float]:
-    return {joint: 1 / len(joints) for joint in joints}
-
-_HIPS = _between("left hip", "right hip")
-_SHOULDERS = _between("left shoulder", "right shoulder")
-_EARS = _between("left ear", "right ear")
-_HANDS = {"hand": "wrist", "hand tip": "wrist", "thumb": "wrist"}
-# Where a layout has neither spine nor neck: the trunk's middle line from midpoints.
-_TRUNK = {
-    "spine base": _HIPS,
-    "spine mid": _between("left hip", "right hip", "left shoulder", "right shoulder"),
-    "spine shoulder": _SHOULDERS,
-    "head": _EARS,
-    "neck": {joint: share / 2 for joint, share in {**_SHOULDERS, **_EARS}.items()},
-}
-
-# For the shipped layouts, what stands for each of the 25 joints that they do not
-# have by name. A joint at the end of a limb that is not there falls onto the last
-# one that is. The spine's middle is half way up the trunk, and the shoulders'
-# midpoint stands for the spine between them.
-TO_NTU: Mapping[str, Mapping[str, Mapping[str, float]]] = {
-    # "neck" and "head" (its top) are as far above the thorax as Kinect v2's
-    # neck and head are above the spine between the shoulders.
-    "h36m-17": {
-        "spine base": {"hip": 1.0}, "spine mid": {"spine": 1.0}, "spine shoulder": {"thorax": 1.0},
-        **_both({**_HANDS, "foot": "ankle"}),
-    },
-    "coco-17": {**_TRUNK, **_both({**_HANDS, "foot": "ankle"})},
-    # OpenNI's neck lies between the shoulders.
-    "openni-15": {
-        "spine base": _HIPS, "spine mid": {"torso": 1.0}, "spine shoulder": {"neck": 1.0},
-        "neck": _between("neck", "head"),
-        **_both({"wrist": "hand", "hand tip": "hand", "thumb": "hand", "ankle": "foot"}),
-    },
-    "smpl-24": {
-        "spine base": {"pelvis": 1.0}, "spine mid": {"spine 2": 1.0}, "spine shoulder": _SHOULDERS,
-        **_both({"hand tip": "hand", "thumb": "hand"}),
-    },
-    "azure-kinect-32": {
-        "spine base": {"pelvis": 1.0}, "spine mid": _between("spine navel", "spine chest"),
-        "spine shoulder": _SHOULDERS,
-    },
-    "mediapipe-33": {
-        **_TRUNK,
-        **{f"{side} {joint}": _between(f"{side} pinky", f"{side} index")
-           for side in ("left", "right") for joint in ("hand", "hand tip")},
-        **_both({"foot": "foot index"}),
-    },
-    "openpose-body25": {
-        **_TRUNK, "spine base": {"mid hip": 1.0}, "spine mid": _between("mid hip", "neck"),
-        "spine shoulder": {"neck": 1.0}, "neck": {"neck": 0.5, "left ear": 0.25, "right ear": 0.25},
-        **_both({**_HANDS, "foot": "big toe"}),
-    },
-}
+NTU_RGBD, UTD_MHAD, KINECT_V1 = (LAYOUTS[name] for name in ("nturgb+d", "utd-mhad", "kinect-v1"))
+KINECT_V1_TO_NTU = TO_NTU[KINECT_V1.name]

@@ -241,7 +241,7 @@ def save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez(handle, allow_pickle=False, **arrays)
 
 
-def save_npy_files(folder: Path, arrays: Mapping[str, np.ndarray], force: bool) -> dict[str, str]:
+def save_npy_files(folder: Path, arrays: Mapping[str, np.ndarray], force: bool) -> list[Path]:
     """Writes .npy files by their path below ``folder``.
 
     Args:
@@ -250,7 +250,7 @@ def save_npy_files(folder: Path, arrays: Mapping[str, np.ndarray], force: bool) 
         force: Replace files that say something else.
 
     Returns:
-        SHA-256 of each file.
+        The files.
 
     Raises:
         BadInput: A file is there and says something else; nothing is written.
@@ -267,7 +267,7 @@ def save_npy_files(folder: Path, arrays: Mapping[str, np.ndarray], force: bool) 
     for name in new:
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(content[name])
-    return {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    return [folder / name for name in content]
 
 
 def _why(error: Exception) -> str:

@@ -51,5 +51,4 @@ def export_smie(
                                   (text.f_y.shape[1], 768, "language_size")):
         if width != expected:
             notes.append(f"set {what} to {width} in SMIE's config, where it is {expected}")
-    save_npy_files(folder, arrays, force)
-    return [folder / name for name in arrays], notes
+    return save_npy_files(folder, arrays, force), notes

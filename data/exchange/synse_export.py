@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures, TextFeatures
+from zskel.data.caches import TEST, TRAIN, SkeletonFeatures, TextFeatures
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.exchange.arrays import save_npy_files
 from zskel.data.exchange.layouts import DATASETS, FILL, SECTIONS, Layout, split_files
-from zskel.data.exchange.sidecar import Written, write_sidecar
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,9 @@ def export_synse(
     """Writes both phases, label splits and text features.
 
     The scripts' ``_out`` arrays have a column for each of the C classes; those
-    of classes that our backbone has no output for hold ``layouts.FILL``. What the
-    lineage has no place for (sample ids, subjects, the order of rows, logits of
-    training rows, provenance) goes into one further file, ``zsl_export/*.npz``,
-    from which ``import_synse`` restores the caches to the bit.
+    of classes that our backbone has no output for hold ``layouts.FILL``. The lineage
+    has no place for sample ids, subjects, the order of rows, logits of training rows
+    and provenance.
 
     Args:
         folder: What users of the layout download, e.g. ``resources``.
@@ -60,7 +58,6 @@ def export_synse(
     _check_splits(test, calibration)
     values, notes = _values(test, texts, layout, names)
     arrays: dict[str, np.ndarray] = {}
-    rows = {}
     for features in (test, calibration):
         directory = layout.features[features.phase].format(**values)
         for (data, label, out), found in zip(SECTIONS[features.phase], _section_rows(features)):
@@ -70,27 +67,18 @@ def export_synse(
             arrays[f"{directory}/{label}.npy"] = np.asarray(features.label[found], np.int64)
             if out:
                 arrays[f"{directory}/{out}.npy"] = all_columns(features, found)
-            rows[features.phase, data] = found
     splits = layout.splits.format(**values)
     lists = {"unseen": test.unseen_classes, "seen": test.seen_classes,
              "validation_unseen": calibration.unseen_classes,
              "validation_seen": calibration.seen_classes}
     for which, name in split_files(values["classes"], values["unseen"]).items():
         arrays[f"{splits}/{name}.npy"] = np.asarray(lists[which], np.int64)
-    paths = {}
     for part, text in texts.items():
-        mode = part or values["mode"]
-        paths[part] = layout.text.format(**{**values, "mode": mode})
-        arrays[paths[part]] = np.asarray(text.f_y, np.float32)
+        path = layout.text.format(**{**values, "mode": part or values["mode"]})
+        arrays[path] = np.asarray(text.f_y, np.float32)
     if layout.name == "synse-zsl":
         arrays |= _vocabularies(test.class_names, texts)
-    digests = save_npy_files(folder, arrays, force)
-    stem = f"{layout.name}-{Path(layout.features[TEST].format(**values)).name}"
-    directories = {phase: layout.features[phase].format(**values)
-                   for phase in (TEST, CALIBRATION)}
-    sidecar = write_sidecar(folder, stem, test, calibration, texts,
-                            Written(rows, digests, paths, directories))
-    return [*(folder / name for name in arrays), sidecar], notes
+    return save_npy_files(folder, arrays, force), notes
 
 
 def all_columns(features: SkeletonFeatures, rows: np.ndarray) -> np.ndarray:

@@ -142,26 +142,10 @@ def given_of(
 
 
 def _synse(source: Path, options: ImportOptions, given: Given | None) -> Imported:
-    from zskel.data.exchange.sidecar import read_with_sidecar, sidecars
     from zskel.data.exchange.synse_find import Given
     from zskel.data.exchange.synse_import import import_synse
 
     given, dataset = replace(given or Given(), unseen=options.unseen), options.dataset
-    by_hand = options.class_names is not None or given != Given(unseen=given.unseen)
-    exported = [] if by_hand else [
-        path for path in sidecars(source)
-        if given.unseen is None or path.stem.endswith(f"_{given.unseen}_r")]
-    if exported:
-        if len(exported) > 1:
-            raise BadInput(f"{source}: {len(exported)} exports lie in it ("
-                           f"{', '.join(path.name for path in exported)}); choose one with "
-                           "--unseen, or import one as it stands with --test-folder, "
-                           "--calibration-folder and --dataset")
-        imported = read_with_sidecar(source, exported[0])
-        if dataset not in (None, imported.test.dataset):
-            raise BadConfig(f"{source}: holds features of {imported.test.dataset!r}, not of "
-                            f"{dataset!r}")
-        return imported
     if dataset is None:
         raise BadConfig(f"{source}: says nothing of its data set; give --dataset NAME, and for one "
                         "of your own --class-names FILE")

@@ -21,11 +21,10 @@ def synse_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     test, calibration, texts = random_caches(width=256)
     export_synse(folder, test, calibration, {"": texts[""]}, layout_of("sa-dvae"))
-    shutil.rmtree(folder / "zsl_export")
     return folder
 
 
 @pytest.fixture
 def exported(synse_template: Path, tmp_path: Path) -> Path:
-    """What users of SA-DVAE call ``resources``, without our own file beside it."""
+    """What users of SA-DVAE call ``resources``."""
     return Path(shutil.copytree(synse_template, tmp_path / "resources"))

@@ -14,9 +14,8 @@ from exchange_caches import NAMES, random_caches
 from synse_folder import TEST_DIR, VAL_DIR, read, refused, save
 
 from zskel.data.caches import CALIBRATION, TEST, TRAIN
-from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadConfig
 from zskel.data.exchange.layouts import LAYOUTS, layout_of
-from zskel.data.exchange.sidecar import read_with_sidecar, sidecars
 from zskel.data.exchange.synse_export import export_synse
 from zskel.data.exchange.synse_find import Given, find
 from zskel.data.exchange.synse_import import import_synse
@@ -108,7 +107,6 @@ def test_swapped_logits_of_as_many_rows_are_found_by_what_they_name(tmp_path: Pa
         name: getattr(calibration, name)[rows] for name in (
             "f_x", "label", "sample_id", "subset", "subject", "camera", "setup", "replication")})
     export_synse(tmp_path, test, cut, {"": texts[""]}, layout_of("msf"))
-    shutil.rmtree(tmp_path / "zsl_export")
     read(tmp_path)
     folder = tmp_path / "sk_feats/shift_val_2_r"
     swap(folder / "val_out.npy", folder / "ztest_out.npy")
@@ -186,7 +184,6 @@ def test_of_several_splits_one_is_chosen_by_its_size_or_said_by_hand(tmp_path: P
     for seed, unseen in ((0, 2), (1, 3)):
         test, calibration, texts = random_caches(seed, unseen)
         export_synse(tmp_path, test, calibration, {"": texts[""]}, layout_of("msf"), force=True)
-    shutil.rmtree(tmp_path / "zsl_export")
     assert "choose one with --test-folder" in refused(tmp_path)
     assert len(read(tmp_path, unseen=3).test.unseen_classes) == 3
     assert len(read(tmp_path, test=tmp_path / "sk_feats/shift_2_r").test.unseen_classes) == 2
@@ -234,25 +231,6 @@ def test_what_belongs_together_is_found_in_a_folder_of_many(
 def test_a_missing_directory_is_told(exported: Path, gone: str, part: str) -> None:
     shutil.rmtree(exported / gone)
     assert part in refused(exported)
-
-
-def test_an_exported_file_that_was_changed_is_named(tmp_path: Path) -> None:
-    test, calibration, texts = random_caches()
-    export_synse(tmp_path, test, calibration, texts, layout_of("msf"))
-    (sidecar,) = sidecars(tmp_path)
-    path = tmp_path / "sk_feats/shift_2_r/train.npy"
-    whole = path.read_bytes()
-    for content, part in ((whole[:-3], "not a whole numpy file"), (None, "no such file")):
-        path.unlink()
-        if content is not None:
-            path.write_bytes(content)
-        with pytest.raises(BadInput, match=part) as caught:
-            read_with_sidecar(tmp_path, sidecar)
-        assert str(path) in str(caught.value)
-        path.write_bytes(whole)
-    save(path, np.load(path) + 1)
-    with pytest.raises(BadInput, match="not the file that was exported"):
-        read_with_sidecar(tmp_path, sidecar)
 
 
 def test_phases_keep_their_names() -> None:

@@ -65,30 +65,37 @@ class ParseReport:
 
 
 class Extent:
-    """Running minimum, mean and maximum of the axes, absent bodies left out."""
+    """Running minimum, mean and maximum of the axes, absent bodies left out.
+
+    Attributes:
+        values: Float64 ``[4, 3]``: minimum, maximum, sum and number of the points, by axis.
+    """
 
     def __init__(self) -> None:
-        self._low, self._high = np.full(3, np.inf), np.full(3, -np.inf)
-        self._sum, self._count = np.zeros(3), 0
+        self.values = np.stack([np.full(3, np.inf), np.full(3, -np.inf), np.zeros(3), np.zeros(3)])
 
     def add(self, rows: np.ndarray) -> None:
         """Takes rows of bodies, ``[R, V, 3]``."""
         points = rows[(rows != 0).any(axis=(1, 2))].reshape(-1, 3)
         if len(points):
-            self._low = np.minimum(self._low, points.min(axis=0))
-            self._high = np.maximum(self._high, points.max(axis=0))
-            self._sum += points.sum(axis=0, dtype=np.float64)
-            self._count += len(points)
+            self.join(np.stack([points.min(axis=0), points.max(axis=0),
+                                points.sum(axis=0, dtype=np.float64), np.full(3, len(points))]))
+
+    def join(self, values: np.ndarray) -> None:
+        """Takes what another one has found."""
+        low, high, total, count = self.values
+        self.values = np.stack([np.minimum(low, values[0]), np.maximum(high, values[1]),
+                                total + values[2], count + values[3]])
 
     def summary(self) -> dict[str, dict[str, float]]:
         """As ``ParseReport.coordinates``."""
-        if not self._count:
+        low, high, total, count = self.values
+        if not count.all():
             return {}
-        mean = self._sum / self._count
         return {
             axis: {"min": round(float(low), 4), "mean": round(float(middle), 4),
                    "max": round(float(high), 4)}
-            for axis, low, middle, high in zip("xyz", self._low, mean, self._high)
+            for axis, low, middle, high in zip("xyz", low, total / count, high)
         }
 
 

@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -46,6 +46,8 @@ STORE_VERSION = 1
 # Large enough that a shard's own cost vanishes, small enough that a stopped
 # run repeats little and the merge holds only one in memory.
 SHARD_CLIPS = 512
+# Smaller sources are cut more finely, to keep that many processes busy to the end.
+_SHARDS, _FEWEST_CLIPS = 64, 32
 
 Progress = Callable[[int, int], None]
 
@@ -94,7 +96,7 @@ def build_store(
         return ParseReport(**json.loads(report_path.read_text(encoding="utf-8")))
     shards = path.with_name(f".{path.name}.{digest[:16]}.shards")
     _read_shards(reader, scan.entries, identity["cleaning"], shards, workers, on_progress)
-    parts = [shards / f"{start:08d}.npz" for start in range(0, len(scan.entries), SHARD_CLIPS)]
+    parts = [path for path, _ in _shards(shards, scan.entries)]
     attributes = {
         "dataset": reader.dataset,
         "layout": json.dumps(reader.layout.definition()),
@@ -133,6 +135,7 @@ class SequenceStore:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file: h5py.File | None = None
+        self._keypoint: h5py.Dataset | None = None
         self._owner = -1
         if not self.path.is_file():
             raise BadCache(f"{path}: no such file; `pipeline extract --raw ...` makes the store")
@@ -180,7 +183,7 @@ class SequenceStore:
             raise ValueError("/crc32 and /label differ in length")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_owner": -1}
+        return {**self.__dict__, "_file": None, "_keypoint": None, "_owner": -1}
 
     def __len__(self) -> int:
         return len(self.label)
@@ -196,8 +199,9 @@ class SequenceStore:
             if self._owner != os.getpid():
                 # HDF5 handles must not be shared between processes.
                 self._file, self._owner = open_to_read(self.path), os.getpid()
-            assert self._file is not None
-            rows = self._file["keypoint"][self.offset[index] : self.offset[index + 1]]
+                self._keypoint = self._file["keypoint"]
+            assert self._keypoint is not None
+            rows = self._keypoint[self.offset[index] : self.offset[index + 1]]
         except FileNotFoundError:
             raise  # another process has removed it
         except DAMAGE as error:
@@ -277,6 +281,14 @@ def _stored_digest(path: Path) -> str | None:
         return None
 
 
+def _shards(folder: Path, entries: Sequence[Entry]) -> Iterator[tuple[Path, Sequence[Entry]]]:
+    """The file of each shard and the clips in it."""
+    size = min(SHARD_CLIPS, max(_FEWEST_CLIPS, -(-len(entries) // _SHARDS)))
+    for start in range(0, len(entries), size):
+        part = entries[start : start + size]
+        yield folder / f"{start:08d}-{len(part)}.npz", part
+
+
 def _read_shards(
     reader: Reader, entries: Sequence[Entry], cleaning: Sequence[Mapping[str, Any]],
     folder: Path, workers: int, on_progress: Progress | None,
@@ -284,14 +296,14 @@ def _read_shards(
     folder.mkdir(parents=True, exist_ok=True)
     tell = on_progress or (lambda done, total: None)
     jobs, done = [], 0
-    for start in range(0, len(entries), SHARD_CLIPS):
-        path, part = folder / f"{start:08d}.npz", entries[start : start + SHARD_CLIPS]
+    for path, part in _shards(folder, entries):
         if path.is_file():
             done += len(part)
         else:
             jobs.append((path, part))
     tell(done, len(entries))
-    if workers <= 1 or len(jobs) <= 1:
+    # Few clips are read before a process would have started.
+    if workers <= 1 or sum(len(part) for _, part in jobs) <= SHARD_CLIPS:
         for path, part in jobs:
             def told(n: int, base: int = done) -> None:
                 tell(base + n, len(entries))
@@ -335,10 +347,14 @@ def _read_shard(
     rows = [a.reshape(-1, joints, 3) for a in arrays] or [np.zeros((0, joints, 3), np.float32)]
     identity: dict[str, Any] = {
         name: np.asarray([getattr(e, name) for e in kept], np.int16) for name in IDENTITY}
+    keypoint, extent = np.concatenate(rows), Extent()
+    extent.add(keypoint)
     with atomic_path(path) as temporary, open(temporary, "wb") as handle:
         np.savez(
             handle,
-            keypoint=np.concatenate(rows),
+            keypoint=keypoint,
+            extent=extent.values,
+            crc32=np.asarray([zlib.crc32(r.data) for r in rows] if arrays else [], np.uint32),
             rows=np.asarray([len(r) for r in rows] if arrays else [], np.int64),
             num_bodies=np.asarray([len(a) for a in arrays], np.int16),
             sample_id=np.asarray([e.sample_id for e in kept], dtype=np.str_),
@@ -364,9 +380,10 @@ def _merge(
 ) -> ParseReport:
     report = ParseReport.of_scan(scan)
     columns: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("rows", "num_bodies", "tracked", "sample_id", "label", *IDENTITY)
+        name: [] for name in
+        ("rows", "num_bodies", "tracked", "crc32", "sample_id", "label", *IDENTITY)
     }
-    extent, checksums = Extent(), []
+    extent = Extent()
     string = h5py.string_dtype("utf-8")
     with atomic_path(path) as temporary, checksummed_hdf5(temporary, "keypoint") as file:
         keypoint: h5py.Dataset | None = None
@@ -379,10 +396,7 @@ def _merge(
                     values.append(shard[name])
                 report.skipped += json.loads(str(shard["skipped"]))
                 report.empty_frames += int(shard["empty_frames"])
-            extent.add(block)
-            ends = np.cumsum(columns["rows"][-1])
-            checksums += [zlib.crc32(block[end - count : end])
-                          for end, count in zip(ends, columns["rows"][-1], strict=True)]
+                extent.join(shard["extent"])
             if keypoint is None:
                 # In one piece, so that the file's checksum leaves out one stretch.
                 keypoint = file.create_dataset("keypoint", (total, *block.shape[1:]), np.float32)
@@ -399,7 +413,7 @@ def _merge(
         file.attrs.create("class_names", list(class_names), dtype=string)
         for name, value in attributes.items():
             file.attrs[name] = value
-        file["crc32"] = np.asarray(checksums, np.uint32)
+        file["crc32"] = merged["crc32"]
     report.count(merged["rows"], merged["num_bodies"], merged["tracked"])
     report.coordinates = extent.summary()
     return report

@@ -18,6 +18,7 @@ from zskel.data.store import SequenceStore
 from zskel.extractors.dataset import StoreClips
 from zskel.extractors.inference import exact, recognizer
 from zskel.extractors.passes import Grouping, Halving
+from zskel.extractors.sharing import ahead
 from zskel.extractors.training import BackboneSpec
 from zskel.extractors.weights import load_into, read_state
 
@@ -83,7 +84,7 @@ def extract_features(
     dataset, network = clips_of(spec, store, rows), Network(model, spec, fast)
     features: dict[int, np.ndarray] = {}
     logits: dict[int, np.ndarray] = {}
-    for positions, clips in _passes(dataset, batch_size):
+    for positions, clips in ahead(_passes(dataset, batch_size)):
         network.begin(clips[0])
         for found, part in zip((features, logits), network(clips)):
             found.update(zip(positions, part))

@@ -14,17 +14,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from zskel.data.common.errors import PipelineError
 from zskel.data.common.files import digest_json
 from zskel.data.common.machine import machine
+from zskel.data.common.processes import end_with_parent
 from zskel.data.store import SequenceStore
 from zskel.extractors.dataset import StoreClips
 from zskel.extractors.distributed import (
@@ -36,9 +39,10 @@ from zskel.extractors.distributed import (
     wait_for_all,
     world_size,
 )
-from zskel.extractors.features import Network, clips_of, require_finite
+from zskel.extractors.features import Clips, Network, clips_of, require_finite
 from zskel.extractors.passes import Shape, as_runs, plan_passes
 from zskel.extractors.shard_files import Shard, read_shard, write_shard
+from zskel.extractors.sharing import ahead
 from zskel.extractors.training import BackboneSpec
 
 RUN_PASSES = 16
@@ -102,7 +106,8 @@ def extract_in_processes(
     dataset = clips_of(spec, store, rows)
     shapes = _expected_shapes(dataset, store, rows)
     while True:
-        shards = _Shards(folder, plan_passes(shapes, batch_size), on_progress, len(rows))
+        shards = _Shards(folder, plan_passes(shapes, batch_size), on_progress, len(rows),
+                         spec.num_workers)
         network = Network(model, spec, on_notice=on_notice)
         if shards.missing:
             network.begin(dataset[shards.passes[0][0]])
@@ -138,9 +143,11 @@ class _Shards:
     """
 
     def __init__(
-        self, folder: Path, passes: list[list[int]], on_progress: Progress | None, clips: int
+        self, folder: Path, passes: list[list[int]], on_progress: Progress | None, clips: int,
+        num_workers: int,
     ) -> None:
         self._folder, self.passes, self._clips = folder, passes, clips
+        self._num_workers = num_workers
         self._runs = as_runs(passes, RUN_PASSES, FEWEST_RUNS)
         self._sizes = [sum(map(len, run)) for run in self._runs]
         self._tell = on_progress if on_progress is not None and is_main() else None
@@ -160,13 +167,20 @@ class _Shards:
             done again.
         """
         surprised = False
-        for number in sorted(self.missing)[rank()::world_size()]:
-            try:
-                self._write(number, self._make(number, dataset, network, shapes))
-                self.missing.discard(number)
-            except _OtherShape:
-                surprised = True
-                break
+        own = sorted(self.missing)[rank()::world_size()]
+        # Its processes, where the config asks for some, decode several passes ahead.
+        batches = [positions for number in own for positions in self._runs[number]]
+        loader = DataLoader(
+            dataset, batch_sampler=batches, collate_fn=list,
+            num_workers=self._num_workers if own else 0, worker_init_fn=end_with_parent)
+        with closing(ahead(loader)) as passes:
+            for number in own:
+                try:
+                    self._write(number, self._make(number, passes, network, shapes))
+                    self.missing.discard(number)
+                except _OtherShape:
+                    surprised = True
+                    break
         wait_for_all(lambda: self._progress(0))
         self._progress(0, always=True)
         return surprised
@@ -199,11 +213,11 @@ class _Shards:
             json.loads(text) for text in dict.fromkeys(machines)))
 
     def _make(
-        self, number: int, dataset: StoreClips, network: Network, shapes: Sequence[Shape]
+        self, number: int, passes: Iterator[Clips], network: Network, shapes: Sequence[Shape]
     ) -> Shard:
         before, done, parts = network.cut, 0, []
         for positions in self._runs[number]:
-            clips = [dataset[position] for position in positions]
+            clips = next(passes)
             if any(tuple(clip["inputs"].shape) != shapes[position]
                    for position, clip in zip(positions, clips)):
                 raise _OtherShape

@@ -1,16 +1,20 @@
-"""Work on bodies, a share in each of as many threads as torch would use.
+"""Work shared by threads: on bodies, and on what is needed next.
 
-Python's own threads do it, each with one thread of torch's inside: large steps that
-need not wait for one another use a processor better than the small ones of single
-operations, and compiled loops take part. Afterwards torch has as many threads as before.
+Bodies are shared by as many threads as torch would use. Python's own threads do it, each
+with one thread of torch's inside: large steps that need not wait for one another use a
+processor better than the small ones of single operations, and compiled loops take part.
+Afterwards torch has as many threads as before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 
 def in_threads(count: int, work: Callable[[int, int], None], threads: int) -> None:
@@ -44,3 +48,20 @@ def in_threads(count: int, work: Callable[[int, int], None], threads: int) -> No
             list(pool.map(run, cuts, cuts[1:]))
     finally:
         torch.set_num_threads(before)
+
+
+def ahead(items: Iterable[T]) -> Generator[T, None, None]:
+    """The same items; each is made while the one before is worked on.
+
+    Args:
+        items: None of them None. One other thread makes them, in their order.
+
+    >>> list(ahead(str(number) for number in range(3)))
+    ['0', '1', '2']
+    """
+    source = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            yield item

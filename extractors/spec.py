@@ -49,7 +49,7 @@ class BackboneSpec:
             clips gradients; ``type="AmpOptimWrapper"`` computes in mixed precision
             on a GPU, and in float32 where there is none.
         seed: Of the initial weights, shuffling and augmentation.
-        num_workers: Processes that load training clips beside the one that trains;
+        num_workers: Processes that load clips beside the one that trains or extracts;
             they change no number.
         vis_backends: mmengine's, beside the log file that is always written:
             ``[dict(type="TensorboardVisBackend")]``.

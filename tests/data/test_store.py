@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from zskel.data import store as store_module
 from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadCache, BadConfig, BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.readers.ntu import NTUReader
 from zskel.data.readers.utd_mhad import UTDMHADReader
 from zskel.data.skeleton import NTU_RGBD
 from zskel.data.store import SequenceStore, build_store
@@ -225,6 +227,19 @@ def test_processes_give_the_same_store(tmp_path):
                for workers in (1, 2)]
     assert reports[0] == reports[1] and reports[0].stored == 7
     assert_same_store(tmp_path / "1.h5", tmp_path / "2.h5")
+
+
+def test_processes_that_read_one_archive_give_the_same_store(tmp_path, tiny_raw):
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, path in enumerate(sorted(tiny_raw.glob("*.skeleton"))[:24]):
+            content = path.read_bytes()
+            archive.writestr(path.name, content[:99] if number in (3, 17) else content)
+    reader = NTUReader([tmp_path / "raw.zip"], "synthetic", 40)
+    names = [f"class {number}" for number in range(40)]
+    reports = [build_store(reader, tmp_path / f"{workers}.h5", names, workers=workers)
+               for workers in (1, 2)]
+    assert reports[0] == reports[1] and reports[0].stored == 22
+    assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
 
 
 def test_a_source_of_damaged_clips_only_is_refused(tmp_path, reader):

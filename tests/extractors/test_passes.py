@@ -153,6 +153,20 @@ def test_few_clips_leave_no_files_on_the_way(
     assert found is not None and not (tmp_path / "shards").exists()
 
 
+def test_processes_that_decode_clips_change_nothing(
+    make_spec: Callable[..., Any], store: SequenceStore, trained: Any, tmp_path: Path
+) -> None:
+    from zskel.extractors.features import extract_features, load_model
+    from zskel.extractors.shards import extract_in_processes
+
+    spec, rows = make_spec(num_workers=2), np.arange(len(store))
+    model = load_model(spec, trained.weights, 2)
+    found = extract_in_processes(model, spec, store, rows, tmp_path / "shards", 2)
+    f_x, logits = extract_features(model, spec, store, rows, 2)
+    assert found is not None
+    assert np.array_equal(found.f_x, f_x) and np.array_equal(found.logits, logits)
+
+
 def test_memory_that_runs_out_while_it_is_tried_how_to_run_is_not_taken_for_a_reason(
     make_spec: Callable[..., Any], trained: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

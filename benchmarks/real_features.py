@@ -106,11 +106,14 @@ def split_caches(
         test_phase(clips.label, subset, split),
         calibration_phase(clips.label, subset, clips.subject, split, held_out),
     )
-    test, calibration = (_features(clips, phase, head) for phase in phases)
+    test, calibration = (features_of(clips, phase, DATASET, head) for phase in phases)
     return test, calibration
 
 
-def _features(clips: RealClips, phase: Phase, head: bool) -> SkeletonFeatures:
+def features_of(
+    clips: RealClips, phase: Phase, dataset: str, head: bool = False
+) -> SkeletonFeatures:
+    """The cache of one phase; ``head`` as in :func:`split_caches`."""
     rows = phase.rows
     unknown = np.full(len(rows), -1, np.int16)
     return SkeletonFeatures(
@@ -119,7 +122,7 @@ def _features(clips: RealClips, phase: Phase, head: bool) -> SkeletonFeatures:
                 else np.zeros((len(rows), len(phase.seen_classes)), np.float32)),
         sample_id=np.array([f"clip{row}" for row in rows]), subset=phase.subset,
         subject=clips.subject[rows].astype(np.int16), camera=unknown, setup=unknown,
-        replication=unknown, dataset=DATASET, sample_protocol="every-other-subject",
+        replication=unknown, dataset=dataset, sample_protocol="every-other-subject",
         phase=phase.name, class_names=clips.class_names, seen_classes=phase.seen_classes,
         unseen_classes=phase.unseen_classes, backbone="shift_gcn", weights_sha256="",
         preprocessing={}, config={}, software={},

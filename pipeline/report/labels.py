@@ -8,6 +8,7 @@ from zskel.zsl.protocols import PROTOCOLS
 METHOD_LABELS = {
     "revise": "ReViSE", "jpose": "JPoSE", "cada_vae": "CADA-VAE", "synse": "SynSE",
     "smie": "SMIE", "conse": "ConSE", "eszsl": "ESZSL", "ridge": "Ridge regression",
+    "text_prototypes": "Text prototypes",
     "sa_dvae": "SA-DVAE",
 }
 #: In the order of the paper's Tables 6 and 7.
@@ -15,7 +16,7 @@ VARIANT_LABELS = {"naive": "naive alignment", "fd": "FD", "fd+tc": "FD + TC"}
 GATE_LABELS = {
     "domain_classifier": "C_d, soft mixture", "hard": "C_d, hard threshold",
     "familiarity": "familiarity", "calibrated_stacking": "calibrated stacking",
-    "joint_softmax": "joint softmax",
+    "joint_softmax": "joint softmax", "left_out_classes": "left-out classes",
 }
 DATASET_LABELS = {
     "ntu60": "NTU RGB+D 60", "ntu120": "NTU RGB+D 120", "pku-mmd": "PKU-MMD",

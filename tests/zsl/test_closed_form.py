@@ -1,4 +1,4 @@
-"""Ridge, ESZSL and ConSE: their closed forms, their choices, and saving."""
+"""Ridge, ESZSL, ConSE and text prototypes: their closed forms, their choices, and saving."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from zskel.zsl.methods.class_folds import best_temperature, class_folds
 from zskel.zsl.methods.conse import ConSE
 from zskel.zsl.methods.eszsl import ESZSL
 from zskel.zsl.methods.ridge import Ridge
+from zskel.zsl.methods.text_prototypes import TextPrototypes, kriging
 
-CLASSES = [Ridge, ESZSL, ConSE]
+CLASSES = [Ridge, ESZSL, ConSE, TextPrototypes]
 each = pytest.mark.parametrize("method", CLASSES, ids=lambda method: method.name)
 SEEN, UNSEEN = (0, 1, 3, 4, 6), (2, 5)
 
@@ -107,6 +108,73 @@ def test_conse_is_the_convex_combination_of_the_most_probable():
     np.testing.assert_allclose(model.predict_proba(f_x), expected, rtol=1e-7)
 
 
+def test_text_prototypes_step_by_step():
+    f_x, y, f_y = problem()
+    model = fitted(TextPrototypes, temperature=0.2)
+    x, t = standardized(unit(f_x.astype(float))), unit(f_y.astype(float))
+    centre = t[list(SEEN)].mean(axis=0)
+    t = unit(t - centre)
+
+    def kernel(a, b):
+        return np.array([[np.exp(-np.sum((p - q) ** 2)) for q in b] for p in a])
+
+    def predict(known, places, wanted):
+        inverse = np.linalg.inv(kernel(known, known) + 0.5 * np.eye(len(known)))
+        mean = (inverse @ places).sum(axis=0) / inverse.sum()
+        return mean + kernel(wanted, known) @ inverse @ (places - mean)
+
+    means = np.array([x[y == c].mean(axis=0) for c in SEEN])
+    within, errors = np.zeros((6, 6)), np.zeros((6, 6))
+    for k, c in enumerate(SEEN):
+        rows = x[y == c] - means[k]
+        within += rows.T @ rows / len(rows)
+        others = [j for j in range(len(SEEN)) if j != k]
+        error = means[k] - predict(t[[SEEN[j] for j in others]], means[others], t[[c]])[0]
+        errors += np.outer(error, error)
+    covariance = 0.75 * within / np.trace(within) + 0.25 * errors / np.trace(errors)
+    covariance = 0.9 * covariance + 0.1 * np.trace(covariance) / 6 * np.eye(6)
+    values, vectors = np.linalg.eigh(covariance)
+
+    def whitened(rows):
+        return unit((rows - means.mean(axis=0)) @ (vectors * values**-0.4))
+
+    z, places = whitened(x), whitened(means)
+    weights = softmax(10 * z @ places.T, axis=1)
+    z = 0.5 * z + 0.5 * unit(weights @ places)
+    prototypes = np.concatenate(
+        [places, whitened(predict(t[list(SEEN)], means, t[list(UNSEEN)]))])
+    expected = softmax(cosine(z, prototypes) / 0.2, axis=1)
+    np.testing.assert_allclose(model.predict_joint_proba(f_x), expected, rtol=1e-6)
+
+
+def test_leaving_out_in_closed_form_is_leaving_out():
+    rng = np.random.default_rng(0)
+    places, values = rng.normal(size=(9, 3)), rng.normal(size=(9, 2))
+    kernel = np.exp(-((places[:, None] - places) ** 2).sum(axis=2))
+    errors = kriging(kernel, values, 0.3)[2]
+    for k in range(9):
+        rest = np.arange(9) != k
+        mean, weights, _ = kriging(kernel[np.ix_(rest, rest)], values[rest], 0.3)
+        np.testing.assert_allclose(errors[k], values[k] - mean - kernel[k, rest] @ weights)
+
+
+def test_text_prototypes_of_one_clip_do_not_depend_on_the_others():
+    f_x, _, _ = problem()
+    model = fitted(TextPrototypes)
+    whole = model.predict_joint_proba(f_x)
+    np.testing.assert_allclose(model.predict_joint_proba(f_x[3:4]), whole[3:4], rtol=1e-10)
+
+
+def test_typed_labels_get_prototypes():
+    f_x, y, f_y = problem()
+    short = TextPrototypes(temperature=0.2).fit(f_x, y, f_y[:7], seen_classes=SEEN)
+    added = short.add_classes(2 * f_y[[5]])
+    assert added.tolist() == [7]
+    np.testing.assert_allclose(
+        short.fit_unseen_classifier([2, 7]).predict_proba(f_x),
+        fitted(TextPrototypes, temperature=0.2).predict_proba(f_x), rtol=1e-5)
+
+
 def test_penalty_and_temperature_are_the_best_over_left_out_classes():
     f_x, y, f_y = problem()
     model = fitted(Ridge, folds=2, seed=5)
@@ -182,7 +250,8 @@ def test_probabilities_and_what_goes_with_them(method):
     seen_wins = joint[:, :5].max(axis=1) > joint[:, 5:].max(axis=1)
     assert np.array_equal(evidence["score_seen"] > evidence["score_unseen"], seen_wins)
     latents = model.transform(f_x)
-    assert latents.z_r.shape == (len(f_x), 4) and latents.z_v.shape == (len(f_x), 0)
+    width = 6 if method is TextPrototypes else 4
+    assert latents.z_r.shape == (len(f_x), width) and latents.z_v.shape == (len(f_x), 0)
     assert latents.z_r.dtype == np.float32
 
 

@@ -14,6 +14,7 @@ METHODS = Registry("method", {
     "ridge": "zskel.zsl.methods.ridge:Ridge",
     "smie": "zskel.zsl.methods.smie:SMIE",
     "synse": "zskel.zsl.methods.synse:SynSE",
+    "text_prototypes": "zskel.zsl.methods.text_prototypes:TextPrototypes",
 })
 
 __all__ = ["METHODS"]

@@ -98,6 +98,14 @@ class ClosedFormMethod(ZeroShotMethod):
     def _scores(self, model: Arrays, x: np.ndarray, text: np.ndarray) -> np.ndarray:
         """``[N, C]``: how well each class's text ``[C, Dt]`` fits ``[N, D]``."""
 
+    def _prepare(self, f_x: np.ndarray) -> np.ndarray:
+        """Skeleton features ``[N, D]`` before they are standardized."""
+        return f_x
+
+    def _class_scores(self, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """``[N, C]`` for known classes, seen ones too, of standardized skeletons."""
+        return self._scores(self._model, x, self._text[classes])
+
     def steps(self, samples: int) -> int:
         """1: there are no steps."""
         return 1
@@ -116,7 +124,7 @@ class ClosedFormMethod(ZeroShotMethod):
         """Chooses penalties and temperature and solves. See :meth:`ZeroShotMethod.fit`."""
         f_x, y, f_y, seen = check_training_data(f_x, y, f_y, seen_classes)
         self._forget()
-        raw = f_x.astype(np.float64)
+        raw = self._prepare(f_x.astype(np.float64))
         mean = raw.mean(axis=0)
         scale = float(np.sqrt(np.mean(np.sum((raw - mean) ** 2, axis=1))))
         if not np.isfinite(scale):
@@ -183,7 +191,7 @@ class ClosedFormMethod(ZeroShotMethod):
         self._require_fit("evidence")
         x = self._standardized(f_x)
         return {
-            f"score_{side}": self._scores(self._model, x, self._text[classes]).max(axis=1)
+            f"score_{side}": self._class_scores(x, classes).max(axis=1)
             for side, classes in (("seen", self.seen_classes), ("unseen", self.unseen_classes))
         }
 
@@ -240,11 +248,11 @@ class ClosedFormMethod(ZeroShotMethod):
         self._require_fit()
         model = self._model
         f_x = check_features(f_x, "f_x", len(model["mean"]))
-        return (f_x.astype(np.float64) - model["mean"]) / model["scale"]
+        return (self._prepare(f_x.astype(np.float64)) - model["mean"]) / model["scale"]
 
     @single_threaded()
     def _proba(self, f_x: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        scores = self._scores(self._model, self._standardized(f_x), self._text[classes])
+        scores = self._class_scores(self._standardized(f_x), classes)
         return softmax(scores / self.temperature, axis=1)
 
 

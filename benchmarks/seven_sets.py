@@ -1,0 +1,254 @@
+"""Methods and gates on seven data sets together, on splits that no design has seen.
+
+    python benchmarks/seven_sets.py --unseen 20 --splits 20 --out seven_sets_20.csv
+
+The clips are all of seven public data sets (``../shared/data/features``): f_x from a
+Shift-GCN trained on NTU-60, 4,657 clips, 95 classes once equal names (in lower case)
+are merged. Odd subjects train, even ones test. Text is the label in all-MiniLM-L6-v2.
+
+Half of each set's classes, drawn once, are for *development*, on odd subjects alone
+(``--development``: a third of each set's odd subjects tests). The *final* evaluation
+draws its unseen classes from the other half, so that no unseen class and no test clip
+has been looked at before; with ``--any-class`` it draws them from all 95, for
+comparison with what others report, and half of them are then development classes.
+
+Every fit is protocol ``strict``. What is in the CSV file already is kept, so a stopped
+run goes on. Set OMP_NUM_THREADS=1 on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from real_features import FOLDER, RealClips, features_of, label_text
+
+from zskel.data.caches import TEST, TRAIN, SkeletonFeatures, TextFeatures
+from zskel.data.common.errors import BadInput
+from zskel.data.phases import calibration_phase, test_phase
+from zskel.data.splits import ClassSplit
+from zskel.zsl.gates import GATES
+from zskel.zsl.methods import METHODS
+from zskel.zsl.protocols import strict_many
+from zskel.zsl.statistics import mean_std, paired_comparison
+
+SETS = ("utd_mhad", "nw_ucla", "g3d", "kard", "cad60", "florence", "msrdaily")
+DATASET = "seven_sets"
+HALVES_SEED = 2024
+#: Methods that draw nothing that matters: one seed says all.
+CLOSED_FORMS = ("text_prototypes", "ridge", "eszsl", "conse")
+FIELDS = {
+    "zsl": "zsl_accuracy", "zsl_by_class": "zsl_accuracy_class_averaged",
+    "seen": "gzsl_seen_accuracy", "unseen": "gzsl_unseen_accuracy",
+    "h": "gzsl_harmonic_mean", "h_by_class": "gzsl_harmonic_mean_class_averaged",
+    "oracle_h": "gzsl_oracle_harmonic_mean", "ausuc": "gzsl_ausuc",
+}
+KEY = ("kind", "unseen_classes", "split", "method", "gate", "seed")
+
+
+@dataclass(frozen=True)
+class SevenSets:
+    """The clips of all sets and which classes are for development.
+
+    Attributes:
+        clips: Of all sets; a subject's number is 100 times its set's place in
+            ``SETS`` more than in the file.
+        development: ``[95]`` booleans.
+    """
+
+    clips: RealClips
+    development: np.ndarray
+
+
+def read(folder: Path = FOLDER) -> SevenSets:
+    """Reads all sets, merges equal class names and draws the halves."""
+    f_x, label, subject = [], [], []
+    names: list[str] = []
+    home: list[int] = []
+    for number, name in enumerate(SETS):
+        with np.load(folder / f"{name}_shift_gcn_ntu60.npz") as file:
+            own = [text.lower() for text in file["class_names"].tolist()]
+            fresh = [text for text in own if text not in names]
+            names += fresh
+            home += [number] * len(fresh)
+            f_x.append(file["f_x"])
+            label.append(np.array([names.index(text) for text in own])[file["label"]])
+            subject.append(file["subject"].astype(int) + 100 * number)
+    clips = RealClips(np.concatenate(f_x), np.concatenate(label), np.concatenate(subject),
+                      tuple(names))
+    generator = np.random.default_rng(HALVES_SEED)
+    development, spare = np.zeros(len(names), bool), 0
+    for number in range(len(SETS)):
+        order = generator.permutation(np.flatnonzero(np.array(home) == number))
+        half = (len(order) + spare) // 2
+        spare ^= len(order) % 2  # Odd numbers of classes go up and down in turn.
+        development[order[:half]] = True
+    return SevenSets(clips, development)
+
+
+def development_part(data: SevenSets) -> SevenSets:
+    """Odd subjects' clips of development classes alone."""
+    clips = data.clips
+    classes = np.flatnonzero(data.development)
+    rows = np.flatnonzero((clips.subject % 2 == 1) & data.development[clips.label])
+    part = RealClips(clips.f_x[rows], np.searchsorted(classes, clips.label[rows]),
+                     clips.subject[rows], tuple(clips.class_names[c] for c in classes))
+    return SevenSets(part, np.ones(len(classes), bool))
+
+
+def split_caches(
+    data: SevenSets, seed: int, unseen: int, *, kind: str = "final"
+) -> tuple[SkeletonFeatures, SkeletonFeatures]:
+    """Test-phase and calibration-phase features of one split.
+
+    Args:
+        data: From :func:`read`, or :func:`development_part` of that.
+        seed: Draws the classes and the held-out subjects.
+        unseen: Classes; as many validation-unseen ones.
+        kind: "final", "any" (unseen classes from all), or "development".
+    """
+    clips, classes = data.clips, len(data.clips.class_names)
+    for attempt in range(100):  # Until every class has clips where it needs them.
+        generator = np.random.default_rng([seed, attempt, unseen])
+        pool = np.flatnonzero(~data.development) if kind == "final" else np.arange(classes)
+        chosen = generator.permutation(pool)[:unseen]
+        rest = generator.permutation(np.setdiff1d(np.arange(classes), chosen))
+        split = ClassSplit(
+            dataset=DATASET, name=f"{kind}-{seed}", num_classes=classes,
+            unseen=tuple(sorted(chosen.tolist())),
+            validation_unseen=tuple(sorted(rest[:unseen].tolist())),
+            validation_choice="drawn with the unseen classes", source="drawn",
+        )
+        if kind == "development":
+            testing = _held_out(clips.subject, generator, 1 / 3)
+        else:
+            testing = np.unique(clips.subject[clips.subject % 2 == 0])
+        subset = np.where(np.isin(clips.subject, testing), TEST, TRAIN)
+        held = _held_out(clips.subject[subset == TRAIN], generator, 1 / 5)
+        try:
+            phases = (test_phase(clips.label, subset, split),
+                      calibration_phase(clips.label, subset, clips.subject, split, held.tolist()))
+        except BadInput:
+            continue
+        test, calibration = (features_of(clips, phase, DATASET) for phase in phases)
+        return test, calibration
+    raise BadInput(f"split {seed}: no draw leaves every class the clips it needs")
+
+
+def _held_out(subject: np.ndarray, generator: np.random.Generator, share: float) -> np.ndarray:
+    """Of each set this share of its subjects, at least one where it has two."""
+    held = []
+    for number in range(len(SETS)):
+        own = np.unique(subject[subject // 100 == number])
+        count = min(max(1, round(len(own) * share)), len(own) - 1)
+        held.append(generator.permutation(own)[:count])
+    return np.concatenate(held)
+
+
+def measure(
+    data: SevenSets, text: TextFeatures, method: str, gates: list[str], split: int, unseen: int,
+    seed: int, kind: str,
+) -> list[dict[str, Any]]:
+    """Fits a method on one split; a row for each gate."""
+    test, calibration = split_caches(data, split, unseen, kind=kind)
+    made = strict_many(
+        test, calibration, text, seed=seed,
+        method=lambda drawn: METHODS.get(method)(seed=drawn),
+        gates={gate: (lambda drawn, gate=gate: GATES.get(gate)(seed=drawn)) for gate in gates},
+    )
+    return [{
+        **dict(zip(KEY, (kind, unseen, split, method, gate, seed))),
+        **{name: round(100 * float(evaluation.metrics[field] or 0), 4)
+           for name, field in FIELDS.items()},
+    } for gate, evaluation in made.items()]
+
+
+def table(rows: list[dict[str, Any]], against: str) -> str:
+    """A line a method and gate: means, and ``against`` less it, paired by split."""
+    found: dict[tuple[str, str], dict[int, list[dict[str, float]]]] = (
+        defaultdict(lambda: defaultdict(list)))
+    for row in rows:
+        found[row["method"], row["gate"]][int(row["split"])].append(
+            {name: float(row[name]) for name in FIELDS})
+
+    def means(key: tuple[str, str], field: str) -> list[float]:
+        return [float(np.mean([seed[field] for seed in found[key][split]]))
+                for split in sorted(found[key])]
+
+    def difference(key: tuple[str, str], field: str) -> str:
+        ours = next((k for k in found if "/".join(k) == against), None)
+        if ours in (None, key) or found[key].keys() != found[ours].keys():
+            return "–"
+        c = paired_comparison(means(ours, field), means(key, field))
+        return f"{c.mean_difference:+.1f} [{c.interval.low:+.1f}, {c.interval.high:+.1f}]"
+
+    lines = ["| method | gate | splits | ZSL | by class | Δ ZSL | seen | unseen | H | by class "
+             "| Δ H | oracle H |", "|" + " --- |" * 12]
+    for key in sorted(found, key=lambda key: -np.mean(means(key, "h"))):
+        cells = {name: f"{mean_std(means(key, name)).mean:.1f}" for name in FIELDS}
+        lines.append("| " + " | ".join([
+            *key, str(len(found[key])), cells["zsl"], cells["zsl_by_class"],
+            difference(key, "zsl"), cells["seen"], cells["unseen"], cells["h"],
+            cells["h_by_class"], difference(key, "h"), cells["oracle_h"]]) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--unseen", type=int, default=20, help="classes")
+    parser.add_argument("--splits", type=int, default=20, help="how many")
+    parser.add_argument("--methods", nargs="+", default=["text_prototypes", "ridge", "eszsl"])
+    parser.add_argument("--gates", nargs="+", default=["familiarity", "domain_classifier"])
+    parser.add_argument("--seeds", type=int, default=1, help="of methods that draw")
+    parser.add_argument("--against", default="text_prototypes/familiarity",
+                        help="METHOD/GATE whose difference to all others is shown")
+    parser.add_argument("--out", type=Path, required=True, help="CSV file; goes on where it is")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--development", action="store_const", const="development", dest="kind")
+    kind.add_argument("--any-class", action="store_const", const="any", dest="kind")
+    given = parser.parse_args()
+    kind = given.kind or "final"
+
+    data = read()
+    if kind == "development":
+        data = development_part(data)
+    text = label_text(data.clips.class_names)
+    rows = _rows(given.out)
+    there = {tuple(row[name] for name in KEY) for row in rows}
+    for split, method in product(range(given.splits), given.methods):
+        for seed in range(given.seeds if method not in CLOSED_FORMS else 1):
+            missing = [gate for gate in given.gates if tuple(map(str, (
+                kind, given.unseen, split, method, gate, seed))) not in there]
+            if missing:
+                _append(given.out, measure(
+                    data, text, method, missing, split, given.unseen, seed, kind))
+    rows = [row for row in _rows(given.out)
+            if row["kind"] == kind and int(row["unseen_classes"]) == given.unseen
+            and int(row["split"]) < given.splits]
+    print(table(rows, given.against))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _append(path: Path, rows: list[dict[str, Any]]) -> None:
+    fresh = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [*KEY, *FIELDS])
+        if fresh:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import NamedTuple, TypeVar
@@ -94,19 +94,9 @@ def part_texts(dataset: str) -> Mapping[str, PartTexts]:
     return _first(dataset, {row.pop("class"): PartTexts(**row) for row in rows})
 
 
-def all_descriptions() -> dict[str, Mapping[str, str]]:
-    """Data set -> ``descriptions``."""
-    return {name: descriptions(name) for name in _datasets()}
-
-
-def all_parts_of_speech() -> dict[str, Mapping[str, PartsOfSpeech]]:
-    """Data set -> ``parts_of_speech``."""
-    return {name: parts_of_speech(name) for name in _datasets()}
-
-
-def all_part_texts() -> dict[str, Mapping[str, PartTexts]]:
-    """Data set -> ``part_texts``."""
-    return {name: part_texts(name) for name in _datasets()}
+def of_all(table: Callable[[str], Mapping[str, _T]]) -> dict[str, Mapping[str, _T]]:
+    """One of the tables above for each data set that ships with texts."""
+    return {name: table(name) for name in _datasets()}
 
 
 def look_up(

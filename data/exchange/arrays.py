@@ -74,20 +74,15 @@ def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         with _hdf5(path) as file:
             file.visititems(lambda name, item: shapes.update(
                 {name: item.shape} if isinstance(item, h5py.Dataset) else {}))
-    if kind != "npz":
-        return shapes
-    try:
-        check_npz(path)
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if member.filename.endswith(".npy"):
-                    name = member.filename[:-4]
-                    with archive.open(member) as handle:
-                        shapes[name] = check_npy(handle, member.file_size, f"{path}: {name}")
-    except BadInput:
-        raise
-    except (ValueError, EOFError, OSError, *ZIP_DAMAGE) as error:
-        raise BadInput(f"{path}: {_why(error)}") from None
+    elif kind == "npz":
+        with _numpy_file(path):
+            check_npz(path)
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.infolist():
+                    if member.filename.endswith(".npy"):
+                        name = member.filename[:-4]
+                        with archive.open(member) as handle:
+                            shapes[name] = check_npy(handle, member.file_size, f"{path}: {name}")
     return shapes
 
 
@@ -127,17 +122,12 @@ def load_npy(path: Path) -> np.ndarray:
         BadInput: The file is absent, damaged, truncated or holds objects.
     """
     kind_of(path)
-    try:
-        with open(path, "rb") as handle:
-            size = os.fstat(handle.fileno()).st_size
-            check_npy(handle, size, f"{path}: the array")
-            handle.seek(0)
-            array = np.lib.format.read_array(handle, allow_pickle=False)
-            left = size - handle.tell()
-    except BadInput:
-        raise
-    except (ValueError, EOFError, OSError, MemoryError, SyntaxError) as error:
-        raise BadInput(f"{path}: {_why(error)}") from None
+    with _numpy_file(path), open(path, "rb") as handle:
+        size = os.fstat(handle.fileno()).st_size
+        check_npy(handle, size, f"{path}: the array")
+        handle.seek(0)
+        array = np.lib.format.read_array(handle, allow_pickle=False)
+        left = size - handle.tell()
     if left:
         raise BadInput(f"{path}: {left} bytes follow the array; the file is not what was written")
     return array
@@ -152,7 +142,7 @@ def load_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, np.nda
     kind = kind_of(path)
     if kind not in ("npz", ""):
         raise BadInput(f"{path}: is {_FULL[kind]}, not an .npz file")
-    try:
+    with _numpy_file(path):
         check_npz(path)
         with np.load(path, allow_pickle=False) as file:
             wanted = file.files if names is None else list(dict.fromkeys(names))
@@ -161,10 +151,6 @@ def load_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, np.nda
                     raise BadInput(f"{path}: holds no array {name!r}; "
                                    f"{nearest(name, file.files)}")
             return {name: file[name] for name in wanted}
-    except BadInput:
-        raise
-    except (ValueError, EOFError, OSError, MemoryError, SyntaxError, *ZIP_DAMAGE) as error:
-        raise BadInput(f"{path}: {_why(error)}") from None
 
 
 def features_of(array: np.ndarray, where: str, notes: list[str]) -> np.ndarray:
@@ -270,9 +256,30 @@ def save_npy_files(folder: Path, arrays: Mapping[str, np.ndarray], force: bool) 
     return [folder / name for name in content]
 
 
-def _why(error: Exception) -> str:
-    text = str(error)
-    if "allow_pickle" in text or "Object arrays" in text:
-        return "holds pickled Python objects, which are never loaded; save plain arrays"
-    return f"not a whole numpy file ({text.splitlines()[0] if text else type(error).__name__}); " \
-           "is it truncated?"
+@contextmanager
+def _numpy_file(path: Path) -> Iterator[None]:
+    """Turns what numpy says of a damaged file into one line that names it."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except (ValueError, EOFError, OSError, MemoryError, SyntaxError, *ZIP_DAMAGE) as error:
+        text = str(error)
+        if "allow_pickle" in text or "Object arrays" in text:
+            problem = "holds pickled Python objects, which are never loaded; save plain arrays"
+        else:
+            first = text.splitlines()[0] if text else type(error).__name__
+            problem = f"not a whole numpy file ({first}); is it truncated?"
+        raise BadInput(f"{path}: {problem}") from None
+
+
+def require_new(paths: Iterable[Path], force: bool) -> None:
+    """Refuses to write where files are.
+
+    Raises:
+        BadInput: One is there, and ``force`` is not given.
+    """
+    there = next((path for path in paths if path.exists()), None)
+    if there is not None and not force:
+        raise BadInput(f"{there}: is there already; export to another folder or replace it with "
+                       "--force")

@@ -17,7 +17,7 @@ from zskel.data.caches import (
     check_text_features,
 )
 from zskel.data.common.errors import BadInput
-from zskel.data.exchange.arrays import load_npz, save_npz
+from zskel.data.exchange.arrays import load_npz, require_new, save_npz
 from zskel.data.exchange.caches import (
     Imported,
     json_array,
@@ -64,10 +64,7 @@ def export_npz(
             "f_y": text.f_y,
             "attributes": json_array({"format": FORMAT, **text_attributes(text)}),
         }
-    for path in files:
-        if path.exists() and not force:
-            raise BadInput(f"{path}: is there already; export to another folder or replace it "
-                           "with --force")
+    require_new(files, force)
     for path, arrays in files.items():
         save_npz(path, arrays)
     return list(files)

@@ -11,6 +11,7 @@ import numpy as np
 from zskel.data.caches import IDENTITY, SkeletonFeatures, TextFeatures
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import atomic_path
+from zskel.data.exchange.arrays import require_new
 from zskel.data.exchange.caches import skeleton_attributes, text_attributes
 
 
@@ -54,10 +55,7 @@ def export_table(
                 for k in range(strings.shape[1])},
              **_spread("f_y", text.f_y)},
             text_attributes(text))
-    for path in tables:
-        if path.exists() and not force:
-            raise BadInput(f"{path}: is there already; export to another folder or replace it "
-                           "with --force")
+    require_new(tables, force)
     for path, (columns, attributes) in tables.items():
         frame = pandas.DataFrame(columns)
         frame.attrs = attributes

@@ -14,7 +14,8 @@ import math
 import os
 import struct
 import zipfile
-from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,52 +26,43 @@ from zskel.data.common.files import ONLY_ZEROS, only_zeros
 from zskel.data.common.limits import ZIP_DAMAGE, check_npy, check_npz, npy_header
 from zskel.data.readers.raw_file import cause, printable
 
-_DAMAGE = (ValueError, EOFError, OSError, MemoryError, *ZIP_DAMAGE)
 _LOCAL_HEADER = 30
 
 
-class Rows(ABC):
-    """An array of numbers, read by its first index.
+@contextmanager
+def _whole(where: str, problem: str) -> Iterator[None]:
+    """Turns what damaged files make numpy and zipfile raise into one line."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except (ValueError, EOFError, OSError, MemoryError, *ZIP_DAMAGE) as error:
+        raise BadInput(f"{where}: {problem}: {cause(error)}") from None
+
+
+class Unpacked:
+    """A compressed member of an .npz file, read by its first index as an array is.
 
     Attributes:
         shape: Of the whole array.
     """
 
-    shape: tuple[int, ...]
-
-    @abstractmethod
-    def row(self, index: int) -> np.ndarray:
-        """The part of one index, in memory or mapped.
-
-        Raises:
-            BadInput: What the file says cannot be unpacked.
-        """
-
-
-class _Mapped(Rows):
-    def __init__(self, array: np.ndarray) -> None:
-        self._array, self.shape = array, array.shape
-
-    def row(self, index: int) -> np.ndarray:
-        return self._array[index]
-
-
-class _Unpacked(Rows):
-    """A compressed member of an .npz file."""
-
     def __init__(self, where: str, handle: IO[bytes], shape: tuple[int, ...], kind: Any) -> None:
         self._where, self._handle, self._kind, self.shape = where, handle, kind, shape
         self._first = handle.tell()
 
-    def row(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:
+        """One row.
+
+        Raises:
+            BadInput: What the file says cannot be unpacked.
+        """
         size = math.prod(self.shape[1:]) * self._kind.itemsize
-        try:
+        with _whole(self._where, f"row {index} cannot be read"):
             # Forward, this unpacks what is between; back, everything from the beginning.
             self._handle.seek(self._first + index * size)
             content = self._handle.read(size)
             return np.frombuffer(content, self._kind).reshape(self.shape[1:])
-        except _DAMAGE as error:
-            raise BadInput(f"{self._where}: row {index} cannot be read: {cause(error)}") from None
 
 
 def array_names(path: str | Path) -> list[str]:
@@ -79,21 +71,18 @@ def array_names(path: str | Path) -> list[str]:
     Raises:
         BadInput: It is damaged, or its members say that they are larger than they can be.
     """
-    try:
+    where = printable(path)
+    with _whole(where, "is not a whole .npz file"):
         if only_zeros(Path(path)):
-            raise BadInput(f"{printable(path)}: {ONLY_ZEROS}")
+            raise BadInput(f"{where}: {ONLY_ZEROS}")
         if not zipfile.is_zipfile(path):
-            raise BadInput(f"{printable(path)}: is not a whole .npz file; is it cut off?")
+            raise BadInput(f"{where}: is not a whole .npz file; is it cut off?")
         check_npz(path)
         with zipfile.ZipFile(path) as archive:
             return [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
-    except BadInput:
-        raise
-    except _DAMAGE as error:
-        raise BadInput(f"{printable(path)}: is not a whole .npz file: {cause(error)}") from None
 
 
-def open_rows(path: str | Path, name: str = "") -> Rows:
+def open_rows(path: str | Path, name: str = "") -> np.ndarray | Unpacked:
     """An array by name of an .npz file, or the one of an .npy file.
 
     Each process opens a file once.
@@ -102,17 +91,13 @@ def open_rows(path: str | Path, name: str = "") -> Rows:
         BadInput: It is absent, damaged, or holds something else than numbers.
     """
     where = printable(f"{path}!{name}" if name else path)
-    try:
+    with _whole(where, "is not a whole array"):
         status = os.stat(path)
         return _open(str(path), name, os.getpid(), status.st_mtime_ns, status.st_size)
-    except BadInput:
-        raise
-    except _DAMAGE as error:
-        raise BadInput(f"{where}: is not a whole array: {cause(error)}") from None
 
 
 @functools.lru_cache(maxsize=8)
-def _open(path: str, name: str, process: int, modified: int, size: int) -> Rows:
+def _open(path: str, name: str, process: int, modified: int, size: int) -> np.ndarray | Unpacked:
     where = printable(f"{path}!{name}" if name else path)
     if only_zeros(Path(path)):
         raise BadInput(f"{where}: {ONLY_ZEROS}")
@@ -135,16 +120,16 @@ def _open(path: str, name: str, process: int, modified: int, size: int) -> Rows:
     if fortran and len(shape) > 1:
         raise BadInput(f"{where}: is compressed column by column; save it uncompressed "
                        "(numpy.savez), or numpy.ascontiguousarray of it")
-    return _Unpacked(where, handle, shape, kind)
+    return Unpacked(where, handle, shape, kind)
 
 
-def _map(path: str, handle: IO[bytes], size: int, where: str) -> Rows:
+def _map(path: str, handle: IO[bytes], size: int, where: str) -> np.ndarray | Unpacked:
     """Maps the array that starts where the file is at."""
     shape, fortran, kind = _header(handle, size, where)
     if 0 in shape:
-        return _Mapped(np.zeros(shape, kind))
+        return np.zeros(shape, kind)
     order: Any = "F" if fortran else "C"
-    return _Mapped(np.memmap(path, kind, "r", handle.tell(), shape, order))
+    return np.memmap(path, kind, "r", handle.tell(), shape, order)
 
 
 def _header(handle: IO[bytes], size: int, where: str) -> tuple[tuple[int, ...], bool, Any]:

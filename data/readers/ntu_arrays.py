@@ -29,6 +29,7 @@ from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.common.limits import npy_header
 from zskel.data.exchange.arrays import load_npz
 from zskel.data.readers.array_rows import array_names, open_rows
+from zskel.data.readers.coordinates import bodies_there, finite
 from zskel.data.readers.raw_file import cause, printable
 from zskel.data.readers.safe_pickle import load, loads
 from zskel.data.skeleton import NTU_RGBD, present
@@ -181,17 +182,13 @@ def read_row(path: str, member: str, where: str) -> np.ndarray:
     rows = open_rows(path, match[1])
     if int(match[2]) >= rows.shape[0]:
         raise ClipError(f"{where}: is no longer in the file")
-    row = rows.row(int(match[2]))
+    row = rows[int(match[2])]
     if match[1]:
         bodies = row.reshape(len(row), -1, _JOINTS, 3).transpose(1, 0, 2, 3)
     else:
         bodies = row.transpose(3, 1, 2, 0)
-    clip = _checked(bodies, where)
-    seen = np.flatnonzero(present(clip).any(axis=0))
-    if len(seen) == 0:
-        raise ClipError(f"{where}: no body in any of its {clip.shape[1]} frames")
-    clip = clip[:, : seen[-1] + 1]
-    clip = clip[present(clip).any(axis=1)]
+    clip = bodies_there(_checked(bodies, where), where)
+    clip = clip[:, : np.flatnonzero(present(clip).any(axis=0))[-1] + 1]
     return clip if match[1] else clip[:, : _repeats_after(clip)]
 
 
@@ -226,11 +223,7 @@ def read_dictionary(content: bytes, where: str) -> np.ndarray:
         raise
     except BadInput as error:
         raise ClipError(str(error)) from None
-    clip = _checked(bodies, where)
-    clip = clip[present(clip).any(axis=1)]
-    if not len(clip):
-        raise ClipError(f"{where}: no body in any of its {clip.shape[1]} frames")
-    return clip
+    return bodies_there(_checked(bodies, where), where)
 
 
 def _bodies(content: bytes, where: str) -> np.ndarray:
@@ -262,8 +255,4 @@ def _bodies(content: bytes, where: str) -> np.ndarray:
 
 
 def _checked(bodies: np.ndarray, where: str) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):
-        clip = np.ascontiguousarray(bodies, np.float32)
-    if not np.isfinite(clip).all():
-        raise ClipError(f"{where}: holds a number that is not finite as float32")
-    return clip
+    return np.ascontiguousarray(finite(bodies, f"{where}:"))

@@ -20,6 +20,7 @@ import numpy as np
 
 from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.readers.coordinates import bodies_there, finite
 from zskel.data.readers.raw_file import printable, read_file
 from zskel.data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, NTU_RGBD, JointMapping
 
@@ -117,10 +118,7 @@ class NWUCLAReader(Reader):
             raise ClipError(f"{where}: 'label' is {content.get('label')!r:.40}, "
                             f"expected {entry.label + 1}")
         skeletons = _array(content.get("skeletons"), where)
-        if not skeletons.any():
-            raise ClipError(f"{where}: no body in any of its {len(skeletons)} frames, "
-                            "all coordinates are zero")
-        return self._mapping(skeletons[None])
+        return self._mapping(bodies_there(skeletons[None], where))
 
 
 def _label_in(text: bytes, where: str) -> int:
@@ -171,10 +169,7 @@ def _array(skeletons: Any, where: str) -> np.ndarray:
         ):
             raise ClipError(f"{expected}; frame {number} is not")
     try:
-        with np.errstate(over="ignore"):
-            values = np.asarray(skeletons, np.float64).astype(np.float32)
-    except OverflowError:
-        values = np.full(1, np.inf, np.float32)
-    if not np.isfinite(values).all():
-        raise ClipError(f"{where}: 'skeletons' holds a number that is not finite as float32")
-    return values
+        values = np.asarray(skeletons, np.float64)
+    except OverflowError:  # of an integer beyond any float
+        values = np.full(1, np.inf)
+    return finite(values, f"{where}: 'skeletons'")

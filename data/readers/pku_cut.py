@@ -24,8 +24,9 @@ from typing import NamedTuple
 import numpy as np
 
 from zskel.data.common.errors import ClipError
+from zskel.data.readers.coordinates import bodies_there
 from zskel.data.readers.raw_file import printable, read_file
-from zskel.data.skeleton import NTU_RGBD, present
+from zskel.data.skeleton import NTU_RGBD
 
 MAX_FILE_BYTES = 64 << 20
 _NAME = re.compile(r"F([0-9]{3,4})V([0-9]{3})C([0-9]{3})(L([0-9]{3}))?\.(txt|skeleton)")
@@ -75,10 +76,7 @@ def read_cut(path: str) -> np.ndarray:
         clip = _parse(text, where)
     else:
         clip = parse_sequence(text, where)
-    bodies = present(clip).any(axis=1)
-    if not bodies.any():
-        raise ClipError(f"{where}: no body in any of its {clip.shape[1]} frames")
-    return clip[bodies]
+    return bodies_there(clip, where)
 
 
 class _Lines:

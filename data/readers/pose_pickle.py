@@ -22,6 +22,7 @@ from zskel.data.classes import register_dataset
 from zskel.data.common.errors import BadConfig, BadInput, ClipError
 from zskel.data.common.registry import nearest
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.readers.coordinates import bodies_there, finite
 from zskel.data.readers.identity import NamePattern, Value, numbered, of_annotation, of_ntu_name
 from zskel.data.readers.raw_file import printable
 from zskel.data.readers.safe_pickle import load
@@ -33,7 +34,6 @@ from zskel.data.skeleton import (
     layouts_of,
     mapping_by_name,
     off_origin,
-    present,
 )
 
 TRAIN, TEST = 1, 2
@@ -217,12 +217,8 @@ class PosePickleReader(Reader):
         where = printable(entry.where)
         if annotation is None:
             raise ClipError(f"{where}: is no longer in the file")
-        keypoint = self._checked(annotation, where)
-        bodies = present(keypoint).any(axis=1)
-        if not bodies.any():
-            raise ClipError(f"{where}: no body in any of its {keypoint.shape[1]} frames, all "
-                            "coordinates are zero")
-        keypoint = off_origin(keypoint[bodies], self.source_layout)
+        keypoint = bodies_there(self._checked(annotation, where), where)
+        keypoint = off_origin(keypoint, self.source_layout)
         return keypoint if self._mapping is None else self._mapping(keypoint)
 
     def _checked(self, annotation: Mapping[str, Any], where: str) -> np.ndarray:
@@ -239,11 +235,7 @@ class PosePickleReader(Reader):
         if not _is_integer(frames) or frames != keypoint.shape[1]:
             raise ClipError(f"{where}: 'total_frames' is {ascii(frames)[:40]}, 'keypoint' has "
                             f"{keypoint.shape[1]} frames")
-        with np.errstate(over="ignore", invalid="ignore"):
-            keypoint = keypoint.astype(np.float32)
-        if not np.isfinite(keypoint).all():
-            raise ClipError(f"{where}: 'keypoint' holds a number that is not finite as float32")
-        return keypoint
+        return finite(keypoint, f"{where}: 'keypoint'")
 
 
 @dataclass(frozen=True)

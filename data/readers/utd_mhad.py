@@ -10,6 +10,7 @@ import numpy as np
 
 from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
+from zskel.data.readers.coordinates import bodies_there, finite
 from zskel.data.readers.mat5 import read_array
 from zskel.data.readers.raw_file import printable, read_file
 from zskel.data.skeleton import KINECT_V1_TO_NTU, NTU_RGBD, UTD_MHAD, JointMapping
@@ -84,11 +85,5 @@ class UTDMHADReader(Reader):
         if skeleton.ndim != 3 or skeleton.shape[:2] != (20, 3) or skeleton.shape[2] == 0:
             raise ClipError(f"{where}: 'd_skel' is of shape {skeleton.shape}, "
                             "expected (20, 3, frames)")
-        with np.errstate(over="ignore", invalid="ignore"):
-            keypoint = skeleton.transpose(2, 0, 1)[None].astype(np.float32)
-        if not np.isfinite(keypoint).all():
-            raise ClipError(f"{where}: 'd_skel' holds a number that is not finite as float32")
-        if not keypoint.any():
-            raise ClipError(f"{where}: no body in any of its {keypoint.shape[1]} frames, all "
-                            "coordinates are zero")
-        return self._mapping(keypoint)
+        keypoint = finite(skeleton.transpose(2, 0, 1)[None], f"{where}: 'd_skel'")
+        return self._mapping(bodies_there(keypoint, where))

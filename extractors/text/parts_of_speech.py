@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from zskel.data.common.errors import MissingModel
-from zskel.data.texts import NO_NOUN, PartsOfSpeech, all_parts_of_speech, look_up
+from zskel.data.texts import NO_NOUN, PartsOfSpeech, look_up, of_all, parts_of_speech
 
 TAGGER_MODEL = "en_core_web_sm"
 
@@ -55,7 +55,7 @@ def label_parts(
         BadConfig: Two data sets differ over a class.
         MissingModel: The tagger is needed and is not installed.
     """
-    tables = {} if tagger else all_parts_of_speech()
+    tables = {} if tagger else of_all(parts_of_speech)
     found = look_up(class_names, tables, None if tagger else dataset)
     unknown = [name for name, parts in zip(class_names, found, strict=True) if parts is None]
     if not unknown:

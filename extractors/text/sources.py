@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.registry import Registry, nearest
 from zskel.data.text_rows import is_blank
-from zskel.data.texts import NO_NOUN, PartTexts, all_descriptions, all_part_texts, look_up
+from zskel.data.texts import NO_NOUN, PartTexts, descriptions, look_up, of_all, part_texts
 
 _T = TypeVar("_T")
 
@@ -44,7 +44,7 @@ def description(class_names: Sequence[str], dataset: str | None = None) -> list[
     Raises:
         BadConfig: A class has none, or two data sets describe it differently.
     """
-    return [[text] for text in _shipped("description", class_names, all_descriptions(), dataset)]
+    return [[text] for text in _shipped("description", class_names, of_all(descriptions), dataset)]
 
 
 def parts(
@@ -74,7 +74,7 @@ def parts(
         if part not in PartTexts._fields:
             raise BadConfig(f"text source 'parts': no part {part!r}; "
                             f"{nearest(part, PartTexts._fields)}")
-    found = _shipped("part text", class_names, all_part_texts(), dataset)
+    found = _shipped("part text", class_names, of_all(part_texts), dataset)
     return [[getattr(own, part) for part in of] for own in found]
 
 

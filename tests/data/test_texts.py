@@ -14,11 +14,9 @@ from zskel.data.common.errors import BadConfig
 from zskel.data.texts import (
     NO_NOUN,
     PartsOfSpeech,
-    all_descriptions,
-    all_part_texts,
-    all_parts_of_speech,
     descriptions,
     look_up,
+    of_all,
     part_texts,
     parts_of_speech,
 )
@@ -195,7 +193,7 @@ def test_a_data_set_without_texts_is_named(read: object) -> None:
 
 
 def test_all_tables_have_all_data_sets() -> None:
-    for tables in (all_descriptions(), all_part_texts(), all_parts_of_speech()):
+    for tables in map(of_all, (descriptions, part_texts, parts_of_speech)):
         assert set(tables) == set(DATASETS)
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,8 +35,7 @@ _MOST_PICTURES = 120
 _MARGIN = 0.1
 
 
-@dataclass(frozen=True)
-class _View:
+class _View(NamedTuple):
     title: str
     label: str
     axis: int
@@ -120,24 +119,45 @@ class _Scene:
         self.bodies = np.flatnonzero(self.here.any(axis=1))
 
     @property
-    def width(self) -> float:
-        """Metres from edge to edge, of either view."""
-        return float(np.ptp(self.limits[0]))
+    def size(self) -> np.ndarray:
+        """Metres from edge to edge, of either view, and from bottom to top."""
+        return np.ptp(self.limits[:2], axis=1)
 
-    @property
-    def height(self) -> float:
-        """Metres from bottom to top."""
-        return float(np.ptp(self.limits[1]))
+    def figure(
+        self, title: str, panels: Sequence[Sequence[_View]], scale: float
+    ) -> tuple[Figure, np.ndarray]:
+        """Empty panels under a title and a legend.
 
-    def prepare(self, axes: Axes, view: _View) -> None:
-        """Sets limits; equal scales come from the panels' sizes."""
-        left, right = self.limits[view.axis]
-        axes.set_xlim((right, left) if view.mirrored else (left, right))
-        axes.set_ylim(*self.limits[1])
-        axes.set_aspect("equal", adjustable="box")
-        axes.tick_params(labelsize=7, length=2)
-        axes.grid(linewidth=0.4, color="#dddddd")
-        axes.set_axisbelow(True)
+        Args:
+            title: Above everything.
+            panels: The view of each panel, row by row.
+            scale: Inches a metre.
+
+        Returns:
+            The figure and its axes ``[rows, columns]``.
+        """
+        rows, columns = len(panels), len(panels[0])
+        inches = (self.size * scale + (0.3, 0.75)) * (columns, rows) + (0.75, 0.7)
+        figure = Figure((max(inches[0], 4.5, 0.3 + 0.09 * len(title)), inches[1]),
+                        dpi=100, layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes, view in zip(grid.flat, chain(*panels), strict=True):
+            left, right = self.limits[view.axis]
+            axes.set(xlim=(right, left) if view.mirrored else (left, right),
+                     ylim=self.limits[1], aspect="equal", axisbelow=True)
+            axes.tick_params(labelsize=7, length=2)
+            axes.grid(linewidth=0.4, color="#dddddd")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
+        lines: list[tuple[str, str, Any]] = [
+            ("left side", _LEFT, "solid"), ("right side", _RIGHT, "solid")]
+        if len(self.bodies) > 1:
+            lines += [(f"body {number}", _MIDDLE, style)
+                      for number, (style, _) in enumerate(_BODIES[:len(self.bodies)], 1)]
+        figure.legend(
+            handles=[Line2D([], [], color=colour, linestyle=style, label=label)
+                     for label, colour, style in lines],
+            loc="outside lower left", ncols=len(lines), fontsize=8, frameon=False)
+        return figure, grid
 
     def paint(self, axes: Axes, view: _View, frame: int) -> list[Any]:
         """Draws all bodies of one frame; returns what was drawn."""
@@ -167,18 +187,16 @@ def _sheet(scene: _Scene, title: str, frames: int) -> Figure:
     """Both views of evenly spread frames, time from left to right."""
     total = scene.keypoint.shape[1]
     chosen = np.unique(np.linspace(0, total - 1, min(frames, total)).round().astype(int))
-    scale = 1.9 / max(scene.height, 1.2 * scene.width)
-    figure, panels = _panels(
-        scene, scale, [[view] * len(chosen) for view in _VIEWS], title, between=0.12)
-    for view, row in zip(_VIEWS, panels, strict=True):
-        for position, (axes, frame) in enumerate(zip(row, chosen, strict=True)):
+    width, height = scene.size
+    figure, grid = scene.figure(
+        title, [[view] * len(chosen) for view in _VIEWS], 1.9 / max(height, 1.2 * width))
+    for view, row in zip(_VIEWS, grid, strict=True):
+        for axes, frame in zip(row, chosen, strict=True):
             scene.paint(axes, view, int(frame))
             axes.set_title(f"frame {frame + 1} of {total}", fontsize=8)
-            if position == 0:
-                axes.set_ylabel(f"{view.title}\ny (m)", fontsize=8)
-            else:
-                axes.tick_params(labelleft=False)
             axes.set_xlabel(view.label, fontsize=7)
+            axes.tick_params(labelleft=axes is row[0])
+        row[0].set_ylabel(f"{view.title}\ny (m)", fontsize=8)
     return figure
 
 
@@ -188,14 +206,14 @@ def _animation(scene: _Scene, title: str, path: Path) -> None:
 
     total = scene.keypoint.shape[1]
     step = -(-total // _MOST_PICTURES)
-    scale = min(3.2 / scene.height, 4.0 / scene.width)
-    figure, panels = _panels(scene, scale, [list(_VIEWS)], title, between=0.65)
-    for axes, view in zip(panels[0], _VIEWS, strict=True):
+    width, height = scene.size
+    figure, grid = scene.figure(title, [_VIEWS], min(3.2 / height, 4.0 / width))
+    panels = list(zip(grid[0], _VIEWS, strict=True))
+    for axes, view in panels:
         axes.set_xlabel(view.label, fontsize=8)
         axes.set_ylabel("y (m)", fontsize=8)
         axes.set_title(view.title, fontsize=8)
-    number = figure.text(0.99, 1 - 0.33 / figure.get_figheight(), "", ha="right", va="top",
-                         fontsize=9, animated=True)
+    number = figure.text(0.99, 0.99, "", ha="right", va="top", fontsize=9, animated=True)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     # Axes and grid are drawn once: they take most of the time and never change.
@@ -206,7 +224,7 @@ def _animation(scene: _Scene, title: str, path: Path) -> None:
         canvas.restore_region(empty)
         number.set_text(f"frame {frame + 1} of {total}")
         figure.draw_artist(number)
-        for axes, view in zip(panels[0], _VIEWS, strict=True):
+        for axes, view in panels:
             for artist in scene.paint(axes, view, frame):
                 axes.draw_artist(artist)
                 artist.remove()
@@ -222,46 +240,6 @@ def _durations(pictures: int, step: int) -> list[int]:
     """Milliseconds a picture, in the steps of 10 that a GIF knows, right in the sum."""
     ends = np.round(np.arange(pictures + 1) * step * _FRAME_MS / 10).astype(int) * 10
     return [int(value) for value in np.diff(ends)]
-
-
-def _panels(
-    scene: _Scene, scale: float, rows: Sequence[Sequence[_View]], title: str, between: float
-) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of rows of views, each panel of the shape of what it shows.
-
-    Args:
-        scene: What is shown.
-        scale: Inches a metre.
-        rows: The views of each row.
-        title: Above everything.
-        between: Inches between panels of a row.
-    """
-    left, right, below, above, head = 0.75, 0.2, 0.45, 0.25, 0.6
-    width, height = scene.width * scale, scene.height * scale
-    columns = len(rows[0])
-    inches = (max(left + columns * (width + between) - between + right, 4.5,
-                  0.3 + 0.09 * len(title)),
-              head + len(rows) * (above + height + below))
-    figure = Figure(figsize=inches, dpi=100)
-    panels = []
-    for number, row in enumerate(rows):
-        bottom = inches[1] - head - (number + 1) * (above + height) - number * below
-        panels.append([
-            figure.add_axes(((left + column * (width + between)) / inches[0], bottom / inches[1],
-                             width / inches[0], height / inches[1]))
-            for column in range(columns)])
-        for axes, view in zip(panels[-1], row, strict=True):
-            scene.prepare(axes, view)
-    figure.text(0.1 / inches[0], 1 - 0.1 / inches[1], title, fontsize=10, weight="bold", va="top")
-    handles = [Line2D([], [], color=_LEFT, label="left side"),
-               Line2D([], [], color=_RIGHT, label="right side")]
-    if len(scene.bodies) > 1:
-        handles += [Line2D([], [], color=_MIDDLE, linestyle=style, label=f"body {order + 1}")
-                    for order, (style, _) in enumerate(_BODIES[:len(scene.bodies)])]
-    figure.legend(handles=handles, loc="upper left", ncols=len(handles), fontsize=8, frameon=False,
-                  borderaxespad=0, borderpad=0,
-                  bbox_to_anchor=(0.1 / inches[0], 1 - 0.33 / inches[1]))
-    return figure, panels
 
 
 def _check(clip: Clip, layout: JointLayout) -> None:

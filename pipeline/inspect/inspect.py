@@ -37,12 +37,7 @@ def inspect(
         out: Where the drawing goes, ``.png`` for frames side by side or
             ``.gif`` for an animation, ``.svg`` for a layout; None: nothing is written.
         clip: Sample id of the clip to describe and draw; None: the first is drawn.
-        reader: Take the path as raw recordings of this reader.
-        dataset: Whose class names and protocols hold, where the source does not say.
-        split: Mark the unseen classes of this class split of a raw source or store.
-        read: Of raw sources and stores, read the coordinates of at most so many
-            clips, evenly spread; 0 reads all.
-        layout: Of raw recordings whose joints the source does not name.
+        reader, dataset, split, read, layout: See :class:`Options`.
 
     Returns:
         A JSON document; ``show`` prints it.

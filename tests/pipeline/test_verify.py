@@ -125,27 +125,16 @@ def test_what_was_made_from_something_else_is_stale(
         f"{STEM.format(1)}.safetensors was made from these caches"]
 
 
-def test_what_contradicts_itself_is_broken(
+def test_a_result_that_was_changed_by_hand_is_broken(
     tiny_work: Path, copy_of: Callable[..., Path]
 ) -> None:
     work = copy_of(tiny_work, ALL)
-    test = work / "features" / "skeleton_test.h5"
-    features = read_skeleton_features(test)
-    first, second = features.rows("train")[:2]
-    label, sample_id = features.label.copy(), features.sample_id.copy()
-    label[first] = next(c for c in features.seen_classes if c != label[first])
-    edit_features(test, label=label)
     result = work / "results" / f"{STEM.format(0)}.json"
     record = json.loads(result.read_text())
     record["config"]["method"]["options"]["epochs"] = 99
     result.write_text(json.dumps(record))
     found = bad(verify([work]))
-    assert found["test-phase features have the store's labels"][:2] == ("broken", "labels differ")
     assert found[f"{result.name}: the config is the one that its digest names"][0] == "broken"
-    sample_id[[first, second]] = sample_id[[second, first]]
-    edit_features(test, label=features.label, sample_id=sample_id)
-    assert bad(verify([work]))["test-phase features hold the clips that their digest names"][0] == \
-        "broken"
 
 
 @pytest.mark.parametrize(("option", "expected"), [

@@ -206,8 +206,13 @@ def experiment_name(source: str) -> str:
     return load_experiment(source).name if source.endswith(".py") else source
 
 
-def find_config(name: str) -> Path:
-    """The config file of an experiment.
+def find_config(name: str, what: str = "experiment", folder: str = "") -> Path:
+    """A config file by its path, or a shipped one by its name.
+
+    Args:
+        name: Of the config without ``.py``, or the path of one.
+        what: What it is the config of, for the message.
+        folder: Where in ``configs/`` those of its kind are.
 
     Raises:
         BadConfig: There is none; the message names the nearest.
@@ -216,10 +221,10 @@ def find_config(name: str) -> Path:
         if Path(name).is_file():
             return Path(name)
         raise BadConfig(f"{name}: no such config file")
-    known = experiment_names()
+    known = config_names(shipped_configs() / folder)
     if name not in known:
-        raise BadConfig(f"no experiment {name!r}; {nearest(name, known)}")
-    return shipped_configs() / f"{name}.py"
+        raise BadConfig(f"no {what} {name!r}; {nearest(name, known)}")
+    return shipped_configs() / folder / f"{name}.py"
 
 
 def _explain(error: ValidationError, section: type[Section]) -> str:

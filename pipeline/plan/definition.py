@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from zskel.data.common.errors import BadConfig
-from zskel.data.common.registry import nearest
 from zskel.pipeline.base.config import (
     Experiment,
+    find_config,
     load_experiment,
     load_section,
     load_texts,
     load_views,
 )
+from zskel.pipeline.base.shipped import config_names, shipped_configs
 
 #: The experiment's own method, in a list of methods.
 OWN = "own"
@@ -131,9 +130,7 @@ def table_names() -> tuple[str, ...]:
     >>> table_names()[:4]
     ('demo', 'table-3', 'table-4', 'table-6')
     """
-    folder = Path(str(resources.files("zskel.configs"))) / "tables"
-    return tuple(sorted(path.stem for path in folder.glob("*.py")
-                        if not path.name.startswith("_")))
+    return tuple(config_names(shipped_configs() / "tables"))
 
 
 def load_table(name: str, options: Sequence[str] = (), seeds: int | None = None) -> Table:
@@ -147,7 +144,7 @@ def load_table(name: str, options: Sequence[str] = (), seeds: int | None = None)
     Raises:
         BadConfig: There is no such table, or something in it is unknown or impossible.
     """
-    path = _find(name)
+    path = find_config(name if name.endswith(".py") else name.lower(), "table", "tables")
     config: TableConfig = load_section(path, "table", TableConfig)  # type: ignore[arg-type]
     entries: dict[str, Entry] = {}
     load = cache(load_experiment)  # a table asks for some of them often
@@ -161,17 +158,6 @@ def load_table(name: str, options: Sequence[str] = (), seeds: int | None = None)
             _check_same(own, entry, f"{path}: runs.{at}")
             own.fits += [fit for fit in fits if fit not in own.fits]
     return Table(path.stem, config, tuple(entries.values()))
-
-
-def _find(name: str) -> Path:
-    if name.endswith(".py"):
-        if Path(name).is_file():
-            return Path(name)
-        raise BadConfig(f"{name}: no such config file")
-    known = table_names()
-    if name.lower() not in known:
-        raise BadConfig(f"no table {name!r}; {nearest(name.lower(), known)}")
-    return Path(str(resources.files("zskel.configs"))) / "tables" / f"{name.lower()}.py"
 
 
 def _entry(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from importlib import resources
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -15,7 +13,8 @@ from typing_extensions import Self
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.files import digest_json
 from zskel.data.common.registry import nearest
-from zskel.pipeline.base.config import load_section
+from zskel.pipeline.base.config import find_config, load_section
+from zskel.pipeline.base.shipped import config_names, shipped_configs
 from zskel.zsl.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
@@ -262,9 +261,7 @@ class SearchConfig(_Part):
 
 def space_names() -> tuple[str, ...]:
     """The configs of ``configs/_base_/search``."""
-    folder = resources.files("zskel.configs") / "_base_" / "search"
-    return tuple(sorted(item.name[:-3] for item in folder.iterdir()
-                        if item.name.endswith(".py") and not item.name.startswith("_")))
+    return tuple(config_names(shipped_configs() / "_base_/search"))
 
 
 def load_space(name: str) -> tuple[str, SearchConfig]:
@@ -280,15 +277,7 @@ def load_space(name: str) -> tuple[str, SearchConfig]:
         BadConfig: There is no such search, an unknown key or an impossible value; the
             message names the key and the nearest right one.
     """
-    if name.endswith(".py"):
-        path = Path(name)
-        if not path.is_file():
-            raise BadConfig(f"{name}: no such config file")
-    else:
-        known = space_names()
-        if name not in known:
-            raise BadConfig(f"no search space {name!r}; {nearest(name, known)}")
-        path = Path(str(resources.files("zskel.configs"))) / "_base_" / "search" / f"{name}.py"
+    path = find_config(name, "search space", "_base_/search")
     config: SearchConfig = load_section(path, "search", SearchConfig)  # type: ignore[arg-type]
     return path.stem, config
 

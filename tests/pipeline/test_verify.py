@@ -47,7 +47,7 @@ def edit_features(path: Path, **changes: Any) -> None:
 
 def test_a_whole_work_directory_passes(tiny_work: Path, tiny_config: Path) -> None:
     content = verify([tiny_work])
-    assert content["ok"] and bad(content) == {} and content["counts"]["ok"] > 30
+    assert content["ok"] and bad(content) == {} and content["counts"]["ok"] > 20
     (notice,) = notices(content)
     assert notice.startswith("not compared: 'tiny' is not in configs/")
     compared = verify([tiny_work], load_experiment(str(tiny_config)), str(tiny_config))

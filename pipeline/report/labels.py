@@ -9,6 +9,7 @@ METHOD_LABELS = {
     "revise": "ReViSE", "jpose": "JPoSE", "cada_vae": "CADA-VAE", "synse": "SynSE",
     "smie": "SMIE", "conse": "ConSE", "eszsl": "ESZSL", "ridge": "Ridge regression",
     "text_prototypes": "Text prototypes",
+    "infonce": "InfoNCE", "msf": "MSF", "fs_vae": "FS-VAE", "pgfa_head": "PGFA's head",
     "sa_dvae": "SA-DVAE",
 }
 #: In the order of the paper's Tables 6 and 7.

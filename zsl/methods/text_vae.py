@@ -92,8 +92,9 @@ class TextVAEs(nn.Module):
 
     @property
     def shallow(self) -> bool:
-        """Whether there are no hidden layers."""
-        return not any(isinstance(layer, nn.ReLU) for layer in self.modules())
+        """Whether there are no hidden layers, and the losses are those of this class."""
+        return type(self) is TextVAEs and not any(
+            isinstance(layer, nn.ReLU) for layer in self.modules())
 
     def encode_text(self, f_y: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Mean and log variance ``[B, latent]`` of all parts, side by side."""
@@ -138,23 +139,37 @@ class TextVAEs(nn.Module):
         z_x = sample_gaussian(mean_x, log_variance_x, generator, noise)
         z_y = self.sample_text(mean_y, log_variance_y, generator, noise)
 
-        def text_distance(z: Tensor) -> Tensor:
-            return sum((
-                distance(vae.decode(part), f_y[name], reconstruction)
-                for (name, vae), part in zip(self.named_texts(), self.split(z), strict=True)
-            ), start=torch.zeros(()))
-
-        def skeleton_distance(z: Tensor) -> Tensor:
-            return distance(self.skeleton.decode(z), f_x, reconstruction)
-
         return torch.stack([
-            skeleton_distance(z_x),
-            text_distance(z_y),
+            distance(self.skeleton.decode(z_x), f_x, reconstruction),
+            self.text_distance(z_y, f_y, reconstruction),
             gaussian_kl(mean_x, log_variance_x),
             gaussian_kl(mean_y, log_variance_y),
-            skeleton_distance(z_y) + text_distance(z_x),
+            self.cross_alignment(self.skeleton.decode(z_y), f_x, z_x, f_y, generator,
+                                 reconstruction),
             wasserstein(mean_x, log_variance_x, mean_y, log_variance_y),
         ])
+
+    def text_distance(
+        self, z: Tensor, f_y: Mapping[str, Tensor], reconstruction: Reconstruction
+    ) -> Tensor:
+        """Distance of each part's decoded columns of z from its text, summed over the parts."""
+        return sum((
+            distance(vae.decode(part), f_y[name], reconstruction)
+            for (name, vae), part in zip(self.named_texts(), self.split(z), strict=True)
+        ), start=torch.zeros(()))
+
+    def cross_alignment(
+        self,
+        f_x_from_text: Tensor,
+        f_x: Tensor,
+        z_x: Tensor,
+        f_y: Mapping[str, Tensor],
+        generator: torch.Generator,
+        reconstruction: Reconstruction,
+    ) -> Tensor:
+        """How far each modality is from what the other's latents decode to."""
+        return (distance(f_x_from_text, f_x, reconstruction)
+                + self.text_distance(z_x, f_y, reconstruction))
 
 
 def distance(prediction: Tensor, target: Tensor, kind: Reconstruction) -> Tensor:

@@ -1,0 +1,25 @@
+"""Every method of the registry in a size for tests, a new one included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zskel.zsl.methods import METHODS
+from zskel.zsl.methods.base import ZeroShotMethod
+
+# By name of the option, whichever method has it: networks of few units, classifiers of few draws.
+SIZES: dict[str, Any] = dict(
+    epochs=2, batch_size=16, latent_dim=6, z_r_dim=6, z_v_dim=2,
+    encoder_x_hidden=(12,), decoder_x_hidden=(12,), encoder_y_hidden=(12,), decoder_y_hidden=(12,),
+    classifier_samples=20, classifier_epochs=20, classifier_learning_rate=0.05,
+    joint_samples=10, joint_seen_samples=10, joint_unseen_samples=10,
+    embedding_dim=6, text_hidden_dim=9, code_dim=7, hidden_dims=(12, 8), hidden_dim=12,
+    depth=1, width=8, heads=2, noises=2,
+)
+
+
+def small(name: str, **options: Any) -> ZeroShotMethod:
+    """A method of few units and two epochs; ``options`` are on top of that."""
+    known = METHODS.get(name).params_model.model_fields
+    sizes = {option: value for option, value in SIZES.items() if option in known}
+    return METHODS.build(name, **{**sizes, **options})

@@ -1,0 +1,125 @@
+"""The head of PGFA: one linear layer from skeletons into the space of the texts.
+
+Zhou et al., "Prototype-guided feature alignment for zero-shot skeleton-based action
+recognition", IEEE TIP 2025 (arXiv 2507.00566). PGFA trains its backbone along with
+this layer; here f_x stays as it is (the released option ``fix_encoder``), so its
+published numbers are not those of this head. Its alignment at test time looks at
+unlabelled test clips and is no part of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import skip_init
+from typing_extensions import Self
+
+from zskel.zsl.methods.base import EpochHook, Progress, RecipeParams
+from zskel.zsl.methods.checks import TextFeatures
+from zskel.zsl.methods.cosine import CosineMethod, CosineNetwork, CosineParams
+from zskel.zsl.threads import single_threaded
+
+
+class PGFAHeadParams(RecipeParams, CosineParams):
+    """All parameters; the defaults are those of NTU-60.
+
+    The released code makes its temperature a parameter, but in a way that leaves it out
+    of training: "released" keeps it at 0.07.
+
+    Attributes:
+        sharpness: Of the soft labels softmax(sharpness [same class]).
+        epochs, batch_size, learning_rate, momentum, weight_decay: Of SGD.
+        warm_up: Epochs in which the learning rate rises from 0, which is that of the
+            first.
+    """
+
+    released: ClassVar[Mapping[str, Any]] = {"learn_temperature": False}
+
+    sharpness: float = Field(10.0, ge=0)
+    epochs: int = Field(50, ge=1)
+    batch_size: int = Field(128, ge=1)
+    learning_rate: float = Field(0.05, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    warm_up: int = Field(5, ge=0)
+
+
+class PGFAHead(CosineMethod):
+    """PGFA's head in the style of scikit-learn.
+
+    Args:
+        **params: See :class:`PGFAHeadParams`.
+
+    Raises:
+        BadConfig: A parameter is unknown or impossible.
+    """
+
+    name, params_model = "pgfa_head", PGFAHeadParams
+    params: PGFAHeadParams
+
+    @single_threaded()
+    def fit(
+        self,
+        f_x: np.ndarray,
+        y: np.ndarray,
+        f_y: TextFeatures,
+        *,
+        seen_classes: Sequence[int],
+        on_progress: Progress | None = None,
+        on_epoch: EpochHook | None = None,
+    ) -> Self:
+        """Trains the layer. See :meth:`ZeroShotMethod.fit`."""
+        params = self.params
+        generator = torch.Generator().manual_seed(params.seed)
+        features, columns = self._begin(f_x, y, f_y, seen_classes, generator)
+        text = self._text_of(self.seen_classes)
+        optimizer = torch.optim.SGD(
+            self._net.parameters(), lr=params.learning_rate, momentum=params.momentum,
+            weight_decay=params.weight_decay, nesterov=False)
+
+        def step(rows: Tensor, epoch: int, k: int) -> Tensor:
+            risen = min(1.0, epoch / params.warm_up) if params.warm_up else 1.0
+            optimizer.param_groups[0]["lr"] = params.learning_rate * risen
+            scores = self._score(features[rows], text)
+            loss = soft_label_divergence(scores, columns[rows], params.sharpness)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss.detach()[None]
+
+        return self._train(step, ["loss"], len(features), generator, on_progress, on_epoch)
+
+    def _build(
+        self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator
+    ) -> CosineNetwork:
+        layer = skip_init(nn.Linear, f_x_dim, text_dims["f_y"])
+        with torch.no_grad():  # Kaiming's, fan-out; that it is the normal one is an assumption.
+            layer.weight.normal_(0, math.sqrt(2 / text_dims["f_y"]), generator=generator)
+            layer.bias.zero_()
+        return CosineNetwork(layer, nn.Identity(), self.params).to(torch.get_default_device())
+
+
+def soft_label_divergence(scores: Tensor, columns: Tensor, sharpness: float) -> Tensor:
+    """KL of soft labels from the softmax over a batch's clips and texts, both ways.
+
+    Every clip stands beside the texts of all clips of the batch, ``[B, B]``. The soft
+    labels of a row are softmax(sharpness m) with m = 1 for texts of its own class, 0 else.
+    The divergences of rows and of columns are averaged.
+
+    Args:
+        scores: ``[B, S]`` with the texts of all seen classes.
+        columns: ``[B]``, the class of each clip.
+        sharpness: Of the labels.
+    """
+    pairs = scores[:, columns]
+    labels = (sharpness * (columns[:, None] == columns).to(pairs.dtype)).softmax(dim=1)
+    return 0.5 * sum(
+        (F.kl_div(side.log_softmax(dim=1), labels, reduction="batchmean")
+         for side in (pairs, pairs.T)), start=pairs.new_zeros(()))

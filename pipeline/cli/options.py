@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -50,6 +50,7 @@ WorkDirOption = Annotated[Path | None, typer.Option(
     help="Where everything is kept [default: work_dirs/EXPERIMENT].")]
 Options = Annotated[list[str] | None, typer.Option(
     "--cfg-options", metavar="KEY=VALUE", help="Override a config value; may be repeated.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Deterministic = Annotated[bool, typer.Option("--deterministic", help=(
     "Compute on a GPU with algorithms that give the same bits each time; they can be slower."))]
 TableName = Annotated[str, typer.Argument(
@@ -80,6 +81,18 @@ FitDevice = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option("--dev
     "Where methods compute: cpu; cuda, a GPU; auto, a GPU where there is one and the method's "
     "steps are faster there [default: the config's fit.device, auto]."))]
 WorkDirsOption = Annotated[Path, typer.Option(help="Folder of the experiments' work directories.")]
+
+
+def answer(
+    content: Mapping[str, Any], as_json: bool, show: Callable[[Mapping[str, Any]], None]
+) -> None:
+    """Tells on standard output what a command has found: as JSON, or as ``show`` prints it."""
+    if as_json:
+        import json
+
+        print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        show(content)
 
 
 def execution_of(

@@ -255,12 +255,13 @@ def content(findings: list[Finding]) -> dict[str, Any]:
             "findings": [asdict(each) for each in findings]}
 
 
-def lines(findings: list[Finding]) -> Iterator[str]:
-    """As text: a line a finding, what to do below it."""
-    width = max(len(each.name) for each in findings)
+def show(content: Mapping[str, Any]) -> None:
+    """Prints a line a finding, what to do below it."""
+    findings = content["findings"]
+    width = max(len(each["name"]) for each in findings)
     for each in findings:
-        yield f"{each.status:<7}  {each.name:<{width}}  {' '.join(each.found.split())}"
-        if each.advice:
-            yield f"{'':<7}  {'':<{width}}  -> {each.advice}"
-    count = sum(each.status == PROBLEM for each in findings)
-    yield f"{count} problem(s)" if count else "no problems"
+        print(f"{each['status']:<7}  {each['name']:<{width}}  {' '.join(each['found'].split())}")
+        if each["advice"]:
+            print(f"{'':<7}  {'':<{width}}  -> {each['advice']}")
+    count = sum(each["status"] == PROBLEM for each in findings)
+    print(f"{count} problem(s)" if count else "no problems")

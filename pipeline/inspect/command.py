@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from zskel.pipeline.cli.app import app
+from zskel.pipeline.cli.options import AsJson, answer
 
 
 @app.command()
@@ -19,8 +20,7 @@ def inspect(
         "Draw a clip: .png shows frames side by side, .gif is animated; a layout: .svg."))] = None,
     clip: Annotated[str | None, typer.Option(metavar="SAMPLE_ID", help=(
         "The clip to describe and draw [default: draw the first]."))] = None,
-    as_json: Annotated[bool, typer.Option("--json", help=(
-        "One JSON document on standard output."))] = False,
+    as_json: AsJson = False,
     reader: Annotated[str | None, typer.Option(
         help="Take PATH as raw recordings of this reader.")] = None,
     dataset: Annotated[str | None, typer.Option(
@@ -37,11 +37,14 @@ def inspect(
     Exit code 1 if one of its checks failed.
     """
     from zskel.data.common.outside import trust
+    from zskel.pipeline.base.progress import say
     from zskel.pipeline.inspect.inspect import inspect as run
     from zskel.pipeline.inspect.inspect import show
 
     trust(reader or "")
     document = run(path, draw, clip, reader, dataset, split, read, layout)
-    show(document, as_json)
+    answer(document, as_json, show)
+    if draw is not None:
+        say(f"wrote {draw}")
     if not all(check["passed"] for check in document.get("checks", ())):
         raise typer.Exit(1)

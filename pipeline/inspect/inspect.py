@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zskel.data.common.errors import BadInput
-from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.render import show as show_description
 from zskel.pipeline.base.render import stdout_console
 from zskel.pipeline.inspect.recognition import recognise
@@ -80,13 +78,8 @@ def _layout(name: str | None, out: str | Path | None) -> dict[str, Any]:
     return document
 
 
-def show(document: Mapping[str, Any], as_json: bool = False) -> None:
-    """Prints what ``inspect`` returns on standard output, and where a drawing went beside it."""
-    if as_json:
-        print(json.dumps(document, indent=2, allow_nan=False))
-    else:
-        hidden = ("format", "format_version", "drawn")
-        show_description({key: value for key, value in document.items() if key not in hidden},
-                         stdout_console())
-    if "drawn" in document:
-        say(f"wrote {document['drawn']}")
+def show(document: Mapping[str, Any]) -> None:
+    """Prints what ``inspect`` returns on standard output."""
+    hidden = ("format", "format_version", "drawn")
+    show_description({key: value for key, value in document.items() if key not in hidden},
+                     stdout_console())

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from zskel.pipeline.cli.app import app
 from zskel.pipeline.cli.options import (
+    AsJson,
     ModelStoreOption,
     Options,
     TableName,
     TableRaw,
     TableSeeds,
     WorkDirsOption,
+    answer,
 )
 
 
@@ -26,8 +25,7 @@ def plan(
     model_store: ModelStoreOption = None,
     seeds: TableSeeds = None,
     cfg_options: Options = None,
-    as_json: Annotated[bool, typer.Option("--json", help=(
-        "One JSON document on standard output."))] = False,
+    as_json: AsJson = False,
 ) -> None:
     """What a table of the paper needs, what is there, and how long the rest takes."""
     from zskel.pipeline.plan.definition import load_table
@@ -36,9 +34,4 @@ def plan(
 
     loaded = load_table(table, cfg_options or (), seeds)
     content = run(loaded, raw_of(loaded, raw or ()), work_dirs, model_store)
-    if as_json:
-        import json
-
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
-    else:
-        show(content)
+    answer(content, as_json, show)

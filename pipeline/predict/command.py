@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zskel.pipeline.cli.app import app
-from zskel.pipeline.cli.options import DeviceOption
+from zskel.pipeline.cli.options import AsJson, DeviceOption, answer
 
 
 @app.command()
@@ -39,16 +39,27 @@ def predict(
         "Draw the clip under its answers: a .gif; for several clips a folder."))] = None,
     device: DeviceOption = "auto",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Gets the JSON too.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help=(
-        "One JSON document on standard output."))] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Classify recordings among labels of your own."""
     from zskel.data.common.devices import keep_to
+    from zskel.data.common.files import write_json
     from zskel.data.common.outside import trust
-    from zskel.pipeline.predict.predict import ModelChoice, Reading, run
+    from zskel.pipeline.base.progress import say
+    from zskel.pipeline.predict.predict import ModelChoice, Reading
+    from zskel.pipeline.predict.predict import predict as run
+    from zskel.pipeline.predict.show import show
 
     keep_to(device)
     trust(reader or "", *(text.rpartition("=")[2] for text in text_source or ()))
-    run(source, files, label or (), as_json=as_json, out=out, gzsl=gzsl, top=top,
-        model=ModelChoice(method, gate, seed), reading=Reading(reader, text_source or (), weights),
-        gif=gif)
+    document = run(source, files, label or (), gzsl=gzsl, top=top, gif=gif,
+                   model=ModelChoice(method, gate, seed),
+                   reading=Reading(reader, text_source or (), weights))
+    for notice in document["notices"]:
+        say(f"note: {notice}")
+    for skip in document["skipped"]:
+        say(f"skipped {skip['name']}: {skip['reason']}")
+    if out is not None:
+        write_json(out, document)
+        say(f"wrote {out}")
+    answer(document, as_json, show)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +13,14 @@ import numpy as np
 from zskel.data.caches import TEST
 from zskel.data.classes import register_dataset
 from zskel.data.common.errors import BadConfig, BadInput
-from zskel.data.common.files import write_json
 from zskel.data.common.outside import trust
 from zskel.data.common.registry import Registry
 from zskel.pipeline.base.config import DatasetConfig, experiment_name, find_config, load_experiment
-from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.predict.clips import Clips, read_clips
 from zskel.pipeline.predict.features import features_of, weights_file
 from zskel.pipeline.predict.novel_labels import resolve_labels, with_texts
-from zskel.pipeline.predict.show import draw_clips, show
+from zskel.pipeline.predict.show import draw_clips
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.fitted_models import check_current, find_fitted_model
 from zskel.zsl.gates import GATES
@@ -149,26 +146,6 @@ def predict(
         }
         if gif is not None:
             draw_clips(clips.store, document["clips"], Path(gif))
-    return document
-
-
-def run(
-    source: str | Path, files: Sequence[str | Path], labels: Sequence[str], *,
-    as_json: bool = False, out: str | Path | None = None, **options: Any,
-) -> dict[str, Any]:
-    """``predict`` for the command line: prints a table or JSON."""
-    document = predict(source, files, labels, **options)
-    for notice in document["notices"]:
-        say(f"note: {notice}")
-    for skip in document["skipped"]:
-        say(f"skipped {skip['name']}: {skip['reason']}")
-    if out is not None:
-        write_json(out, document)
-        say(f"wrote {out}")
-    if as_json:
-        print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        show(document)
     return document
 
 

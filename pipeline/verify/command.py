@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zskel.pipeline.cli.app import app
-from zskel.pipeline.cli.options import Options, beginning, experiment_names
+from zskel.pipeline.cli.options import AsJson, Options, answer, beginning, experiment_names
 
 
 @app.command()
@@ -24,8 +24,7 @@ def verify(
     checksums: Annotated[bool, typer.Option("--write-checksums", "--seal", help=(
         "Before that, write the checksum of each cache anew: for caches that were changed on "
         "purpose."))] = False,
-    as_json: Annotated[bool, typer.Option("--json", help=(
-        "One JSON document on standard output."))] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare files with their checksums and with what they were made from; exit code 1 if not."""
     from zskel.pipeline.base.config import load_experiment
@@ -38,11 +37,6 @@ def verify(
         write_checksums(paths)
     config = load_experiment(experiment, cfg_options or ()) if experiment else None
     content = run(paths, config, experiment or "")
-    if as_json:
-        import json
-
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
-    else:
-        show(content)
+    answer(content, as_json, show)
     if not content["ok"]:
         raise typer.Exit(1)

@@ -21,7 +21,7 @@ from zskel.pipeline.doctor.doctor import (
     Machine,
     content,
     doctor,
-    lines,
+    show,
 )
 
 NEEDED = ("torch>=2.6", "mmengine>=0.10.4", "mmcv-lite>=2.0,<2.1", "mmaction2==1.1.0",
@@ -127,9 +127,13 @@ def test_a_file_in_the_way_of_the_work_directories_is_a_problem(tmp_path: Path) 
     assert found(tmp_path)["work directory"][0] == PROBLEM
 
 
-def test_text_and_json_say_the_same(tmp_path: Path) -> None:
-    findings = doctor(tmp_path, Made(versions={"mmaction2": "1.2.0"}))
-    text, document = list(lines(findings)), json.loads(json.dumps(content(findings)))
+def test_text_and_json_say_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(json.dumps(content(
+        doctor(tmp_path, Made(versions={"mmaction2": "1.2.0"})))))
+    show(document)
+    text = capsys.readouterr().out.splitlines()
     assert text[-1] == "1 problem(s)" and not document["ok"]
     assert [each["status"] for each in document["findings"]].count(PROBLEM) == 1
     assert sum(line.startswith(PROBLEM) for line in text) == 1

@@ -39,6 +39,7 @@ from zskel.data.skeleton import NTU_RGBD, UTD_MHAD, Clip
 from zskel.data.store import SequenceStore, build_store
 from zskel.data.synthetic import Settings, generate, write_ntu
 from zskel.pipeline.cli.main import app
+from zskel.pipeline.cli.options import answer
 from zskel.pipeline.inspect.draw import _durations, draw, sides
 from zskel.pipeline.inspect.inspect import inspect, show
 from zskel.pipeline.inspect.measures import lengths
@@ -321,7 +322,7 @@ def test_work_directory_shows_parts_that_do_not_fit(work, tmp_path):
 
 def test_json_is_all_there_is_on_standard_output(work, capsys):
     found = inspect(work / "store/skeletons.h5", clip=TWO_PEOPLE)
-    show(found, as_json=True)
+    answer(found, True, show)
     document = json.loads(capsys.readouterr().out)
     assert document == json.loads(json.dumps(found))
     assert document["format"] == "zsl-inspection"
@@ -432,7 +433,7 @@ def test_store_with_damaged_coordinates_is_one_line(work, tmp_path):
 
 def test_contact_sheet_of_a_work_directory(work, tmp_path, capsys):
     found = inspect(work, out=tmp_path / "clip.png", clip=TWO_PEOPLE)
-    show(found, as_json=True)
+    answer(found, True, show)
     assert json.loads(capsys.readouterr().out) == found
     with Image.open(tmp_path / "clip.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()

@@ -16,10 +16,9 @@ from zskel.pipeline.report.labels import protocol_label
 from zskel.pipeline.report.latex import to_latex
 from zskel.pipeline.report.load import load_runs, summarize
 from zskel.pipeline.report.markdown import render_markdown
-from zskel.pipeline.report.published import literature, published_tables
-from zskel.pipeline.report.published_comparison import matched
+from zskel.pipeline.report.published import literature
 from zskel.pipeline.report.rows import PAGE
-from zskel.pipeline.report.summary import Setting, all_runs
+from zskel.pipeline.report.summary import Setting
 from zskel.pipeline.report.tables import Table
 from zskel.pipeline.report.templating import render_template
 from zskel.pipeline.report.view import setting_view, title_of
@@ -92,9 +91,9 @@ def render_html(
         settings=[setting_view(*each, tables) for each in zip(settings, embeddings)],
         overview=_overview(tables.own["results"]), paper=literature("sa_dvae"),
         later=literature("later"), tables=tables, title=title_of(settings),
-        matched=matched(published_tables("sa_dvae"), settings),
+        matched=any(row["ours"] for table in tables.paper for row in table.rows),
         warned=[setting for setting in settings if setting.warning],
-        run_count=len(all_runs(settings)),
+        run_count=sum(len(setting.runs) for setting in settings),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,13 +110,6 @@ def comparison_table(
     shown = [column for column in tail if column.key == "source" or
              any(row.get(column.key) for row in rows)]
     return Table(f"published_{table.key}", caption, [*heads, *cells, *shown], rows)
-
-
-def matched(tables: Iterable[PublishedTable], settings: Sequence[Setting]) -> list[Setting]:
-    """The settings that stand beside a published column."""
-    splits = {column.key: column for table in tables for column in table.columns}
-    return [setting for setting in settings
-            if any(column.position(setting) is not None for column in splits.values())]
 
 
 def _published_row(table: PublishedTable, row: PublishedRow) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -283,8 +283,3 @@ def confusion(group: Group, setting: Setting, task: str) -> np.ndarray | None:
             if task == "gzsl" or true in position:
                 counts[position.get(true, len(index)), position.get(guess, len(index))] += 1
     return counts
-
-
-def all_runs(settings: Sequence[Setting]) -> list[Run]:
-    """The runs of all settings."""
-    return [run for setting in settings for run in setting.runs]

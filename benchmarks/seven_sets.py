@@ -33,9 +33,10 @@ from zskel.data.caches import TEST, TRAIN, SkeletonFeatures, TextFeatures
 from zskel.data.common.errors import BadInput
 from zskel.data.phases import calibration_phase, test_phase
 from zskel.data.splits import ClassSplit
+from zskel.zsl.cache_checks import Caches
+from zskel.zsl.evaluation import evaluate_gates
 from zskel.zsl.gates import GATES
 from zskel.zsl.methods import METHODS
-from zskel.zsl.protocols import strict_many
 from zskel.zsl.statistics import mean_std, paired_comparison
 
 SETS = ("utd_mhad", "nw_ucla", "g3d", "kard", "cad60", "florence", "msrdaily")
@@ -157,8 +158,8 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Fits a method on one split; a row for each gate."""
     test, calibration = split_caches(data, split, unseen, kind=kind)
-    made = strict_many(
-        test, calibration, text, seed=seed,
+    made = evaluate_gates(
+        Caches(test, calibration, text), seed=seed,
         method=lambda drawn: METHODS.get(method)(seed=drawn),
         gates={gate: (lambda drawn, gate=gate: GATES.get(gate)(seed=drawn)) for gate in gates},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ import numpy as np
 from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures
 from zskel.zsl.cache_checks import Caches
 from zskel.zsl.fitted import Fitted
-from zskel.zsl.gates.base import Gate, GateInput
+from zskel.zsl.gates.base import Gate, GateInput, mix
 from zskel.zsl.methods.base import Latents, Progress, State, ZeroShotMethod
 from zskel.zsl.metrics import Predictions, Values, accuracy, measure
 from zskel.zsl.phase_models import PhaseModels, fit_method, fit_seen_classifier
 from zskel.zsl.protocols import STRICT, Protocol
+from zskel.zsl.refinements.base import Refinement
 from zskel.zsl.threads import single_threaded
 
 MethodFactory = Callable[[int], ZeroShotMethod]
@@ -38,8 +39,8 @@ class Evaluation:
         counts: Rows by use: "train", "test_seen", "test_unseen",
             "calibration_train", "calibration_seen", "calibration_unseen".
         gate: What the gate chose and found.
-        selection: What the protocol chose, and on which rows; empty where it
-            chose nothing.
+        selection: What the protocol chose, and on which rows, and its refinement;
+            empty where it chose nothing and had none.
         history: Loss terms by epoch, of the "calibration" and the "test" fit.
     """
 
@@ -105,6 +106,7 @@ def evaluate_gates(
     test, calibration = caches.test, caches.calibration
     methods = {CALIBRATION: method(seed), TEST: method(seed)}
     made = {name: make(seed) for name, make in gates.items()}
+    refinement = protocol.refinement() if protocol.refinement is not None else None
     needs = frozenset().union(*(gate.needs for gate in made.values()))
     phases = {CALIBRATION: calibration, TEST: test}
     steps = {phase: methods[phase].steps(len(features.rows(TRAIN)))
@@ -138,6 +140,9 @@ def evaluate_gates(
     if on_fitted is not None:
         on_fitted(Fitted({CALIBRATION: calibrated, TEST: models}, made, seed))
     rows = test.rows(TEST)
+    if refinement is not None:
+        needs |= refinement.needs
+        selection["refinement"] = refinement.description()
     inputs, latents = models.inputs(rows, needs), models.method.transform(test.f_x[rows])
     of_seen = np.isin(test.label[rows], models.seen_classes)
     counts = {
@@ -149,7 +154,7 @@ def evaluate_gates(
     history = {phase: method.history for phase, method in methods.items()}
     evaluations = {}
     for name, gate in made.items():
-        predictions = predict(models, gate, rows, inputs)
+        predictions = predict(models, gate, rows, inputs, refinement)
         evaluations[name] = Evaluation(
             protocol.name, seed, measure(predictions), predictions, latents, counts,
             gate.description(), selection, history)
@@ -181,7 +186,10 @@ class _BestEpoch:
         return self._chosen
 
 
-def predict(models: PhaseModels, gate: Gate, rows: np.ndarray, inputs: GateInput) -> Predictions:
+def predict(
+    models: PhaseModels, gate: Gate, rows: np.ndarray, inputs: GateInput,
+    refinement: Refinement | None = None,
+) -> Predictions:
     """What a phase's models and a gate on top of them say of some clips.
 
     Args:
@@ -189,26 +197,46 @@ def predict(models: PhaseModels, gate: Gate, rows: np.ndarray, inputs: GateInput
         gate: Fitted.
         rows: Of the models' features.
         inputs: Of these rows, as ``models.inputs`` gives them.
+        refinement: Refines p_u of all clips of unseen classes together, and of all that
+            the gate takes for such.
     """
     seen_classes, unseen_classes = models.seen_classes, models.unseen_classes
     label = models.features.label[rows]
     unseen = np.isin(label, unseen_classes)
     seen_side, unseen_side = gate.sides(inputs)
+    margin, probabilities = gate.margins(inputs), gate.probabilities(inputs)
+    p_u = inputs.unseen_proba
+    if refinement is not None:
+        said_unseen = margin <= 0
+        both = [seen_side, _refined(refinement, inputs, unseen_side, said_unseen)]
+        probabilities = mix((~said_unseen).astype(float), *both)
+        p_u, unseen_side = (
+            _refined(refinement, inputs, side, unseen) for side in (p_u, unseen_side))
     return Predictions(
         label=label,
         sample_id=models.features.sample_id[rows],
         seen_classes=seen_classes,
         unseen_classes=unseen_classes,
         zsl_prediction=np.where(
-            unseen, unseen_classes[inputs.unseen_proba.argmax(axis=1)], -1),
+            unseen, unseen_classes[p_u.argmax(axis=1)], -1),
         gzsl_prediction=np.concatenate([seen_classes, unseen_classes])[
-            gate.probabilities(inputs).argmax(axis=1)],
+            probabilities.argmax(axis=1)],
         oracle_prediction=np.where(
             unseen, unseen_classes[unseen_side.argmax(axis=1)],
             seen_classes[seen_side.argmax(axis=1)]),
-        margin=gate.margins(inputs),
+        margin=margin,
         p_seen=gate.predict_proba(inputs),
     )
+
+
+def _refined(
+    refinement: Refinement, inputs: GateInput, p_u: np.ndarray, pool: np.ndarray
+) -> np.ndarray:
+    if not pool.any():
+        return p_u
+    p_u = p_u.copy()
+    p_u[pool] = refinement.refine(replace(inputs, unseen_proba=p_u).take(pool))
+    return p_u
 
 
 def zsl_accuracy_so_far(

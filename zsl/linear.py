@@ -1,4 +1,4 @@
-"""scikit-learn's linear softmax as arrays and back, for files without pickles."""
+"""Rows of unit length, and scikit-learn's linear softmax as arrays and back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from collections.abc import Mapping
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+
+
+def unit_or_zero(rows: np.ndarray) -> np.ndarray:
+    """Rows scaled to unit length, in float64; rows of zeros stay as they are.
+
+    >>> unit_or_zero(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+    [[0.6, 0.8], [0.0, 0.0]]
+    """
+    rows = np.asarray(rows, np.float64)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1.0)
 
 
 def linear_arrays(model: LogisticRegression) -> dict[str, np.ndarray]:

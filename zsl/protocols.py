@@ -7,10 +7,15 @@ on the test phase, where everything meets the test rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from zskel.data.common.errors import BadInput
+from zskel.zsl.refinements import REFINEMENTS
+
+if TYPE_CHECKING:
+    from zskel.zsl.refinements.base import Refinement
 
 SeenFrom = Literal["f_x", "z_r", "logits"]
 """What C_s is: a linear softmax on f_x (eq. 10), one on z_r (Table 8), or the
@@ -27,6 +32,8 @@ class Protocol:
         best_epoch: Keeps the epoch with the highest ZSL accuracy on the phase's
             held-out rows of unseen classes instead of the last one. In the test
             phase these are the test rows: a choice on test data.
+        refinement: Makes what refines p_u on all unlabelled test clips together;
+            None: every clip is judged by itself.
         warning: What it takes from the test data, in words; "" for an honest one.
 
     Raises:
@@ -36,6 +43,7 @@ class Protocol:
     name: str
     seen_from: SeenFrom = "f_x"
     best_epoch: bool = False
+    refinement: Callable[[], Refinement] | None = None
     warning: str = ""
 
     def __post_init__(self) -> None:
@@ -54,4 +62,11 @@ STRICT = Protocol("strict")
 RELEASED = Protocol("released", seen_from="logits", best_epoch=True,
                     warning="epoch and threshold chosen on test data")
 
-PROTOCOLS = {protocol.name: protocol for protocol in (STRICT, RELEASED)}
+#: Nothing is chosen on test labels, and gates are as under ``STRICT``. Then p_u is refined
+#: on unlabelled test clips together: for ZSL those of unseen classes, for GZSL those that
+#: the gate takes for unseen ones.
+TRANSDUCTIVE = Protocol(
+    "transductive", refinement=lambda: REFINEMENTS.get("cluster_votes")(),
+    warning="all unlabelled test clips looked at together")
+
+PROTOCOLS = {protocol.name: protocol for protocol in (STRICT, RELEASED, TRANSDUCTIVE)}

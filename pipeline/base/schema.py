@@ -13,6 +13,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from typing_extensions import Self
 
 from zskel.data.common.devices import Device
 from zskel.data.common.errors import BadConfig
@@ -212,6 +213,8 @@ class FitConfig(Section):
         gates: Further gates by names of one's own, evaluated beside ``gate`` on
             the same fitted method.
         protocol: How it is trained, chosen and evaluated: of ``zskel.zsl.protocols``.
+        refinement: Of ``zskel.zsl.refinements`` with its options, for the protocol
+            "transductive"; None: the protocol's own.
         seen_classifier: What C_s is: a softmax on "f_x" or "z_r", or the
             backbone's "logits"; None: what the protocol says.
         seeds: How many seeds: 0, 1, ...
@@ -222,7 +225,8 @@ class FitConfig(Section):
     method: NamedConfig
     gate: GateConfig = GateConfig()
     gates: dict[str, NamedConfig] = {}
-    protocol: Literal["strict", "released"] = "strict"
+    protocol: Literal["strict", "released", "transductive"] = "strict"
+    refinement: NamedConfig | None = None
     seen_classifier: Literal["f_x", "z_r", "logits"] | None = None
     seeds: int = Field(3, ge=1)
     device: Device = "auto"
@@ -235,7 +239,16 @@ class FitConfig(Section):
         content: dict[str, Any] = serialize(self)
         if info.mode == "json":
             del content["device"]
+            if self.refinement is None:
+                del content["refinement"]  # so that digests from before there were any stay
         return content
+
+    @model_validator(mode="after")
+    def _refine_where_it_is_told(self) -> Self:
+        if self.refinement is not None and self.protocol != "transductive":
+            raise ValueError("refinement looks at all test clips together: it needs "
+                             f"protocol 'transductive', which is {self.protocol!r} here")
+        return self
 
 
 class Texts(Section):

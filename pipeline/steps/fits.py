@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.result_record import CacheDigests
 from zskel.pipeline.steps.results import read_arrays, read_result
 from zskel.zsl.protocols import PROTOCOLS, Protocol
+from zskel.zsl.refinements import REFINEMENTS
 
 #: Every method, or every gate that works with the method.
 ALL = "all"
@@ -91,7 +93,11 @@ class Fit:
     def protocol(self) -> Protocol:
         """With the C_s of the section, where it names one."""
         usual = PROTOCOLS[self.config.protocol]
-        return replace(usual, seen_from=self.config.seen_classifier or usual.seen_from)
+        named = self.config.refinement
+        made = usual.refinement if named is None else partial(
+            REFINEMENTS.build, named.name, **named.options)
+        return replace(usual, seen_from=self.config.seen_classifier or usual.seen_from,
+                       refinement=made)
 
 
 def check_fit(config: FitConfig) -> None:
@@ -104,6 +110,8 @@ def check_fit(config: FitConfig) -> None:
     made.method(0)
     for gate in made.gates.values():
         gate(0)
+    if made.protocol.refinement is not None:
+        made.protocol.refinement()
 
 
 def fit_configs(

@@ -17,7 +17,7 @@ from zskel.zsl.gates.base import Gate
 from zskel.zsl.gates.hard import HardGate
 from zskel.zsl.methods.base import Latents, State, ZeroShotMethod
 from zskel.zsl.metrics import METRICS
-from zskel.zsl.protocols import PROTOCOLS, RELEASED, STRICT, Protocol
+from zskel.zsl.protocols import PROTOCOLS, RELEASED, STRICT, TRANSDUCTIVE, Protocol
 
 
 class Scripted(ZeroShotMethod):
@@ -287,4 +287,5 @@ def test_parts_and_extra_features_that_do_not_fit_are_refused():
 
 
 def test_protocols_by_name():
-    assert PROTOCOLS == {"strict": STRICT, "released": RELEASED}
+    assert PROTOCOLS == {
+        "strict": STRICT, "released": RELEASED, "transductive": TRANSDUCTIVE}

@@ -9,8 +9,8 @@ GATES = Registry("gate", {
     "domain_classifier": "zskel.zsl.gates.domain_classifier:DomainClassifier",
     "familiarity": "zskel.zsl.gates.familiarity:FamiliarityGate",
     "hard": "zskel.zsl.gates.hard:HardGate",
-    "left_out_classes": "zskel.zsl.gates.left_out_classes:LeftOutClassesGate",
     "joint_softmax": "zskel.zsl.gates.joint_softmax:JointSoftmax",
+    "left_out_classes": "zskel.zsl.gates.left_out_classes:LeftOutClassesGate",
 })
 
 __all__ = ["GATES"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -77,6 +77,16 @@ class GateInput:
 
     def __len__(self) -> int:
         return len(self.seen_logits)
+
+    def take(self, rows: np.ndarray) -> GateInput:
+        """That of some rows, by index or boolean."""
+        def of(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[rows]
+
+        return replace(
+            self, seen_logits=self.seen_logits[rows], unseen_proba=self.unseen_proba[rows],
+            joint_proba=of(self.joint_proba), f_x=of(self.f_x),
+            evidence={name: values[rows] for name, values in self.evidence.items()})
 
     @property
     def seen_proba(self) -> np.ndarray:

@@ -20,7 +20,7 @@ from zskel.zsl.gates.base import (
     Reference,
     check_calibration_rows,
 )
-from zskel.zsl.linear import linear_arrays, linear_model
+from zskel.zsl.linear import linear_arrays, linear_model, unit_or_zero
 from zskel.zsl.methods.base import State
 
 NAMES = ("familiarity", "text_agreement")
@@ -125,7 +125,7 @@ class FamiliarityGate(Gate):
         inputs.require(self.needs, self.name)
         reference, f_x, f_y = inputs.reference, inputs.f_x, inputs.f_y
         assert reference is not None and f_x is not None and f_y is not None
-        known, seen = _unit(reference.f_x), inputs.seen_logits.shape[1]
+        known, seen = unit_or_zero(reference.f_x), inputs.seen_logits.shape[1]
         left_out = np.empty((len(known), 2))
         for rest, part in self._divisions(reference):
             left_out[part] = self._scores(
@@ -134,7 +134,7 @@ class FamiliarityGate(Gate):
         low, middle, high = np.percentile(left_out, [16, 50, 84], axis=0)
         spread = (high - low) / 2
         spread[spread == 0] = 1.0
-        scores = self._scores(known, reference.columns, _unit(f_x), f_y, seen)
+        scores = self._scores(known, reference.columns, unit_or_zero(f_x), f_y, seen)
         return (scores - middle) / spread
 
     def description(self) -> dict[str, Any]:
@@ -209,14 +209,14 @@ def text_agreement(
         seen: How many those are.
         ridge: See :class:`FamiliarityGate`.
     """
-    text = _unit(f_y)
+    text = unit_or_zero(f_y)
     text = text - text[:seen].mean(axis=0)
     middle = known.mean(axis=0)
     scale = np.sqrt(np.mean(np.sum((known - middle) ** 2, axis=1))) or 1.0
     a = (known - middle) / scale
     gram = a.T @ a + ridge * len(a) * np.eye(a.shape[1])
     weights = solve(gram, a.T @ text[columns], assume_a="pos")
-    cosine = _unit((f - middle) / scale @ weights) @ _unit(text).T
+    cosine = unit_or_zero((f - middle) / scale @ weights) @ unit_or_zero(text).T
     return cosine[:, :seen].max(axis=1) - cosine[:, seen:].max(axis=1)
 
 
@@ -227,9 +227,3 @@ def _whitener(centred: np.ndarray, shrinkage: float) -> Any:
         (1 - shrinkage) * covariance + shrinkage * variance * np.eye(len(covariance)), lower=True
     )
     return lambda f: solve_triangular(factor, f.T, lower=True).T
-
-
-def _unit(f: np.ndarray) -> np.ndarray:
-    f = np.asarray(f, np.float64)
-    norms = np.linalg.norm(f, axis=1, keepdims=True)
-    return f / np.where(norms > 0, norms, 1.0)

@@ -17,6 +17,7 @@ from scipy.special import softmax
 from typing_extensions import Self
 
 from zskel.data.common.errors import BadInput
+from zskel.zsl.linear import unit_or_zero
 from zskel.zsl.methods.base import (
     EpochHook,
     Latents,
@@ -262,8 +263,4 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     >>> cosines(np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([[1.0, 0.0]])).tolist()
     [[0.6], [0.0]]
     """
-    def unit(rows: np.ndarray) -> np.ndarray:
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        return rows / np.where(norms > 0, norms, 1.0)
-
-    return unit(a) @ unit(b).T
+    return unit_or_zero(a) @ unit_or_zero(b).T

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 from scipy.special import softmax
 
+from zskel.zsl.linear import unit_or_zero
 from zskel.zsl.methods.class_folds import Arrays, Problem
 from zskel.zsl.methods.closed_form import ClosedFormMethod, ClosedFormParams, Setting, cosines
 
@@ -69,7 +70,7 @@ class TextPrototypes(ClosedFormMethod):
     params: TextPrototypesParams
 
     def _prepare(self, f_x: np.ndarray) -> np.ndarray:
-        return _unit(f_x)
+        return unit_or_zero(f_x)
 
     def _summarize(self, problem: Problem) -> Arrays:
         params, x, columns = self.params, problem.x, problem.columns
@@ -78,7 +79,7 @@ class TextPrototypes(ClosedFormMethod):
         members = (columns == np.arange(classes)[:, None]).astype(np.float64)
         means = members @ x / counts[:, None]
         center = problem.text.mean(axis=0)
-        text = _unit(problem.text - center)
+        text = unit_or_zero(problem.text - center)
         intercept, weights, errors = kriging(self._kernel(text, text), means, params.ridge)
         within = (x - means[columns]) / np.sqrt(counts[columns, None] * classes)
         covariance = ((1 - params.text_error) * _of_trace_one(within.T @ within)
@@ -86,17 +87,17 @@ class TextPrototypes(ClosedFormMethod):
         transform = _whitener(covariance, params.shrinkage, params.whitening)
         origin = means.mean(axis=0)
         return {"origin": origin, "transform": transform, "center": center, "seen_text": text,
-                "means": _unit((means - origin) @ transform), "weights": weights @ transform,
+                "means": unit_or_zero((means - origin) @ transform), "weights": weights @ transform,
                 "intercept": (intercept - origin) @ transform}
 
     def _solve(self, summary: Arrays, setting: Setting) -> Arrays:
         return summary
 
     def _embed(self, model: Arrays, x: np.ndarray) -> np.ndarray:
-        z = _unit((x - model["origin"]) @ model["transform"])
+        z = unit_or_zero((x - model["origin"]) @ model["transform"])
         share = self.params.denoising
         weights = softmax(self.params.sharpness * (z @ model["means"].T), axis=1)
-        return (1 - share) * z + share * _unit(weights @ model["means"])
+        return (1 - share) * z + share * unit_or_zero(weights @ model["means"])
 
     def _scores(self, model: Arrays, x: np.ndarray, text: np.ndarray) -> np.ndarray:
         return cosines(self._embed(model, x), self._predicted(model, text))
@@ -109,7 +110,7 @@ class TextPrototypes(ClosedFormMethod):
         return cosines(self._embed(model, x), prototypes)
 
     def _predicted(self, model: Arrays, text: np.ndarray) -> np.ndarray:
-        kernel = self._kernel(_unit(text - model["center"]), model["seen_text"])
+        kernel = self._kernel(unit_or_zero(text - model["center"]), model["seen_text"])
         return model["intercept"] + kernel @ model["weights"]
 
     def _kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -159,8 +160,3 @@ def _whitener(covariance: np.ndarray, shrinkage: float, power: float) -> np.ndar
 def _of_trace_one(scatter: np.ndarray) -> np.ndarray:
     trace = float(np.trace(scatter))
     return scatter / trace if trace > 0 else scatter
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0, norms, 1.0)

@@ -1,0 +1,11 @@
+"""Refinements of the protocol ``transductive``: a new one is one file and one line here."""
+
+from __future__ import annotations
+
+from zskel.data.common.registry import Registry
+
+REFINEMENTS = Registry("refinement", {
+    "cluster_votes": "zskel.zsl.refinements.cluster_votes:ClusterVotes",
+})
+
+__all__ = ["REFINEMENTS"]

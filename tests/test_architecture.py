@@ -182,8 +182,8 @@ def test_stage_two_and_the_report_do_without_the_skeleton_toolbox(
     commands = [path.parent.name for path in sorted((ROOT / "pipeline").glob("*/command.py"))]
     assert {"extract", "fit", "report"} <= set(commands)
     names = ["zsl", "zsl.evaluation", "zsl.methods.sa_dvae", "zsl.gates", "zsl.validation",
-             "pipeline.cli.main", "pipeline.report.page", "pipeline.search.worker",
-             "pipeline.search.page", *(f"pipeline.{name}.{name}" for name in commands)]
+             "pipeline.cli.main", "pipeline.search.worker", "pipeline.search.page",
+             *(f"pipeline.{name}.{name}" for name in commands)]
     found = loaded(python, "import " + ", ".join(f"zskel.{name}" for name in names))
     assert "torch" in found
     assert not found & HEAVY

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from zskel.data.common.errors import BadInput
+from zskel.data.common.files import write_text
 from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
-from zskel.pipeline.report.page import ReportPaths, write_report
+from zskel.pipeline.report.all_tables import Tables
+from zskel.pipeline.report.embedding import Embeddings, embed_setting
+from zskel.pipeline.report.labels import protocol_label
+from zskel.pipeline.report.latex import to_latex
+from zskel.pipeline.report.load import load_runs, summarize
+from zskel.pipeline.report.markdown import render_markdown
+from zskel.pipeline.report.published import literature
+from zskel.pipeline.report.rows import PAGE
+from zskel.pipeline.report.summary import Setting
+from zskel.pipeline.report.tables import Table
+from zskel.pipeline.report.templating import render_template
+from zskel.pipeline.report.view import setting_view, title_of
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """Where a report lies.
+
+    Attributes:
+        html, markdown: The report.
+        tables: Its CSV files.
+        latex: Its LaTeX files.
+    """
+
+    html: Path
+    markdown: Path
+    tables: tuple[Path, ...]
+    latex: tuple[Path, ...]
 
 
 def report(work_dirs: Sequence[str | Path] = (), out: str | Path | None = None) -> ReportPaths:
@@ -25,7 +56,8 @@ def report(work_dirs: Sequence[str | Path] = (), out: str | Path | None = None) 
     Raises:
         BadInput: There are no results, or a record is broken.
     """
-    folders = [Path(folder) for folder in work_dirs] or _with_results(DEFAULT_ROOT)
+    folders = [Path(folder) for folder in work_dirs] or sorted(
+        folder for folder in DEFAULT_ROOT.glob("*") if any(folder.glob("results/*.json")))
     if not folders:
         raise BadInput(f"{DEFAULT_ROOT}: no results in it; run `pipeline fit` first or name a "
                        "folder with --work-dir")
@@ -51,5 +83,58 @@ def written_alone(work_dirs: Sequence[Path], out: Path) -> AbstractContextManage
                            (out / "tables", out / "latex"))
 
 
-def _with_results(root: Path) -> list[Path]:
-    return sorted(folder for folder in root.glob("*") if any((folder / "results").glob("*.json")))
+def write_report(
+    sources: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
+) -> ReportPaths:
+    """Reads result records and writes a report on them; others may write there meanwhile.
+
+    The same records give the same files, byte for byte.
+
+    Args:
+        sources: Work directories, or JSON files of single results.
+        out: Where the report goes.
+
+    Raises:
+        BadInput: There are no records, one is broken, or two claim to be the same run.
+    """
+    out_dir = Path(out)
+    settings = summarize(load_runs(sources))
+    embeddings = [embed_setting(setting) for setting in settings]
+    tables = Tables.of(settings, embeddings, out_dir)
+    written: dict[str, list[Path]] = {"tables": [], "latex": []}
+    for folder, ending, form, chosen in (
+        ("tables", "csv", Table.to_csv, tables.all()), ("latex", "tex", to_latex, tables.printed()),
+    ):
+        for table in chosen:
+            path = out_dir / folder / f"{table.name}.{ending}"
+            write_text(path, form(table))
+            written[folder].append(path)
+    markdown, html = out_dir / "report.md", out_dir / PAGE
+    write_text(markdown, render_markdown(settings, tables))
+    write_text(html, render_html(settings, embeddings, tables))
+    return ReportPaths(html, markdown, tuple(written["tables"]), tuple(written["latex"]))
+
+
+def render_html(
+    settings: Sequence[Setting], embeddings: Sequence[Embeddings], tables: Tables
+) -> str:
+    """The page: one string that needs nothing else to be shown."""
+    return render_template(
+        # What leads to the page itself is an anchor within it.
+        "report.html", lambda href: href.removeprefix(PAGE),
+        settings=[setting_view(*each, tables) for each in zip(settings, embeddings)],
+        overview=_overview(tables.own["results"]), paper=literature("sa_dvae"),
+        later=literature("later"), tables=tables, title=title_of(settings),
+        matched=any(row["ours"] for table in tables.paper for row in table.rows),
+        warned=[setting for setting in settings if setting.warning],
+        run_count=sum(len(setting.runs) for setting in settings),
+    )
+
+
+def _overview(results: Table) -> Table:
+    """The results of all settings, the protocol with its warning."""
+    rows: list[dict[str, Any]] = [
+        {**row, "protocol": protocol_label(row["protocol"])} for row in results.rows]
+    return replace(results, rows=rows).without(
+        "dataset", "sample_protocol", "method", "variant", "seen_classifier", "gate_key",
+        "distinction", "chance")

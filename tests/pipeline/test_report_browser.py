@@ -16,7 +16,7 @@ import pytest
 
 from zskel.data.splits import class_split
 from zskel.pipeline.report import embedding
-from zskel.pipeline.report.page import write_report
+from zskel.pipeline.report.report import write_report
 from zskel.pipeline.steps.results import write_result
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

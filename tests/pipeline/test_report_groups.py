@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 import pytest
 
-from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_file
 from zskel.pipeline.report import embedding
 from zskel.pipeline.report.caches import skeleton_features
@@ -23,8 +22,8 @@ from zskel.pipeline.report.embedding import embed_setting
 from zskel.pipeline.report.gates import operating_point, oracle_point, weighted
 from zskel.pipeline.report.latex import escape, to_latex
 from zskel.pipeline.report.load import load_runs, summarize
-from zskel.pipeline.report.page import write_report
 from zskel.pipeline.report.paired import BETTER, WORSE, differences
+from zskel.pipeline.report.report import write_report
 from zskel.pipeline.report.summary import Stat
 from zskel.pipeline.report.tables import Average, Column, Printed, Table
 from zskel.pipeline.steps.results import write_result
@@ -82,7 +81,7 @@ def test_the_strict_protocol_comes_before_one_that_used_test_data(tmp_path, make
 
 
 def test_other_gates_stand_in_their_own_table_only(several):
-    made = write_report([several])
+    made = write_report([several], several / "report")
     assert len(rows(made, "results")) == len(rows(made, "class_averaged")) == 4
     gates = rows(made, "gates")
     assert [(row["label"], row["gate"]) for row in gates[-2:]] == [
@@ -152,8 +151,6 @@ def test_other_caches_make_another_group(tmp_path, make_result):
 
 def test_single_result_files_can_be_reported(tmp_path, make_result, cheap_embedding):
     paths = [write_result(tmp_path / "a", *make_result(seed=seed)) for seed in range(3)]
-    with pytest.raises(BadInput, match="needs an output directory"):
-        write_report(paths[:1])
     made = write_report(paths[:2], tmp_path / "out")
     assert [row["seed"] for row in rows(made, "runs")] == ["0", "1"]
 
@@ -183,7 +180,7 @@ def test_marks_stand_behind_what_they_speak_of(tmp_path, make_result, cheap_embe
         low, arrays = make_result(seed=seed, variant="naive")
         write_result(tmp_path, low, arrays)
         write_result(tmp_path, *make_result(seed=seed))
-    made = write_report([tmp_path])
+    made = write_report([tmp_path], tmp_path / "report")
     (setting,) = summarize(load_runs([tmp_path]))
     expected = {d.metric: d.mark for d in differences(setting)}
     assert WORSE in expected.values()
@@ -202,7 +199,7 @@ def test_groups_with_other_seeds_are_not_compared(tmp_path, make_result, cheap_e
         write_result(tmp_path, *make_result(seed=seed + 1, variant="fd"))
     (setting,) = summarize(load_runs([tmp_path]))
     assert differences(setting) == []
-    text = write_report([tmp_path]).html.read_text(encoding="utf-8")
+    text = write_report([tmp_path], tmp_path / "report").html.read_text(encoding="utf-8")
     assert BETTER not in text and WORSE not in text
 
 
@@ -210,7 +207,7 @@ def test_oracle_and_operating_points_are_those_of_the_record(several):
     record = summarize(load_runs([several]))[0].headline.first
     assert oracle_point(record) == (0.9, 0.6)
     assert operating_point(record) == (record.gzsl_seen_accuracy, record.gzsl_unseen_accuracy)
-    made = write_report([several])
+    made = write_report([several], several / "report")
     points = [row for row in rows(made, "seen_unseen_curves")
               if (row["label"], row["gate_key"], row["seed"]) == ("SA-DVAE, FD", "", "1")]
     assert [(float(r["seen"]), float(r["unseen"])) for r in points
@@ -222,7 +219,7 @@ def test_oracle_and_operating_points_are_those_of_the_record(several):
 
 
 def test_curves_are_drawn_where_the_numbers_are(several):
-    html = write_report([several]).html.read_text(encoding="utf-8")
+    html = write_report([several], several / "report").html.read_text(encoding="utf-8")
     drawing = html[html.index("Seen-unseen curve, SMIE"):]
     drawing = drawing[:drawing.index("</svg>")]
     line = re.search(r'class="line c0" d="M([^"]*)"', drawing)[1]
@@ -240,7 +237,8 @@ def test_sensitivity_is_shown_only_where_several_weights_were_run(
     tmp_path, make_result, cheap_embedding
 ):
     write_result(tmp_path / "a", *make_result(**betas(0.023, 0.011, "a")))
-    assert "Sensitivity to" not in write_report([tmp_path / "a"]).html.read_text()
+    made = write_report([tmp_path / "a"], tmp_path / "a" / "report")
+    assert "Sensitivity to" not in made.html.read_text()
     write_result(tmp_path / "b", *make_result(**betas(0.1, 0.05, "b")))
     made = write_report([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
     assert [(row["beta_x"], row["beta_y"]) for row in rows(made, "sensitivity")] == [
@@ -295,7 +293,7 @@ def test_features_are_used_only_if_they_are_those_that_were_read(with_features):
 
 
 def test_every_figure_brings_its_numbers(several):
-    made = write_report([several])
+    made = write_report([several], several / "report")
     html = made.html.read_text(encoding="utf-8")
     links = dict(re.findall(r'<a href="(data:text/csv[^"]*)" download="([^"]*)"', html))
     files = {name: list(csv.DictReader(unquote(href).partition(",")[2].splitlines()))
@@ -317,7 +315,7 @@ def test_every_figure_brings_its_numbers(several):
 
 def test_every_number_leads_to_its_records(several, tmp_path):
     shutil.rmtree(several / "report", ignore_errors=True)
-    made = write_report([several])
+    made = write_report([several], several / "report")
     html = made.html.read_text(encoding="utf-8")
     section = html[html.index('table-results"'):]
     figures = html[html.index('<dl class="figures"'):html.index("</dl>")]
@@ -361,7 +359,7 @@ def test_latex_tables_are_those_of_booktabs():
 
 
 def test_latex_files_have_as_many_cells_a_row_as_columns(several):
-    made = write_report([several])
+    made = write_report([several], several / "report")
     assert {path.stem for path in made.latex} > {"results", "gates", "paired", "published_table_7"}
     for path in made.latex:
         text = path.read_text(encoding="ascii")
@@ -374,7 +372,7 @@ def test_latex_files_have_as_many_cells_a_row_as_columns(several):
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
 def test_latex_files_compile(several, tmp_path):
-    made = write_report([several])
+    made = write_report([several], several / "report")
     inputs = "\n".join(rf"\input{{{path}}}\clearpage" for path in made.latex)
     (tmp_path / "all.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n"

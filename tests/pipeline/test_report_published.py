@@ -12,8 +12,8 @@ import pytest
 from zskel.data.common.files import digest_file
 from zskel.data.splits import class_split
 from zskel.pipeline.report import embedding
-from zskel.pipeline.report.page import write_report
 from zskel.pipeline.report.published import columns, literature, published_tables
+from zskel.pipeline.report.report import write_report
 from zskel.pipeline.steps.results import write_result
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

@@ -30,10 +30,10 @@ from zskel.zsl.methods.checks import (
     TextFeatures,
     check_features,
     check_training_data,
-    check_unseen,
     unit_rows,
 )
 from zskel.zsl.methods.class_folds import Arrays, Fold, Problem, best_temperature, class_folds
+from zskel.zsl.methods.scoring import ScoringMethod, aligned
 from zskel.zsl.threads import single_threaded
 
 Setting = tuple[float, ...]
@@ -53,10 +53,10 @@ class ClosedFormParams(MethodParams):
     temperature: float | None = Field(None, gt=0)
 
 
-class ClosedFormMethod(ZeroShotMethod):
+class ClosedFormMethod(ScoringMethod):
     """A method whose scores have a closed form.
 
-    Text features are scaled to unit length; skeleton features are centred and
+    Skeleton features are centred and
     divided by one number, the root of their mean squared norm, so that a
     penalty means the same whatever their scale. All algebra is in float64, and
     the result does not depend on the order of the rows beyond rounding.
@@ -144,35 +144,6 @@ class ClosedFormMethod(ZeroShotMethod):
             self.__dict__.pop("unseen_classes", None)
         return self
 
-    def fit_unseen_classifier(self, unseen_classes: Sequence[int]) -> Self:
-        """Remembers the classes; their text is all that is needed.
-
-        Raises:
-            BadInput: Not fitted, a class was seen in training, or it has no
-                row in ``f_y``.
-        """
-        self._require_fit()
-        self.unseen_classes = check_unseen(unseen_classes, len(self._text), self.seen_classes)
-        return self
-
-    def predict_proba(self, f_x: np.ndarray) -> np.ndarray:
-        """``[N, U]``: softmax of the scores of the unseen classes over the temperature.
-
-        Raises:
-            BadInput: No unseen classes yet, wrong width, or non-finite values.
-        """
-        self._require_fit("predict_proba")
-        return self._proba(f_x, self.unseen_classes)
-
-    def predict_joint_proba(self, f_x: np.ndarray) -> np.ndarray:
-        """``[N, S + U]``: the same with all classes as candidates.
-
-        Raises:
-            BadInput: As :meth:`predict_proba`.
-        """
-        self._require_fit("predict_joint_proba")
-        return self._proba(f_x, np.concatenate([self.seen_classes, self.unseen_classes]))
-
     def transform(self, f_x: np.ndarray) -> Latents:
         """Skeletons in the space of the texts as z_r; z_v has no columns.
 
@@ -181,7 +152,7 @@ class ClosedFormMethod(ZeroShotMethod):
         """
         x = self._standardized(f_x)
         z_r = self._embed(self._model, x).astype(np.float32)
-        return Latents(z_r=z_r, z_v=np.zeros((len(z_r), 0), np.float32))
+        return aligned(z_r)
 
     def evidence(self, f_x: np.ndarray) -> dict[str, np.ndarray]:
         """``score_seen`` and ``score_unseen`` ``[N]``: the best score of either side.
@@ -250,6 +221,10 @@ class ClosedFormMethod(ZeroShotMethod):
         model = self._model
         f_x = check_features(f_x, "f_x", len(model["mean"]))
         return (self._prepare(f_x.astype(np.float64)) - model["mean"]) / model["scale"]
+
+    @property
+    def _known_classes(self) -> int:
+        return len(self._text)
 
     @single_threaded()
     def _proba(self, f_x: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Methods that score how well a clip and the text of a class go together."""
+"""Methods that learn how well a clip and the text of a class go together."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from zskel.zsl.methods.checks import (
     TextFeatures,
     check_features,
     check_training_texts,
-    check_unseen,
 )
 from zskel.zsl.methods.saving import module_arrays, restore_module
+from zskel.zsl.methods.scoring import ScoringMethod, aligned
 from zskel.zsl.methods.training import Step, run_epochs, shuffled_batches, steps_of
 
 _WHOLE = "f_y"  # the name of the only part, where a method takes one text a class
@@ -47,12 +47,8 @@ class TrainingParams(MethodParams):
     learning_rate: float = Field(1e-3, gt=0)
 
 
-class CompatibilityMethod(ZeroShotMethod):
-    """A learned score of (skeleton, class text); its softmax over classes names a clip.
-
-    Nothing is trained for new classes: their text is enough. The same score over
-    seen and unseen classes together is ``predict_joint_proba``. Text features
-    are scaled to unit length.
+class CompatibilityMethod(ScoringMethod):
+    """A score that a network learns.
 
     A subclass builds a network, trains it in ``fit`` between ``_begin`` and
     ``_train``, and scores. All that ``save`` keeps is that network's parameters,
@@ -133,40 +129,10 @@ class CompatibilityMethod(ZeroShotMethod):
         rows = torch.as_tensor(np.asarray(classes))
         return {name: part[rows] for name, part in self._text.items()}
 
-    def fit_unseen_classifier(self, unseen_classes: Sequence[int]) -> Self:
-        """Takes note of the classes; their text is all that the score needs.
-
-        Raises:
-            BadInput: Not fitted, a class was seen in training, or it has no text.
-        """
-        self._require_fit()
-        count = len(next(iter(self._text.values())))
-        self.unseen_classes = check_unseen(unseen_classes, count, self.seen_classes)
-        return self
-
-    def predict_proba(self, f_x: np.ndarray) -> np.ndarray:
-        """p_u ``[N, U]``: the softmax of the scores over the unseen classes.
-
-        Raises:
-            BadInput: No unseen classes yet, wrong width, or non-finite values.
-        """
-        self._require_fit("predict_proba")
-        return self._proba(f_x, self.unseen_classes)
-
-    def predict_joint_proba(self, f_x: np.ndarray) -> np.ndarray:
-        """The softmax of the scores over seen, then unseen classes, ``[N, S + U]``.
-
-        Raises:
-            BadInput: As :meth:`predict_proba`.
-        """
-        self._require_fit("predict_joint_proba")
-        return self._proba(f_x, np.concatenate([self.seen_classes, self.unseen_classes]))
-
     def evidence(self, f_x: np.ndarray) -> dict[str, np.ndarray]:
         """``seen_margin``: the best score of a seen class less that of an unseen one."""
         self._require_fit("evidence")
-        classes = np.concatenate([self.seen_classes, self.unseen_classes])
-        scores = self._scores(f_x, classes).numpy()
+        scores = self._scores(f_x, self._all_classes).numpy()
         count = len(self.seen_classes)
         return {"seen_margin": scores[:, :count].max(axis=1) - scores[:, count:].max(axis=1)}
 
@@ -178,7 +144,7 @@ class CompatibilityMethod(ZeroShotMethod):
             BadInput: Not fitted, wrong width, or non-finite values.
         """
         z_r = self._embed(self._checked(f_x)).numpy().copy()
-        return Latents(z_r=z_r, z_v=np.zeros((len(z_r), 0), np.float32))
+        return aligned(z_r)
 
     def _text_arrays(self) -> dict[str, str]:
         return {part: f"text.{part}" for part in self.text_parts} or {"": f"text.{_WHOLE}"}
@@ -208,6 +174,10 @@ class CompatibilityMethod(ZeroShotMethod):
 
     def _text_dims(self) -> dict[str, int]:
         return {name: part.shape[1] for name, part in self._text.items()}
+
+    @property
+    def _known_classes(self) -> int:
+        return len(next(iter(self._text.values())))
 
     def _proba(self, f_x: np.ndarray, classes: np.ndarray) -> np.ndarray:
         return self._scores(f_x, classes).double().softmax(dim=-1).numpy()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from zskel.zsl.methods.sa_dvae_engine import FlatParameters
+from zskel.zsl.methods.flat_parameters import FlatParameters
 from zskel.zsl.vae import gaussian_noise
 
 if TYPE_CHECKING:

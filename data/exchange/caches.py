@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.caches import SkeletonFeatures, TextFeatures
+from zskel.data.caches import ARRAYS, SkeletonFeatures, TextFeatures
 from zskel.data.common.errors import BadInput
 
 #: For attributes that an import cannot know.
@@ -38,19 +38,15 @@ class Imported:
     notes: tuple[str, ...] = ()
 
 
-_ARRAYS = ("f_x", "logits", "label", "sample_id", "subset", "subject", "camera", "setup",
-           "replication")
-
-
 def skeleton_arrays(features: SkeletonFeatures) -> dict[str, np.ndarray]:
     """The arrays of a skeleton cache by name."""
-    return {name: np.asarray(getattr(features, name)) for name in _ARRAYS}
+    return {name: np.asarray(getattr(features, name)) for name in ARRAYS}
 
 
 def skeleton_attributes(features: SkeletonFeatures) -> dict[str, Any]:
     """Everything else of a skeleton cache, as JSON."""
     return {item.name: _plain(getattr(features, item.name))
-            for item in fields(features) if item.name not in _ARRAYS}
+            for item in fields(features) if item.name not in ARRAYS}
 
 
 def skeleton_of(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any],
@@ -63,7 +59,7 @@ def skeleton_of(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any],
     lists = {name: tuple(attributes.get(name, ())) for name in
              ("class_names", "seen_classes", "unseen_classes", "notices")}
     try:
-        kept: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+        kept: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
         return SkeletonFeatures(**kept, **{**attributes, **lists})
     except (KeyError, TypeError) as error:
         raise BadInput(f"{where}: not what `pipeline export` writes ({error})") from None

@@ -6,14 +6,11 @@ renewed when the file of the calling function changes, not that of a called one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 from numba import boolean, float32, float64, int64, uint8, uint64
 from numba.types import Array, Tuple, UniTuple
 
+from zskel.data.common.compiled import jit
 from zskel.data.skeleton import NTU_RGBD
 
 JOINTS = NTU_RGBD.num_joints
@@ -40,19 +37,6 @@ _MAX_DIGITS = 18
 FRAMES, BODIES, BODY, JOINT_COUNT, JOINT, END = range(6)
 # Why it stopped.
 FINE, MALFORMED, TOO_MANY, TWICE, CROWD, HUGE, FULL = range(7)
-
-
-def jit(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compiles for one signature, and keeps the result on disk where that is possible."""
-    options = {"nogil": True, "error_model": "numpy"}
-
-    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            return numba.njit(signature, cache=True, **options)(function)
-        except (RuntimeError, OSError):  # no folder for it, or no room
-            return numba.njit(signature, **options)(function)
-
-    return compiled
 
 
 # Every buffer ends in LFs that are not part of the file, two at least, so that no loop

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numba import boolean, float32, void
 from numba.types import UniTuple
 from torch import nn
+
+from zskel.data.common.compiled import jit
 
 TAPS, TILE = 9, 3
 # Rows: the points; the last is infinity. Each row but the last is divided by the
@@ -29,7 +29,6 @@ _FILTER_AT = np.array([
     [1 / 2, 0, 0], [-1 / 2, -1 / 2, -1 / 2], [-1 / 6, 1 / 6, -1 / 6], [1 / 6, 2 / 6, 4 / 6],
     [0, 0, 1],
 ])
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _FRAMES, _ROW = float32[:, :, ::1], float32[::1]
 
 
@@ -82,17 +81,11 @@ class MinimalFilter(nn.Module):
 
 @functools.cache
 def _kernels() -> tuple[Callable[..., None], Callable[..., None]]:
-    """Compiled when first asked for, and kept on disk where that is possible."""
+    """Compiled when first asked for."""
     into = void(_FRAMES, _ROW, float32[:, :, :, ::1])
     out_of = void(UniTuple(_FRAMES, 5), _ROW, _FRAMES, boolean, _FRAMES)
 
-    def compiled(signature: Any, function: Callable[..., None]) -> Callable[..., None]:
-        try:
-            return numba.njit(signature, cache=True, **_OPTIONS)(function)
-        except (RuntimeError, OSError):  # no folder for it, or no room
-            return numba.njit(signature, **_OPTIONS)(function)
-
-    return compiled(into, _evaluate), compiled(out_of, _interpolate)
+    return jit(into)(_evaluate), jit(out_of)(_interpolate)
 
 
 # One loop for each row written: with more the compiler cannot tell whether rows

@@ -21,10 +21,11 @@ import numba
 import numpy as np
 from numba import boolean, float32, int64, types, void
 
+from zskel.data.common.compiled import OPTIONS, jit
+
 # OpenBLAS takes products of at most this many multiplications as they lie in memory;
 # for larger ones it first copies the factors, which costs matrices of few rows more.
 _SMALL = 1_000_000
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _FLOATS, _ROWS, _CUBE = float32[::1], float32[:, ::1], float32[:, :, ::1]
 _INDEX, _INDICES = int64[::1], int64[:, ::1]
 
@@ -71,11 +72,8 @@ _SIGNATURE = void(
 
 @functools.cache
 def run_block() -> Callable[..., None]:
-    """``_block``, compiled when first asked for, and kept on disk where that is possible."""
-    try:
-        return numba.njit(_SIGNATURE, cache=True, **_OPTIONS)(_block)
-    except (RuntimeError, OSError):  # no folder for it, or no room
-        return numba.njit(_SIGNATURE, **_OPTIONS)(_block)
+    """``_block``, compiled when first asked for."""
+    return jit(_SIGNATURE)(_block)
 
 
 def tap_table(
@@ -101,7 +99,7 @@ def tap_table(
     return np.ascontiguousarray(table, dtype=np.float32)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _shift_row(  # type: ignore[no-untyped-def]
     entering, bias, tap, around, lie, relu, padded, target
 ):
@@ -145,7 +143,7 @@ def _shift_row(  # type: ignore[no-untyped-def]
             target[i] = zero if value < zero else value
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _product(weight, x, out):  # type: ignore[no-untyped-def]
     """``weight @ x`` into ``out``, a few rows at a time where that is worth it."""
     rows = _SMALL // max(x.size, 1) // 4 * 4

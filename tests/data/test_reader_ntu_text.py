@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from ntu_lines import FIRST_ID, ONE, TEXT, body_lines, joint_line, lines_of, parse, text_of
 
+from zskel.data.common.compiled import jit
 from zskel.data.common.errors import ClipError
-from zskel.data.readers.ntu_kernel import jit
 from zskel.data.readers.ntu_text import MAX_BODIES, parse_skeleton
 
 

@@ -69,12 +69,9 @@ def check_caches(
         _require(features.phase == phase,
                  f"{where}: phase is {features.phase!r}; are the files swapped?")
         check_skeleton_features(features, where)
-    texts = text if isinstance(text, Mapping) else {"": text}
-    for part, features_y in texts.items():
-        check_text_features(features_y, f"{part} text features".strip())
     check_same_classes(test, calibration, "calibration-phase skeleton features")
-    for part, features_y in texts.items():
-        check_same_classes(test, features_y, f"{part} text features".strip())
+    check_texts(test, text)
+    for part, features_y in (text if isinstance(text, Mapping) else {"": text}).items():
         if not part:
             check_distinct(features_y, "text features")
     for name in ("dataset", "sample_protocol"):
@@ -101,6 +98,18 @@ def check_caches(
     shared = set(test.sample_id[test.rows(TEST)].tolist()) & set(calibration.sample_id.tolist())
     _require(not shared, lambda: (
         f"calibration-phase skeleton features: sample {min(shared)!r} is also a test row"))
+
+
+def check_texts(skeleton: SkeletonFeatures, text: Text) -> None:
+    """Checks text features, and that they are of the skeleton features' classes.
+
+    Raises:
+        BadCache: With the first reason why not.
+    """
+    for part, features in (text if isinstance(text, Mapping) else {"": text}).items():
+        where = f"{part} text features".strip()
+        check_text_features(features, where)
+        check_same_classes(skeleton, features, where)
 
 
 def check_rows(features: SkeletonFeatures, where: str) -> None:

@@ -13,21 +13,14 @@ No test row, nor a cache that holds one, has a part in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 
-from zskel.data.caches import (
-    CALIBRATION,
-    SkeletonFeatures,
-    check_same_classes,
-    check_skeleton_features,
-    check_text_features,
-)
+from zskel.data.caches import CALIBRATION, SkeletonFeatures, check_skeleton_features
 from zskel.data.common.errors import BadCache, BadInput
-from zskel.zsl.cache_checks import Extra, Text, check_rows
+from zskel.zsl.cache_checks import Extra, Text, check_rows, check_texts
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.evaluation import (
     GateFactory,
@@ -211,11 +204,7 @@ def check_calibration(calibration: SkeletonFeatures, text: Text) -> None:
     if calibration.phase != CALIBRATION:
         raise BadCache(f"{where}: phase is {calibration.phase!r}, expected {CALIBRATION!r}")
     check_skeleton_features(calibration, where)
-    texts = text if isinstance(text, Mapping) else {"": text}
-    for part, features in texts.items():
-        name = f"{part} text features".strip()
-        check_text_features(features, name)
-        check_same_classes(calibration, features, name)
+    check_texts(calibration, text)
     check_rows(calibration, where)
 
 

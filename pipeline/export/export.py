@@ -50,8 +50,7 @@ def export(
     test = read_skeleton_features(work.skeleton(TEST))
     calibration = read_skeleton_features(work.skeleton(CALIBRATION))
     texts = _texts(work)
-    for part, text in texts.items():
-        check_caches(test, calibration, {part: text} if part else text)
+    check_caches(test, calibration, texts)
     names, notes = names or Names(), list[str]()
     if to == "npz":
         from zskel.data.exchange.npz import export_npz

@@ -83,6 +83,8 @@ def import_features(
     """
     if form not in FORMATS:
         raise BadConfig(f"no format {form!r} to import; {nearest(form, FORMATS)}")
+    from zskel.zsl.cache_checks import check_caches
+
     work = WorkDir(work_dir)
     _require_room(work, options.force)
     if form == "synse":
@@ -93,7 +95,7 @@ def import_features(
         imported = import_npz(source)
     else:
         imported = _own(source, options)
-    _check_together(imported)
+    check_caches(imported.test, imported.calibration, _texts(imported))
     origin = {"format": form, "source": source.name}
     content = _experiment(imported, options.name or work_dir.resolve().name, origin, options.method)
     check_experiment(content, "the imported features")
@@ -163,16 +165,6 @@ def _own(source: Path, options: ImportOptions) -> Imported:
     arrays = read_own_arrays(source)
     return arrays.caches(arrays.own_split() if seed is None or unseen is None else
                          arrays.random_split(seed, unseen))
-
-
-def _check_together(imported: Imported) -> None:
-    from zskel.zsl.cache_checks import check_caches
-
-    texts = _texts(imported)
-    for part, text in texts.items():
-        check_caches(imported.test, imported.calibration, {part: text} if part else text)
-    if not texts:
-        check_caches(imported.test, imported.calibration, {})
 
 
 def _embed(

@@ -1,7 +1,6 @@
-"""What ``pipeline inspect`` knows: recognise a path, describe it, print it, draw a clip.
+"""What ``pipeline inspect`` knows: recognise a path, describe it, draw a clip.
 
-Descriptions are JSON values. ``recognise`` decides what a path is, ``opening``
+Descriptions are JSON values. ``inspect`` decides what a path is, ``reader_choice``
 which reader understands raw recordings; ``sources``, ``features`` and ``records``
-describe one family each; ``render`` prints any description; ``draw`` draws one
-clip and alone imports matplotlib.
+describe one family each; ``draw`` draws one clip and alone imports matplotlib.
 """

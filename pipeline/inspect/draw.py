@@ -57,24 +57,20 @@ def draw(
     Args:
         clip: What to draw.
         layout: Its joints and bones.
-        path: ``.png`` or ``.gif``.
+        path: ``.gif`` for an animation, else frames as PNG.
         class_name: For the title.
         frames: How many frames a PNG shows, evenly spread over the clip.
 
     Raises:
-        BadInput: Another ending, another number of joints than the layout's,
-            or no body in any frame.
+        BadInput: Another number of joints than the layout's, or no body in any frame.
     """
     _check(clip, layout)
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".png", ".gif"):
-        raise BadInput(f"{path}: a drawing is called .png or .gif")
     scene = _Scene(clip, layout)
     with atomic_path(path) as temporary:
-        if suffix == ".png":
-            _sheet(scene, _title(clip, class_name), frames).savefig(temporary, format="png")
-        else:
+        if Path(path).suffix.lower() == ".gif":
             _animation(scene, _title(clip, class_name), temporary)
+        else:
+            _sheet(scene, _title(clip, class_name), frames).savefig(temporary, format="png")
 
 
 def sides(layout: JointLayout) -> list[str]:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
+
+from zskel.data.caches import CALIBRATION, SKELETON_FORMAT, TEST, TEXT_FORMAT
+from zskel.data.common.checksums import open_hdf5
 from zskel.data.common.errors import BadInput
+from zskel.data.common.files import ONLY_ZEROS, only_zeros, read_text
+from zskel.data.store import STORE_FORMAT
 from zskel.pipeline.base.render import show as show_description
 from zskel.pipeline.base.render import stdout_console
-from zskel.pipeline.inspect.recognition import recognise
-from zskel.pipeline.inspect.sources import Options
+from zskel.pipeline.base.workdir import WorkDir
+from zskel.pipeline.inspect.features import describe_skeleton, describe_text
+from zskel.pipeline.inspect.reader_choice import KINDS, open_raw
+from zskel.pipeline.inspect.records import describe_result, describe_work_dir
+from zskel.pipeline.inspect.sources import ClipSource, Options, StoreSource
+from zskel.pipeline.steps.result_record import FORMAT as RESULT_FORMAT
+from zskel.pipeline.steps.results import find_results
 
 FORMAT, FORMAT_VERSION = "zsl-inspection", 1
 _PICTURES = (".png", ".gif")
+#: What describes a path, and where its clips can be drawn from, if it has coordinates.
+_Recognised = tuple[Callable[[], dict[str, Any]], ClipSource | None]
 
 
 def inspect(
@@ -49,19 +64,20 @@ def inspect(
     path = Path(path)
     if out is not None and Path(out).suffix.lower() not in _PICTURES:
         raise BadInput(f"{out}: a drawing is called .png (frames side by side) or .gif (animated)")
-    found = recognise(path, Options(reader, dataset, split, read, layout))
-    if (out is not None or clip is not None) and found.clips is None:
+    describe, clips = _recognise(path, Options(reader, dataset, split, read, layout))
+    one_clip = out is not None or clip is not None
+    if one_clip and clips is None:
         raise BadInput(f"{path}: has no coordinates to draw or describe a clip of; name the "
                        "sequence store, the work directory or the raw recordings")
     document: dict[str, Any] = {
-        "format": FORMAT, "format_version": FORMAT_VERSION, **found.describe()}
-    if found.clips is not None and (out is not None or clip is not None):
-        chosen = found.clips.clip(clip)
-        document["clip"] = found.clips.describe_clip(chosen)
+        "format": FORMAT, "format_version": FORMAT_VERSION, **describe()}
+    if one_clip and clips is not None:
+        chosen = clips.clip(clip)
+        document["clip"] = clips.describe_clip(chosen)
         if out is not None:
             from zskel.pipeline.inspect.draw import draw
 
-            draw(chosen, found.clips.layout, out, document["clip"]["class"])
+            draw(chosen, clips.layout, out, document["clip"]["class"])
             document["drawn"] = str(out)
     return document
 
@@ -83,3 +99,58 @@ def show(document: Mapping[str, Any]) -> None:
     hidden = ("format", "format_version", "drawn")
     show_description({key: value for key, value in document.items() if key not in hidden},
                      stdout_console())
+
+
+def _recognise(path: Path, options: Options) -> _Recognised:
+    """Finds out what a path is."""
+    if not path.exists():
+        raise BadInput(f"{path}: no such file or folder; {KINDS}")
+    if path.is_file() and only_zeros(path):
+        raise BadInput(f"{path}: {ONLY_ZEROS}")
+    if options.reader is None:
+        if path.is_file() and h5py.is_hdf5(path):
+            known = _hdf5(path, options)
+        else:
+            known = _work_dir(path, options) or _result(path)
+        if known is not None and options.layout is not None:
+            raise BadInput(f"{path}: --layout goes with raw recordings that do not say theirs")
+        if known is not None:
+            return known
+    raw = open_raw(path, options)
+    return partial(raw.describe, options), raw
+
+
+def _hdf5(path: Path, options: Options) -> _Recognised | None:
+    with open_hdf5(path) as file:
+        found = file.attrs.get("format")
+    if found == STORE_FORMAT:
+        store = StoreSource(path)
+        return partial(store.describe, options), store
+    describe = {SKELETON_FORMAT: describe_skeleton, TEXT_FORMAT: describe_text}.get(found)
+    return describe and (partial(describe, path), None)
+
+
+def _result(path: Path) -> _Recognised | None:
+    if path.suffix != ".json" or not path.is_file():
+        return None
+    try:
+        value = json.loads(read_text(path))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(value, dict) or value.get("format") != RESULT_FORMAT:
+        return None
+    return partial(describe_result, path), None
+
+
+def _work_dir(path: Path, options: Options) -> _Recognised | None:
+    if not path.is_dir():
+        return None
+    work = WorkDir(path)
+    files = (work.store, work.skeleton(TEST), work.skeleton(CALIBRATION), work.text)
+    if not any(file.is_file() for file in files) and not find_results(path):
+        return None
+    try:
+        clips = StoreSource(work.store) if work.store.is_file() else None
+    except BadInput:
+        clips = None  # the description says what is wrong with the store
+    return partial(describe_work_dir, path), clips

@@ -18,7 +18,7 @@ from zskel.pipeline.inspect.sources import Options, RawSource
 #: Readers in the order in which they are tried; others follow by name.
 _FIRST = ("ntu", "utd_mhad", "pku_mmd", "nw_ucla", "pose_pickle")
 #: Files whose ending says whose they are: what that reader says of them is the answer.
-_BY_SUFFIX = {
+BY_SUFFIX = {
     **dict.fromkeys((".skeleton", ".zip", ".tar", ".tgz", ".gz", ".npz", ".npy"), "ntu"),
     ".pkl": "pose_pickle", ".pickle": "pose_pickle",
 }
@@ -45,7 +45,7 @@ def open_raw(path: Path, options: Options) -> RawSource:
     """
     if options.layout is not None:
         layout_of(options.layout)
-    only = options.reader or (_BY_SUFFIX.get(path.suffix.lower()) if path.is_file() else None)
+    only = options.reader or (BY_SUFFIX.get(path.suffix.lower()) if path.is_file() else None)
     if only is not None:
         reader, scan = _scan(only, path, options)
         if not scan.entries:

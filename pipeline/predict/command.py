@@ -43,23 +43,15 @@ def predict(
 ) -> None:
     """Classify recordings among labels of your own."""
     from zskel.data.common.devices import keep_to
-    from zskel.data.common.files import write_json
     from zskel.data.common.outside import trust
-    from zskel.pipeline.base.progress import say
     from zskel.pipeline.predict.predict import ModelChoice, Reading
     from zskel.pipeline.predict.predict import predict as run
-    from zskel.pipeline.predict.show import show
+    from zskel.pipeline.predict.show import show, tell
 
     keep_to(device)
     trust(reader or "", *(text.rpartition("=")[2] for text in text_source or ()))
     document = run(source, files, label or (), gzsl=gzsl, top=top, gif=gif,
                    model=ModelChoice(method, gate, seed),
                    reading=Reading(reader, text_source or (), weights))
-    for notice in document["notices"]:
-        say(f"note: {notice}")
-    for skip in document["skipped"]:
-        say(f"skipped {skip['name']}: {skip['reason']}")
-    if out is not None:
-        write_json(out, document)
-        say(f"wrote {out}")
+    tell(document, out)
     answer(document, as_json, show)

@@ -11,9 +11,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from zskel.data.common.errors import BadInput
+from zskel.data.common.files import write_json
 from zskel.data.store import SequenceStore
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.render import stdout_console
+
+
+def tell(document: Mapping[str, Any], out: Path | None) -> None:
+    """Says what a reader of the answers should know, and writes them to a file as JSON."""
+    for notice in document["notices"]:
+        say(f"note: {notice}")
+    for skip in document["skipped"]:
+        say(f"skipped {skip['name']}: {skip['reason']}")
+    if out is not None:
+        write_json(out, document)
+        say(f"wrote {out}")
 
 
 def show(document: Mapping[str, Any]) -> None:
@@ -22,10 +34,10 @@ def show(document: Mapping[str, Any]) -> None:
     clips = document["clips"]
     seen = f" and {len(document['seen_classes'])} seen classes" \
         if document["setting"] == "gzsl" else ""
+    fit = f", seed {document['seed']}, split {document['split']}" if "seed" in document else ""
     console.print(escape(
-        f"{document['method']} {document['variant']}, seed {document['seed']}, split "
-        f"{document['split']}: {len(clips)} clip(s) among {len(document['labels'])} "
-        f"labels{seen}"), highlight=False)
+        f"{document['method']} {document['variant']}{fit}: {len(clips)} clip(s) among "
+        f"{len(document['labels'])} labels{seen}"), highlight=False)
     known = any(clip["class_of_file"] for clip in clips)
     table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
     for title in ("clip", "prediction", "", "then", "seen?", "nearest seen classes",

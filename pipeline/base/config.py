@@ -54,7 +54,7 @@ def load_experiment(name: str, options: Sequence[str] = ()) -> Experiment:
     path = find_config(name)
     content = read_config(path)
     override(content, options)
-    content = {key: value for key, value in content.items() if not key.startswith("_")}
+    content = _public(content)
     content.setdefault("name", path.stem)
     trust_config(content)
     return check_experiment(content, str(path), path.parent)
@@ -145,12 +145,10 @@ def load_method(name: str, dataset: str) -> NamedConfig:
     if is_outside(name):
         trust(name)
         return NamedConfig(name=name)
-    known = method_names()
-    if name not in known:
-        raise BadConfig(f"no method config {name!r}; {nearest(name, known)}")
-    own = f"{name}_{dataset.replace('-', '_')}"
-    folder = shipped_configs() / "_base_" / "methods"
-    path = folder / f"{own if own in known else name}.py"
+    path = find_config(name, "method config", "_base_/methods")
+    own = f"{path.stem}_{dataset.replace('-', '_')}"
+    if own in method_names():
+        path = path.with_stem(own)
     return load_section(path, "fit", FitConfig).method
 
 
@@ -160,11 +158,9 @@ def load_texts(name: str) -> tuple[TextConfig | None, dict[str, TextConfig]]:
     Raises:
         BadConfig: There is no such config; the message names the nearest.
     """
-    path = _base_config("text", name)
-    content = read_config(path)
-    content = {key: value for key, value in content.items() if not key.startswith("_")}
+    path = find_config(name, "text config", "_base_/text")
     try:
-        texts = Texts.model_validate(content)
+        texts = Texts.model_validate(_public(read_config(path)))
     except ValidationError as error:
         raise BadConfig(f"{path}: {_explain(error, Texts)}") from None
     return texts.class_text, texts.class_text_parts
@@ -176,15 +172,12 @@ def load_views(name: str) -> dict[str, Any]:
     Raises:
         BadConfig: There is no such config; the message names the nearest.
     """
-    return dict(read_config(_base_config("views", name))["feature_views"])
+    return dict(read_config(find_config(name, "views config", "_base_/views"))["feature_views"])
 
 
-def _base_config(part: str, name: str) -> Path:
-    folder = shipped_configs() / "_base_" / part
-    known = config_names(folder)
-    if name not in known:
-        raise BadConfig(f"no {part} config {name!r}; {nearest(name, known)}")
-    return folder / f"{name}.py"
+def _public(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Without a config's variables of its own."""
+    return {key: value for key, value in content.items() if not key.startswith("_")}
 
 
 def method_names() -> tuple[str, ...]:

@@ -16,27 +16,24 @@ import errno
 import json
 import os
 import socket
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout, lock_descriptor
+from filelock import FileLock, Timeout
 
 from zskel.data.common.files import remove_left_behind
 from zskel.data.common.os_errors import naming
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir
 
-#: The file system has no locks, or this user may not write here at all.
-_KERNEL_ENOTSUPP = 524  # from the kernel's own file systems, without a name
-_CANNOT_LOCK = {_KERNEL_ENOTSUPP, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK,
+#: The file system has no locks, or this user may not write here at all. 524 is ENOTSUPP,
+#: from the kernel's own file systems and without a name.
+_CANNOT_LOCK = {524, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK,
                 errno.EINVAL, errno.EROFS, errno.EACCES, errno.EPERM}
 _PATIENCE = 1.0  # seconds in which a command that has got a lock says who it is
 
-_held: set[tuple[int, Path]] = set()
 _told: set[tuple[int, int]] = set()
 
 
@@ -89,21 +86,19 @@ def held(prefix: Path, work: str, clean: Callable[[], int] = lambda: 0) -> Itera
     Raises:
         OSError: The disk is full, or too many files are open.
     """
-    key = (threading.get_ident(), prefix.parent.resolve() / prefix.name)
-    if key in _held:
-        yield
-        return
-    lock = _acquired(prefix)
-    if lock is None:
+    # One object a path and thread, which knows whether it is held. Not filelock's
+    # substitute for flock: that one outlives a command that is killed.
+    lock = FileLock(f"{prefix.parent.resolve() / prefix.name}.lock", fallback_to_soft=False,
+                    is_singleton=True)
+    if lock.is_locked or not _acquire(lock, prefix):
         yield
         return
     holder = _holder(prefix)
-    _held.add(key)
     try:
         removed = clean()
         if removed:
             say(f"removed {removed} unfinished file{'s' if removed > 1 else ''} that a stopped "
-                f"command left in {prefix.parent if prefix.name.startswith('.') else prefix}")
+                f"command left in {_shown(prefix)}")
         # Not atomically: half of it is as good as none, and those who wait then know less.
         # That is no reason to stop, nor to leave a temporary file behind.
         with contextlib.suppress(OSError):
@@ -113,7 +108,6 @@ def held(prefix: Path, work: str, clean: Callable[[], int] = lambda: 0) -> Itera
             }), encoding="utf-8")
         yield
     finally:
-        _held.discard(key)
         with contextlib.suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
@@ -131,32 +125,12 @@ def holder_of(prefix: Path) -> str | None:
         return None
 
 
-def lock_error(folder: Path) -> str:
-    """Why no file in a folder can be locked; "" if one can, or if none can be made there.
-
-    Some file systems refuse every lock as if somebody else held it. Nobody can hold
-    that of a file that is just being made.
-    """
+def _acquire(lock: FileLock, prefix: Path) -> bool:
+    """Waits until the lock is free; False where there can be none."""
     try:
-        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed below)
-    except OSError:
-        return ""
-    with file:
-        try:
-            return "" if lock_descriptor(file.fileno(), blocking=False) else "every lock is refused"
-        except OSError as error:
-            return error.strerror or str(error)
-
-
-def _acquired(prefix: Path) -> FileLock | None:
-    """The lock, once it is free; None where there can be none."""
-    path = f"{prefix}.lock"
-    # Not filelock's substitute for flock: that one outlives a command that is killed.
-    lock = FileLock(path, fallback_to_soft=False)
-    try:
-        with naming(path):
+        with naming(f"{prefix}.lock"):
             _wait(lock, prefix)
-        return lock
+        return True
     except (OSError, NotImplementedError) as error:
         number = getattr(error, "errno", None) or errno.ENOSYS
         if number not in _CANNOT_LOCK:
@@ -166,30 +140,28 @@ def _acquired(prefix: Path) -> FileLock | None:
             _told.add(once)
             say(f"{prefix.parent}: cannot be locked ({getattr(error, 'strerror', None) or error}); "
                 "let no other command write there at the same time")
-        return None
+        return False
 
 
 def _wait(lock: FileLock, prefix: Path) -> None:
-    told, started = None, time.monotonic()
-    timeout = 0.0
-    refused: str | None = None
+    told, started, timeout = None, time.monotonic(), 0.0
     while True:
         try:
             lock.acquire(timeout=timeout, poll_interval=0.05)
             return
         except Timeout:
             timeout = 0.2
-        if refused is None:
-            refused = lock_error(prefix.parent)
-            if refused:
-                raise OSError(errno.ENOLCK, refused, f"{prefix}.lock")
         who = holder_of(prefix)
         if who is None and (told is not None or time.monotonic() < started + _PATIENCE):
             continue  # it has just got the lock and will say in a moment who it is
-        who = who or f"one at {prefix.parent if prefix.name.startswith('.') else prefix}"
+        who = who or f"one at {_shown(prefix)}"
         if who != told:
             say(f"waiting for another command: {who}")
             told = who
+
+
+def _shown(prefix: Path) -> Path:
+    return prefix.parent if prefix.name.startswith(".") else prefix
 
 
 def _holder(prefix: Path) -> Path:
@@ -204,8 +176,3 @@ def _alive(process: int) -> bool:
     except OSError:
         pass  # somebody else's
     return True
-
-
-if hasattr(os, "register_at_fork"):
-    # A copy of this process holds nothing: filelock closes the lock in it.
-    os.register_at_fork(after_in_child=_held.clear)

@@ -114,40 +114,29 @@ def tell_notices(notices: Iterable[Mapping[str, str]]) -> None:
 
 
 class ProgressLines:
-    """When a long step should leave a line, where no bar can be seen.
+    """When a long step leaves a line, where no bar can be seen.
 
-    At every tenth of the work, but nothing for a step that is over in seconds;
-    and where a tenth takes long after one minute, then two, four and so on: some
-    twenty lines, however long it takes.
+    Every ten seconds, and later whenever a tenth of the time so far has gone by again.
 
     Args:
         now: Seconds, as of ``time.monotonic``.
-        least: Seconds that lie between two lines at least.
-        silence: Seconds without a line before the first that comes between tenths.
     """
 
-    def __init__(self, now: float, least: float = 10.0, silence: float = 60.0) -> None:
+    def __init__(self, now: float) -> None:
         self._start = self._last = now
-        self._least, self._silence, self._tenths = least, silence, 0
 
     def due(self, done: float, total: int, now: float) -> bool:
         """Whether to leave a line now.
 
         >>> lines = ProgressLines(0.0)
-        >>> [second for second in range(100) if lines.due(second, 100, second)]
-        [10, 20, 30, 40, 50, 60, 70, 80, 90]
-        >>> lines = ProgressLines(0.0)
-        >>> any(lines.due(done, 100, done / 50) for done in range(101))
+        >>> [second for second in range(150) if lines.due(second, 200, second)]
+        [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 112, 125, 139]
+        >>> ProgressLines(0.0).due(100, 100, 60.0)  # is over
         False
         """
-        tenths, waited = int(10 * done // total) if total else 0, now - self._last
-        if waited < self._least or done >= total:
+        if done >= total or now - self._last < max(10.0, (now - self._start) / 10):
             return False
-        if tenths <= self._tenths:
-            if waited < self._silence:
-                return False
-            self._silence *= 2
-        self._tenths, self._last = tenths, now
+        self._last = now
         return True
 
     def remaining(self, done: float, total: int, now: float) -> float:

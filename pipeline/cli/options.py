@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,37 +14,23 @@ if TYPE_CHECKING:
     from zskel.pipeline.base.jobs import Execution
 
 
-def beginning(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """For the shell: those names that begin with what has been typed."""
-    return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
+def completion(folder: str, *more: str) -> Callable[[str], list[str]]:
+    """For the shell: names of the configs in a folder, and more, that begin as was typed."""
+    # Not zskel.pipeline.base.config: a shell that completes must not wait for its imports.
+    return lambda incomplete: [
+        name for name in (*more, *config_names(shipped_configs() / folder))
+        if name.startswith(incomplete)]
 
 
-def experiment_names() -> Iterable[str]:
-    return configs("")
-
-
-def table_names() -> Iterable[str]:
-    return configs("tables")
-
-
-def method_names() -> Iterable[str]:
-    return ["all", *configs("_base_/methods")]
-
-
-def gate_names() -> Iterable[str]:
+def gate_names(incomplete: str) -> list[str]:
     from zskel.zsl.gates import GATES
 
-    return ["all", *GATES.names()]
+    return [name for name in ("all", *GATES.names()) if name.startswith(incomplete)]
 
 
-def configs(folder: str) -> list[str]:
-    """Names of the configs in a folder of ``configs``."""
-    # Not zskel.pipeline.base.config: a shell that completes must not wait for its imports.
-    return config_names(shipped_configs() / folder)
-
-
+experiment_names, method_names = completion(""), completion("_base_/methods", "all")
 ExperimentName = Annotated[str, typer.Argument(
-    metavar="EXPERIMENT", autocompletion=beginning(experiment_names),
+    metavar="EXPERIMENT", autocompletion=experiment_names,
     help="Name of a config in configs/, or path to a config file.")]
 WorkDirOption = Annotated[Path | None, typer.Option(
     help="Where everything is kept [default: work_dirs/EXPERIMENT].")]
@@ -54,7 +40,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stand
 Deterministic = Annotated[bool, typer.Option("--deterministic", help=(
     "Compute on a GPU with algorithms that give the same bits each time; they can be slower."))]
 TableName = Annotated[str, typer.Argument(
-    metavar="TABLE", autocompletion=beginning(table_names),
+    metavar="TABLE", autocompletion=completion("tables"),
     help="Name of a config in configs/tables/, or path to a config file.")]
 TableRaw = Annotated[list[str] | None, typer.Option(
     "--raw", metavar="[DATASET=]PATH", help=(

@@ -135,9 +135,14 @@ class Machine:
 
     def lock_error(self, folder: Path) -> str:
         """Why no file can be locked there, "" if one can."""
-        from zskel.pipeline.base.locks import lock_error
+        from filelock import lock_descriptor
 
-        return lock_error(folder)
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                free = lock_descriptor(file.fileno(), blocking=False)
+                return "" if free else "every lock is refused"
+        except OSError as error:
+            return error.strerror or str(error)
 
 
 def doctor(work_dirs: str | Path = DEFAULT_ROOT, machine: Machine | None = None) -> list[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ import numpy as np
 from scipy.special import softmax
 
 from zskel.data.classes import class_names
-from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_file
-from zskel.data.common.registry import nearest
 from zskel.data.plausibility import store_notices
 from zskel.data.readers import READERS
 from zskel.pipeline.base.config import BackboneConfig, DatasetConfig, find_config, load_section
@@ -51,10 +49,10 @@ def evaluate_backbone(
     Raises:
         PipelineError: Weights, backbone and data set do not fit together.
     """
-    spec_config: BackboneConfig = (
-        load_section(find_config(backbone), "backbone", BackboneConfig)
-        if backbone.endswith(".py") else _section("backbones", backbone, BackboneConfig))
-    data_config: DatasetConfig = _section("datasets", dataset, DatasetConfig)
+    spec_config: BackboneConfig = load_section(
+        find_config(backbone, "backbone", "_base_/backbones"), "backbone", BackboneConfig)
+    data_config: DatasetConfig = load_section(
+        find_config(dataset, "dataset", "_base_/datasets"), "dataset", DatasetConfig)
     names = class_names(data_config.name)
     if not Path(weights).is_file():
         raise BadInput(f"{weights}: no such file")
@@ -105,11 +103,3 @@ def evaluate_backbone(
     say(f"{spec.name} on {data_config.name}: top-1 {result['top1']:.2%}, top-5 "
         f"{result['top5']:.2%} of {len(store)} clips")
     return result
-
-
-def _section(kind: str, name: str, model: type[Any]) -> Any:
-    folder = resources.files("zskel.configs") / "_base_" / kind
-    known = sorted(item.name[:-3] for item in folder.iterdir() if item.name.endswith(".py"))
-    if name not in known:
-        raise BadConfig(f"no {kind[:-1]} {name!r} in configs/_base_/{kind}; {nearest(name, known)}")
-    return load_section(Path(str(folder / f"{name}.py")), kind[:-1], model)

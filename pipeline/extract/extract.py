@@ -84,28 +84,20 @@ def extract(
             quiet()
         if deterministic:
             use_deterministic_algorithms()
-        return _extract(experiment, raw, work_dir, workers, weights, model_store)
+        given = {phase: Path(path) for phase, path in (weights or {}).items()}
+        for path in given.values():
+            if not path.is_file():
+                raise BadInput(f"{path}: no such file of weights")
+        split = resolve_split(experiment)  # a wrong split should not wait for the parser
+        work = WorkDir.of(experiment.name, work_dir)
+        with work_dir_locked(work.root, "pipeline extract", make=True) if is_main() \
+                else nullcontext():
+            barrier()  # what is there is looked at only once one has the lock
+            shared = model_store_of(work, model_store, own_work_dir=work_dir is not None)
+            return _extract(experiment, raw, work, workers, given, shared, split)
 
 
 def _extract(
-    experiment: Experiment, raw: Sequence[str | Path], work_dir: str | Path | None,
-    workers: int | None, weights: Mapping[str, str | Path] | None, model_store: str | Path | None,
-) -> Extracted | None:
-    given = {phase: Path(path) for phase, path in (weights or {}).items()}
-    for path in given.values():
-        if not path.is_file():
-            raise BadInput(f"{path}: no such file of weights")
-    split = resolve_split(experiment)  # a wrong split should not wait for the parser
-    work = WorkDir.of(experiment.name, work_dir)
-    alone = work_dir_locked(work.root, "pipeline extract", make=True) if is_main() \
-        else nullcontext()
-    with alone:
-        barrier()  # what is there is looked at only once one has the lock
-        shared = model_store_of(work, model_store, own_work_dir=work_dir is not None)
-        return _extract_alone(experiment, raw, work, workers, given, shared, split)
-
-
-def _extract_alone(
     experiment: Experiment, raw: Sequence[str | Path], work: WorkDir, workers: int | None,
     weights: Mapping[str, Path], shared: ModelStore | None, split: ClassSplit,
 ) -> Extracted | None:

@@ -17,7 +17,6 @@ from zskel.pipeline.cli.options import (
     JobsPerTask,
     Options,
     WorkDirOption,
-    beginning,
     execution_of,
     gate_names,
     method_names,
@@ -32,11 +31,11 @@ def fit(
     seeds: Annotated[int | None, typer.Option(
         min=1, help="How many seeds, from 0 [default: the config's].")] = None,
     method: Annotated[list[str] | None, typer.Option(
-        autocompletion=beginning(method_names), help=(
+        autocompletion=method_names, help=(
             "A config of configs/_base_/methods instead of the experiment's method; may be "
             "repeated; all: every method."))] = None,
     gate: Annotated[list[str] | None, typer.Option(
-        autocompletion=beginning(gate_names), help=(
+        autocompletion=gate_names, help=(
             "A gate to evaluate beside the experiment's own; may be repeated; all: every gate."
         ))] = None,
     no_models: Annotated[bool, typer.Option("--no-models", help=(

@@ -13,7 +13,6 @@ from zskel.pipeline.cli.options import (
     Options,
     ParsersOption,
     WorkDirsOption,
-    beginning,
     by_dataset,
     experiment_names,
 )
@@ -22,7 +21,7 @@ from zskel.pipeline.cli.options import (
 @app.command()
 def queue(
     experiments: Annotated[list[str] | None, typer.Argument(
-        metavar="[EXPERIMENT]...", autocompletion=beginning(experiment_names),
+        metavar="[EXPERIMENT]...", autocompletion=experiment_names,
         help="Experiments, in order [default: the paper's 13].")] = None,
     raw: Annotated[list[str] | None, typer.Option(metavar="DATASET=PATH", help=(
         "Raw recordings of a data set; may be repeated. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from zskel.data.common.registry import nearest
 from zskel.data.store import SequenceStore
 from zskel.extractors.distributed import require_single_process
 from zskel.pipeline.base.config import Experiment
-from zskel.pipeline.base.jobs import Attempt
+from zskel.pipeline.base.jobs import Attempt, failure_summary
 from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
@@ -59,11 +59,11 @@ def queue(
     workers: int | None = None,
     json_file: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Plans all backbones, trains each once, then writes every experiment's caches.
+    """Plans all backbones, trains each once, and writes every experiment's caches.
 
-    First the stores, then the backbones in order, then texts and features. An
-    experiment that fails is left behind and the others go on. Whatever is there
-    already is kept, so the same call goes on where a stopped one was.
+    First all stores, then the experiments in order. One that fails is left behind and the
+    others go on. Whatever is there already is kept, so the same call goes on where a stopped
+    one was.
 
     Args:
         experiments: From ``load_experiment``, in the order wanted.
@@ -110,16 +110,28 @@ def queue(
     _open_stores(jobs, shared, raw, workers)
     found += needs(jobs, shared)
     document()
-    _train_all(jobs, found, shared, document)
     for number, job in enumerate(jobs, start=1):
+        own = [need for need in found if need.experiment == job.experiment.name]
         if job.error is None:
-            say(f"[{number}/{len(jobs)}] texts and features of {job.experiment.name}")
+            say(f"[{number}/{len(jobs)}] {job.experiment.name}: "
+                + ", ".join(f"{need.phase}-phase {need.backbone} {need.state}" for need in own))
             with Attempt([job]):
+                for need in own:
+                    if need.state != CACHED:  # whose features are there needs no weights for them
+                        _train(job, need, shared)
+                        for other in found:
+                            if other.key == need.key and other.state != CACHED:
+                                other.state = TRAINED
                 extracted = extract(
                     job.experiment, (), job.work.root, workers, model_store=shared.root)
                 assert extracted is not None  # it works alone
                 done[job.experiment.name] = extracted.seen_test_accuracy
-            document()
+            # A runner and its hooks hold each other, and with them all prepared clips.
+            gc.collect()
+        if job.error is not None:
+            for need in own:
+                need.state = need.state if need.state in (CACHED, TRAINED) else FAILED
+        document()
     return document()
 
 
@@ -156,10 +168,9 @@ def require_done(outcomes: Sequence[tuple[str, str | None]], what: str = "experi
     Raises:
         PipelineError: Something did; the message names each and why.
     """
-    failed = [f"{name}: {error}" for name, error in outcomes if error is not None]
+    failed = [(name, error) for name, error in outcomes if error is not None]
     if failed:
-        raise PipelineError(f"{len(failed)} of {len(outcomes)} {what} failed (the same command "
-                            f"tries them again): {'; '.join(failed)}")
+        raise PipelineError(failure_summary(failed, len(outcomes), what))
 
 
 def _check(experiments: Sequence[Experiment], raw: Raw) -> None:
@@ -210,46 +221,16 @@ def _open_stores(
             job.plan = make_plan(job.experiment, stores[key], split)
 
 
-def _train_all(
-    jobs: Sequence[Job], found: Sequence[Need], model_store: ModelStore, tell: Callable[[], Any]
-) -> None:
-    by_name = {job.experiment.name: job for job in jobs}
-    groups: dict[str, list[Need]] = {}
-    for need in found:
-        groups.setdefault(need.key, []).append(need)
-    for number, group in enumerate(groups.values(), start=1):
-        # Whose features are there already needs no weights for them.
-        waiting = [need for need in group
-                   if need.state != CACHED and by_name[need.experiment].error is None]
-        if not waiting:
-            continue
-        first, users = waiting[0], [by_name[need.experiment] for need in waiting]
-        plan, digest = users[0].plan, first.digest
-        assert plan is not None and digest is not None
-        names = ", ".join(need.experiment for need in group)
-        say(f"[{number}/{len(groups)}] {first.phase}-phase {first.backbone} of {names}: "
-            f"{first.classes} classes, {first.state}")
-        started, became = time.perf_counter(), FAILED
-        with Attempt(users):
-            for need in group:
-                owner = by_name[need.experiment]
-                if owner.work.own_backbone(need.phase).is_dir():
-                    what = f"{first.backbone} of {need.experiment}"
-                    with _alone(owner), model_store.locked(model_store.backbone(digest), what):
-                        model_store.adopt(owner.work.own_backbone(need.phase), digest)
-            for user in users:  # the first trains; each work directory names the backbone
-                with _alone(user):
-                    trained = train(
-                        user.experiment, plan, phase_of(plan, first.phase), user.work, model_store)
-                    _drop_features(user.work, first.phase, trained.weights_sha256)
-            became = TRAINED
-            if first.state != TRAINED:
-                say(f"  ready after {time.perf_counter() - started:.0f} s")
-        # A runner and its hooks hold each other, and with them all prepared clips.
-        gc.collect()
-        for need in waiting:
-            need.state = became
-        tell()
+def _train(job: Job, need: Need, model_store: ModelStore) -> None:
+    """Trains a backbone, or takes the one that is there."""
+    assert job.plan is not None
+    started = time.perf_counter()
+    with _alone(job):
+        trained = train(
+            job.experiment, job.plan, phase_of(job.plan, need.phase), job.work, model_store)
+        _drop_features(job.work, need.phase, trained.weights_sha256)
+    if need.state != TRAINED:
+        say(f"  ready after {time.perf_counter() - started:.0f} s")
 
 
 def _alone(job: Job) -> AbstractContextManager[None]:

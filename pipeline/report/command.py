@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from zskel.pipeline.cli.app import app
-from zskel.pipeline.cli.options import beginning, experiment_names
+from zskel.pipeline.cli.options import experiment_names
 
 
 @app.command()
 def report(
     experiments: Annotated[list[str] | None, typer.Argument(
-        metavar="[EXPERIMENT]...", autocompletion=beginning(experiment_names),
+        metavar="[EXPERIMENT]...", autocompletion=experiment_names,
         help="Experiments, by name or config file, whose work_dirs/EXPERIMENT to report "
         "[default: all with results]."
     )] = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,25 +13,16 @@ from zskel.pipeline.cli.options import (
     FitDevice,
     Options,
     WorkDirOption,
-    beginning,
-    configs,
+    completion,
     with_device,
 )
-
-
-def space_names() -> Iterable[str]:
-    return configs("_base_/search")
-
-
-def one_method() -> Iterable[str]:
-    return configs("_base_/methods")
 
 
 @app.command()
 def search(
     experiment: ExperimentName,
     space: Annotated[str, typer.Option(
-        metavar="NAME|FILE", autocompletion=beginning(space_names), help=(
+        metavar="NAME|FILE", autocompletion=completion("_base_/search"), help=(
             "What is searched, and how: a config of configs/_base_/search, or path to one."),
     )] = "paper",
     trials: Annotated[int | None, typer.Option(
@@ -44,7 +34,7 @@ def search(
     jobs: Annotated[int, typer.Option(
         "--jobs", "-j", "--workers", min=1, help="Processes of this machine that work on it.",
     )] = 1,
-    method: Annotated[str | None, typer.Option(autocompletion=beginning(one_method), help=(
+    method: Annotated[str | None, typer.Option(autocompletion=completion("_base_/methods"), help=(
         "A config of configs/_base_/methods instead of the experiment's method."))] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is sampled.")] = 0,
     work_dir: WorkDirOption = None,

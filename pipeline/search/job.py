@@ -13,6 +13,8 @@ from zskel.pipeline.base.config import Experiment, NamedConfig
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.search.space import SearchConfig, Step, check_parameters
 from zskel.pipeline.steps.feature_files import cache_digest, missing_texts
+from zskel.zsl.gates import GATES
+from zskel.zsl.methods import METHODS
 from zskel.zsl.validation import Validation
 
 
@@ -59,14 +61,10 @@ class SearchJob:
 
     def method(self, options: dict[str, Any], seed: int = 0) -> Any:
         """An unfitted method."""
-        from zskel.zsl.methods import METHODS
-
         return METHODS.build(self.method_name, **{**options, "seed": seed})
 
     def gate(self, seed: int) -> Any:
         """An unfitted gate."""
-        from zskel.zsl.gates import GATES
-
         gate = self.experiment.fit.gate
         return GATES.build(gate.name, **{**gate.options, "seed": seed})
 

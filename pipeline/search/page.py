@@ -9,14 +9,7 @@ from typing import Any
 from zskel.data.common.files import write_text
 from zskel.pipeline.report.tables import Column, Table, format_cell
 from zskel.pipeline.report.templating import render_template
-from zskel.pipeline.search.figures import (
-    Figure,
-    history_figure,
-    importance_figure,
-    map_figures,
-    slice_figures,
-    standalone,
-)
+from zskel.pipeline.search.figures import FEWEST, Figure, draw
 from zskel.pipeline.search.space import Dimension
 from zskel.zsl.metrics import METRICS
 
@@ -31,9 +24,8 @@ def write_page(content: Mapping[str, Any], folder: Path) -> Path:
         folder: Of the search.
     """
     html, figures = render_page(content)
-    style = _style()
     for figure in figures:
-        write_text(folder / "figures" / f"{figure.name}.svg", standalone(figure.panel.svg, style))
+        write_text(folder / "figures" / f"{figure.name}.svg", figure.svg)
     path = folder / PAGE
     write_text(path, html)
     return path
@@ -42,24 +34,11 @@ def write_page(content: Mapping[str, Any], folder: Path) -> Path:
 def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
     """The page, one string that needs nothing else to be shown, and its figures."""
     objective = content["objective"]
-    views: list[dict[str, Any]] = []
-    figures: list[Figure] = []
-    for step in content["steps"]:
-        drawn: dict[str, list[Figure | None]] = {
-            "history": [history_figure(step, objective)],
-            "importance": [importance_figure(step)],
-            "map": [*map_figures(step)], "slices": [*slice_figures(step, objective)],
-        }
-        kept = {kind: [figure for figure in each if figure is not None]
-                for kind, each in drawn.items()}
-        figures += [figure for each in kept.values() for figure in each]
-        views.append({
-            "step": step, "table": trials_table(step, objective),
-            "best": next((trial for trial in step["trials"] if trial["best"]), None),
-            "pruned": sum(trial["state"] == "pruned" for trial in step["trials"]),
-            "broken": sum(bool(trial["error"]) for trial in step["trials"]),
-            **{kind: [figure.panel for figure in each] for kind, each in kept.items()},
-        })
+    views = [{
+        "step": step, "table": trials_table(step, objective), "figures": draw(step, objective),
+        "pruned": sum(trial["state"] == "pruned" for trial in step["trials"]),
+        "broken": sum(bool(trial["error"]) for trial in step["trials"]),
+    } for step in content["steps"]]
     searched = {name for step in content["steps"] for name in (*step["space"], *step["ties"])}
     page = render_template(
         "search.html", lambda href: href,
@@ -69,9 +48,10 @@ def render_page(content: Mapping[str, Any]) -> tuple[str, list[Figure]]:
         best=content["steps"][-1]["trials"][content["steps"][-1]["best_slot"]],
         options=[(name, _text(value), name in searched)
                  for name, value in content["best"]["options"].items()],
+        fewest=FEWEST,
         described=lambda dimension: Dimension(**dimension).described(),
     )
-    return page, figures
+    return page, [figure for view in views for figure in view["figures"]]
 
 
 def trials_table(step: Mapping[str, Any], objective: str) -> Table:
@@ -109,11 +89,3 @@ def _is_number(dimension: Mapping[str, Any]) -> bool:
 def _text(value: Any) -> str:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return format_cell(float(value), "number").text if number else str(value)
-
-
-def _style() -> str:
-    from importlib import resources
-
-    folder = resources.files("zskel.pipeline.report") / "templates"
-    return "".join((folder / name).read_text(encoding="utf-8")
-                   for name in ("style.css", "search.css"))

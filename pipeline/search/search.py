@@ -21,6 +21,7 @@ from zskel.pipeline.search.outcome import write_outcome
 from zskel.pipeline.search.space import INDEPENDENT, load_space
 from zskel.pipeline.search.storage import shown
 from zskel.pipeline.search.worker import work
+from zskel.zsl.methods import METHODS
 
 
 def plan_search(
@@ -42,8 +43,6 @@ def plan_search(
     Raises:
         BadConfig: A name, a key or a value is unknown or impossible.
     """
-    from zskel.zsl.methods import METHODS
-
     space_name, config = load_space(space)
     if method is not None:
         experiment = with_method(experiment, load_method(method, experiment.dataset.name))

@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.files import digest_json
 from zskel.data.common.registry import nearest
 from zskel.pipeline.base.config import find_config, load_section
-from zskel.pipeline.base.shipped import config_names, shipped_configs
+from zskel.pipeline.base.schema import Section
 from zskel.zsl.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import Trial
 
-Sampler = Literal["random", "tpe", "cmaes", "grid", "qmc"]
+Sampler = Literal["random", "tpe", "grid"]
 Pruner = Literal["none", "median", "hyperband"]
 Kind = Literal["uniform", "log-uniform", "exponent", "int", "choice", "grid"]
 
@@ -33,11 +33,7 @@ _KEYS = {"uniform": {"low", "high"}, "log-uniform": {"low", "high"}, "exponent":
 _OPTIONAL = {"step"}
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Dimension(_Part):
+class Dimension(Section):
     """The values of one parameter.
 
     Attributes:
@@ -129,7 +125,7 @@ class Dimension(_Part):
             self.type, span)
 
 
-class Step(_Part):
+class Step(Section):
     """One round of a search. What earlier steps have chosen stays as it is.
 
     Attributes:
@@ -138,7 +134,7 @@ class Step(_Part):
         space: Parameters of the method that are searched.
         fixed: Values of others, instead of the experiment's.
         ties: Parameters that always have the value of another.
-        sampler: Who chooses settings: the grid in order, or Optuna's samplers.
+        sampler: Who chooses settings: the grid in order, or Optuna's random or TPE sampler.
         pruner: Who ends trials early that look bad: nobody, or Optuna's pruners.
         seeds: Fits of a setting; their mean counts.
     """
@@ -146,8 +142,8 @@ class Step(_Part):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     trials: int | None = Field(None, ge=1)
     space: dict[str, Dimension] = Field(min_length=1)
-    fixed: dict[str, Any] = {}
-    ties: dict[str, str] = {}
+    fixed: dict[str, Any] = Field({})
+    ties: dict[str, str] = Field({})
     sampler: Sampler = "random"
     pruner: Pruner = "none"
     seeds: int = Field(1, ge=1)
@@ -195,7 +191,7 @@ class Step(_Part):
                 for values in product(*(each.points() for each in self.space.values()))]
 
 
-class SearchConfig(_Part):
+class SearchConfig(Section):
     """A search.
 
     Attributes:
@@ -259,11 +255,6 @@ class SearchConfig(_Part):
         return self.model_copy(update={"steps": steps})
 
 
-def space_names() -> tuple[str, ...]:
-    """The configs of ``configs/_base_/search``."""
-    return tuple(config_names(shipped_configs() / "_base_/search"))
-
-
 def load_space(name: str) -> tuple[str, SearchConfig]:
     """Loads a search by name or config file.
 
@@ -278,7 +269,7 @@ def load_space(name: str) -> tuple[str, SearchConfig]:
             message names the key and the nearest right one.
     """
     path = find_config(name, "search space", "_base_/search")
-    config: SearchConfig = load_section(path, "search", SearchConfig)  # type: ignore[arg-type]
+    config: SearchConfig = load_section(path, "search", SearchConfig)
     return path.stem, config
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zskel.data.common.errors import BadInput
-from zskel.pipeline.base.locks import lock_error
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -47,11 +46,6 @@ def open_storage(url: str) -> BaseStorage:
     if file is None:
         return _database(url, {"pool_pre_ping": True})
     file.parent.mkdir(parents=True, exist_ok=True)
-    refused = lock_error(file.parent)
-    if refused:
-        raise BadInput(f"--storage {url}: files there cannot be locked ({refused}), so "
-                       "workers would overwrite each other; name a file on another file system, or "
-                       "a server")
     return _journal(file) if url.startswith(JOURNAL) else _sqlite(url, file)
 
 

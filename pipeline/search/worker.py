@@ -191,8 +191,8 @@ class StepWorker:
         if free:
             # In order, unless others would choose the same at the same moment.
             slot = random.choice(free) if "RUNNING" in states else free[0]
-            self.study.enqueue_trial(
-                given(self.step, self.job.seed, slot, self.study), user_attrs={SLOT: slot})
+            point = self.step.grid()[slot] if self.step.sampler == "grid" else {}
+            self.study.enqueue_trial(point, user_attrs={SLOT: slot})
         elif "WAITING" not in states:
             return False
         try:
@@ -269,30 +269,12 @@ def slot_seed(seed: int, step: str, slot: int) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big")
 
 
-def given(step: Step, seed: int, slot: int, study: Study) -> dict[str, Any]:
-    """What a slot's trial is given beforehand.
-
-    Random draws follow from the seed, the step and the slot alone, and a grid's points
-    from the slot: how many workers there are, and how often they were stopped, changes
-    nothing. Other samplers learn from trials that have ended, and choose when one begins.
-    """
-    from optuna.samplers import RandomSampler
-    from optuna.trial import create_trial
-
-    if step.sampler == "grid":
-        return step.grid()[slot]
-    if step.sampler != "random":
-        return {}
-    draw, trial = RandomSampler(slot_seed(seed, step.name, slot)), create_trial(value=0.0)
-    return {name: draw.sample_independent(study, trial, name, each.distribution())
-            for name, each in step.space.items()}
-
-
 def new_sampler(step: Step, seed: int, slot: int) -> BaseSampler:
     """The sampler of one slot.
 
-    Raises:
-        BadConfig: It needs a package that is not installed.
+    Random draws follow from the seed, the step and the slot alone: how many workers there
+    are, and how often they were stopped, changes nothing. TPE learns from trials that have
+    ended when one begins.
     """
     from optuna import samplers
 
@@ -300,16 +282,6 @@ def new_sampler(step: Step, seed: int, slot: int) -> BaseSampler:
     if step.sampler == "tpe":
         # Trials that still run count as bad ones, or workers would try the same.
         return samplers.TPESampler(seed=own, constant_liar=True)
-    if step.sampler == "qmc":
-        # One sequence for all: its scrambling may not differ between slots.
-        return samplers.QMCSampler(seed=slot_seed(seed, step.name, -1), scramble=True)
-    if step.sampler == "cmaes":
-        try:
-            import cmaes  # noqa: F401
-        except ImportError:
-            raise BadConfig(f"search step {step.name!r}: sampler 'cmaes' needs the Python package "
-                            "cmaes: pip install cmaes") from None
-        return samplers.CmaEsSampler(seed=own)
     return samplers.RandomSampler(own)
 
 

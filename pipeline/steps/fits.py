@@ -16,6 +16,8 @@ from zskel.pipeline.base.config import Experiment, FitConfig, NamedConfig, load_
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.result_record import CacheDigests
 from zskel.pipeline.steps.results import read_arrays, read_result
+from zskel.zsl.gates import GATES
+from zskel.zsl.methods import METHODS
 from zskel.zsl.protocols import PROTOCOLS, Protocol
 from zskel.zsl.refinements import REFINEMENTS
 
@@ -30,16 +32,24 @@ class Fit:
         config: The section.
         method_name: Of its method.
         gates: Makers of unfitted gates from a seed, by key; "" is the own gate.
+
+    Raises:
+        BadConfig: A name, or an option of a gate or refinement, is unknown or impossible.
     """
 
     def __init__(self, config: FitConfig) -> None:
-        self.config, self.method_name = config, _methods().called(config.method.name)
-        self.gates = {key: _maker(_gates(), gate)
+        self.config, self.method_name = config, METHODS.called(config.method.name)
+        self.gates = {key: _maker(GATES, gate)
                       for key, gate in {"": config.gate, **config.gates}.items()}
+        # A wrong option should not wait for the fit of the method.
+        for make in self.gates.values():
+            make(0)
+        if self.protocol.refinement is not None:
+            self.protocol.refinement()
 
     def method(self, seed: int) -> Any:
         """An unfitted method."""
-        return _maker(_methods(), self.config.method)(seed)
+        return _maker(METHODS, self.config.method)(seed)
 
     def device(self) -> str:
         """Where the method computes on this machine.
@@ -100,20 +110,6 @@ class Fit:
                        refinement=made)
 
 
-def check_fit(config: FitConfig) -> None:
-    """Checks method and gate options without fitting anything.
-
-    Raises:
-        BadConfig: A name or an option is unknown or impossible.
-    """
-    made = Fit(config)
-    made.method(0)
-    for gate in made.gates.values():
-        gate(0)
-    if made.protocol.refinement is not None:
-        made.protocol.refinement()
-
-
 def fit_configs(
     experiment: Experiment, methods: Sequence[str], gates: Sequence[str]
 ) -> list[FitConfig]:
@@ -127,9 +123,9 @@ def fit_configs(
         BadConfig: A name is unknown.
     """
     own = experiment.fit
-    names = _gates().names() if ALL in gates else gates
+    names = GATES.names() if ALL in gates else gates
     trust(*names)
-    extra = {_gates().called(name): NamedConfig(name=name)
+    extra = {GATES.called(name): NamedConfig(name=name)
              for name in names if name != own.gate.name}
     with_gates = own.model_copy(update={"gates": {**own.gates, **extra}})
     if not methods:
@@ -156,7 +152,7 @@ def is_current_result(path: Path, config_digest: str, digests: CacheDigests) -> 
 
 def _expand(methods: Sequence[str]) -> list[str]:
     """Names with "all" replaced by every method that has a config of its name."""
-    every = [name for name in _methods().names() if name in method_names()]
+    every = [name for name in METHODS.names() if name in method_names()]
     return list(dict.fromkeys(
         name for given in methods for name in (every if given == ALL else [given])))
 
@@ -165,7 +161,7 @@ def _works(gate: NamedConfig, method: NamedConfig) -> bool:
     """Whether a gate can work with what a method offers."""
     from zskel.zsl.methods.base import ZeroShotMethod
 
-    needs, offered = _gates().get(gate.name).needs, _methods().get(method.name)
+    needs, offered = GATES.get(gate.name).needs, METHODS.get(method.name)
     return all(
         getattr(offered, attribute) is not getattr(ZeroShotMethod, attribute)
         for need, attribute in (("joint_proba", "predict_joint_proba"), ("evidence", "evidence"))
@@ -175,15 +171,3 @@ def _works(gate: NamedConfig, method: NamedConfig) -> bool:
 
 def _maker(registry: Any, config: NamedConfig) -> Any:
     return lambda seed: registry.build(config.name, **{**config.options, "seed": seed})
-
-
-def _methods() -> Any:
-    from zskel.zsl.methods import METHODS
-
-    return METHODS
-
-
-def _gates() -> Any:
-    from zskel.zsl.gates import GATES
-
-    return GATES

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-from collections.abc import Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import ValidationError
 
 from zskel.data.caches import SkeletonFeatures
 from zskel.data.common.files import digest_json
@@ -24,7 +21,6 @@ from zskel.pipeline.steps.result_record import (
     ResultRecord,
     SampleCounts,
     Text,
-    first_problem,
 )
 from zskel.pipeline.steps.results import ResultArrays
 from zskel.zsl.metrics import per_class_accuracy
@@ -33,17 +29,6 @@ if TYPE_CHECKING:
     from zskel.zsl.evaluation import Evaluation
 
 
-@contextlib.contextmanager
-def _defects() -> Iterator[None]:
-    try:
-        yield
-    except ValidationError as error:
-        raise RuntimeError("this result cannot be recorded, a defect of this program and not of "
-                           "what it was given; please report it with the experiment's config: "
-                           f"{first_problem(error)}") from None
-
-
-@_defects()
 def make_record(
     evaluation: Evaluation,
     identity: dict[str, Any],
@@ -66,7 +51,7 @@ def make_record(
         seconds: That the fit took, for all gates together.
 
     Raises:
-        RuntimeError: They make no valid record, which no input is to blame for.
+        pydantic.ValidationError: They make no valid record, which no input is to blame for.
     """
     names, predictions = test.class_names, evaluation.predictions
     curve, roc = predictions.curve.thinned(), predictions.roc.thinned()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from zskel.zsl.metrics import harmonic_mean
 
 FORMAT: Final = "zsl-result"
-FORMAT_VERSION: Final = 1
 #: Rates that must agree are compared with this tolerance.
 TOLERANCE = 1e-6
 
@@ -127,7 +125,7 @@ class ResultRecord(_Part):
     """
 
     format: Literal["zsl-result"] = FORMAT
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1] = 1
     experiment: str
     dataset: str
     sample_protocol: str
@@ -259,7 +257,7 @@ def _demand(condition: bool, problem: str) -> None:
 def first_problem(error: ValidationError) -> str:
     """What a record's first wrong field is, and why, in one line."""
     first = error.errors()[0]
-    field = _join(first["loc"])
+    field = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if first["type"] == "missing":
@@ -271,10 +269,3 @@ def first_problem(error: ValidationError) -> str:
     shown = repr(first["input"])
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
     return f"field {field!r} is {shown}: {message}"
-
-
-def _join(location: Iterable[int | str]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,7 @@ from zskel.data.common.errors import BadInput
 from zskel.data.common.files import atomic_path, read_text, write_json
 from zskel.data.common.limits import ZIP_DAMAGE, check_npz
 from zskel.data.common.os_errors import raise_refusal
-from zskel.pipeline.steps.result_record import (
-    FORMAT,
-    FORMAT_VERSION,
-    TOLERANCE,
-    ResultRecord,
-    first_problem,
-)
+from zskel.pipeline.steps.result_record import TOLERANCE, ResultRecord, first_problem
 
 
 @dataclass(frozen=True)
@@ -73,11 +67,6 @@ def write_result(
         BadInput: The arrays contradict the record; nothing is written.
     """
     path = Path(work_dir) / "results" / f"{record.stem}.json"
-    arrays = ResultArrays(**{
-        field.name: np.asarray(getattr(arrays, field.name)) for field in fields(arrays)
-    })
-    if arrays.sample_id.dtype.kind == "O":
-        arrays = ResultArrays(**{**vars(arrays), "sample_id": arrays.sample_id.astype(str)})
     check_arrays(record, arrays, f"arrays of {path.name}")
     path.unlink(missing_ok=True)
     npz = path.with_suffix(".npz")
@@ -102,13 +91,6 @@ def read_result(path: str | os.PathLike[str]) -> ResultRecord:
                        "result records") from None
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not JSON ({error}); delete it and fit again") from None
-    found = value.get("format") if isinstance(value, dict) else None
-    if found != FORMAT:
-        raise BadInput(f"{path}: field 'format' is {found!r}, a result record has {FORMAT!r}; "
-                       "keep other files out of results/")
-    if value.get("format_version") != FORMAT_VERSION:
-        raise BadInput(f"{path}: field 'format_version' is {value.get('format_version')!r}, "
-                       f"this release reads {FORMAT_VERSION}; fit again")
     try:
         record = ResultRecord.model_validate(value)
     except ValidationError as error:
@@ -171,7 +153,7 @@ def check_arrays(record: ResultRecord, arrays: ResultArrays, where: str) -> None
         array = getattr(arrays, name)
         require(array.dtype.kind in kinds and array.ndim == dims,
                 f"{name} is {array.dtype} with {array.ndim} dimensions, expected {dims} and "
-                f"{' or '.join(_KINDS[kind] for kind in kinds[:1])}")
+                f"{_KINDS[kinds[0]]}")
         require(len(array) == rows, f"{name} has {len(array)} rows, the record counts {rows}")
     unseen = np.isin(arrays.label, record.unseen_indices)
     require(bool(np.all((arrays.zsl_prediction == -1) == ~unseen)),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zskel.pipeline.cli.app import app
-from zskel.pipeline.cli.options import AsJson, Options, answer, beginning, experiment_names
+from zskel.pipeline.cli.options import AsJson, Options, answer, experiment_names
 
 
 @app.command()
@@ -17,7 +17,7 @@ def verify(
         "Work directories, model stores, folders of those, or single sequence stores, caches, "
         "weights, results and fitted models."))],
     experiment: Annotated[str | None, typer.Option(
-        metavar="NAME|FILE", autocompletion=beginning(experiment_names), help=(
+        metavar="NAME|FILE", autocompletion=experiment_names, help=(
             "Compare with this config [default: the one of configs/ that a work directory "
             "names]."))] = None,
     cfg_options: Options = None,

@@ -15,7 +15,7 @@ from zskel.pipeline.base.config import (
     find_config,
     load_experiment,
 )
-from zskel.pipeline.steps.fits import check_fit
+from zskel.pipeline.steps.fits import Fit
 from zskel.pipeline.steps.phase_plan import resolve_split
 
 DEMO = load_experiment("demo").model_dump(mode="json")
@@ -52,7 +52,7 @@ def test_every_shipped_experiment_is_valid_throughout(name: str) -> None:
 
     experiment = load_experiment(name)
     assert experiment.name == name
-    check_fit(experiment.fit)
+    Fit(experiment.fit).method(0)
     split = resolve_split(experiment)
     assert len(split.validation_unseen) == len(split.unseen)
     assert experiment.dataset.reader in READERS.names()
@@ -226,7 +226,7 @@ def test_wrong_method_and_gate_options_are_found_before_anything_is_fitted(
 ) -> None:
     experiment = load_experiment("demo", [option])
     with pytest.raises(BadConfig, match=message):
-        check_fit(experiment.fit)
+        Fit(experiment.fit).method(0)
 
 
 def test_the_digest_follows_the_content() -> None:

@@ -167,7 +167,7 @@ def test_this_machine_is_asked_the_real_questions(tmp_path: Path) -> None:
     assert machine.has("numpy") and not machine.has("no_such_module_anywhere")
     assert machine.write_error(tmp_path) == "" and machine.free_bytes(tmp_path) > 0
     assert machine.write_error(tmp_path / "missing")
-    assert machine.lock_error(tmp_path) == machine.lock_error(tmp_path / "missing") == ""
+    assert machine.lock_error(tmp_path) == "" and machine.lock_error(tmp_path / "missing")
     assert any(each.name == "mmaction2" for each in machine.requirements())
     assert set(IMPORTS) == {"numpy", "torch", "mmaction2", "sentence-transformers", "open_clip"}
 

@@ -11,9 +11,10 @@ import pytest
 
 from zskel.data.common.errors import BadConfig
 from zskel.pipeline.base.config import load_experiment
+from zskel.pipeline.base.shipped import config_names, shipped_configs
 from zskel.pipeline.search.search import plan_search
-from zskel.pipeline.search.space import Dimension, Step, load_space, space_names
-from zskel.pipeline.search.worker import given, slot_seed
+from zskel.pipeline.search.space import Dimension, Step, load_space
+from zskel.pipeline.search.worker import new_sampler, slot_seed
 
 GOOD: dict[str, Any] = {"objective": "zsl_accuracy", "steps": [
     {"name": "one", "trials": 3, "space": {"beta_x": {"type": "uniform", "low": 0, "high": 1}}}]}
@@ -60,7 +61,7 @@ def test_table_b_lies_on_its_grid() -> None:
         assert {"beta_x": beta_x, "beta_y": beta_y} in grid
 
 
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("name", config_names(shipped_configs() / "_base_" / "search"))
 def test_every_space_that_ships_fits_the_demo(name: str) -> None:
     job = plan_search(load_experiment("demo"), name)
     assert job.name == name and all(step.slots for step in job.config.steps)
@@ -127,11 +128,15 @@ def test_parameters_that_a_method_does_not_have(
 def test_random_slots_follow_from_seed_step_and_slot_alone() -> None:
     import optuna
 
-    study = optuna.create_study()
     step = load_space("paper")[1].steps[1]
-    first = [given(step, 0, slot, study) for slot in range(300)]
-    assert [given(step, 0, slot, study) for slot in range(300)] == first
-    assert given(step, 1, 0, study) != first[0]
+
+    def drawn(seed: int, slot: int) -> dict[str, Any]:
+        trial = optuna.create_study(sampler=new_sampler(step, seed, slot)).ask()
+        return {name: each.suggest(trial, name) for name, each in step.space.items()}
+
+    first = [drawn(0, slot) for slot in range(300)]
+    assert [drawn(0, slot) for slot in range(300)] == first
+    assert drawn(1, 0) != first[0]
     assert len({slot_seed(0, "rest", slot) for slot in range(1000)}) == 1000
     # Every value comes up, and the exponent is uniform: a third of it in every decade.
     for name in ("batch_size", "n_d", "z_r_dim", "z_v_dim"):

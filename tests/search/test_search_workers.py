@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
-import os
 import sys
 import threading
 import time
@@ -179,17 +176,6 @@ def test_half_a_line_of_a_dead_writer_does_not_spoil_the_journal(
 ])
 def test_storages_that_are_none(url: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        open_storage(url)
-
-
-def test_a_file_system_without_locks_is_one_clear_line(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def flock(*_: Any) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(BadInput, match="cannot be locked .No locks available.*or a server"):
         open_storage(url)
 
 

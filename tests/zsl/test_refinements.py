@@ -11,7 +11,7 @@ import pytest
 from tests.zsl.test_zsl_protocols import SEEN, UNSEEN, caches
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.pipeline.base.config import FitConfig, NamedConfig
-from zskel.pipeline.steps.fits import Fit, check_fit
+from zskel.pipeline.steps.fits import Fit
 from zskel.zsl.cache_checks import Caches
 from zskel.zsl.evaluation import Evaluation, evaluate_gates
 from zskel.zsl.gates import GATES
@@ -143,7 +143,7 @@ def test_configs_name_refinements() -> None:
     plain = FitConfig(method=NamedConfig(name="ridge"))
     assert "refinement" not in plain.model_dump(mode="json")
     with pytest.raises(BadConfig, match="unknown refinement 'cluster_vote'; did you mean"):
-        check_fit(config("cluster_vote"))
+        Fit(config("cluster_vote"))
     with pytest.raises(BadConfig, match="clusterz"):
-        check_fit(config("cluster_votes", clusterz=3))
+        Fit(config("cluster_votes", clusterz=3))
     assert REFINEMENTS.get("cluster_votes") is ClusterVotes

@@ -28,6 +28,7 @@ from zskel.zsl.methods.checks import (
 from zskel.zsl.methods.saving import module_arrays, restore_module
 from zskel.zsl.methods.scoring import ScoringMethod, aligned
 from zskel.zsl.methods.training import Step, run_epochs, shuffled_batches, steps_of
+from zskel.zsl.threads import single_threaded
 
 _WHOLE = "f_y"  # the name of the only part, where a method takes one text a class
 
@@ -50,9 +51,9 @@ class TrainingParams(MethodParams):
 class CompatibilityMethod(ScoringMethod):
     """A score that a network learns.
 
-    A subclass builds a network, trains it in ``fit`` between ``_begin`` and
-    ``_train``, and scores. All that ``save`` keeps is that network's parameters,
-    the texts and the class ids.
+    A subclass builds a network, says what a training step is, and scores; one whose
+    ``fit`` takes more than others' trains between ``_begin`` and ``_train``. All that
+    ``save`` keeps is that network's parameters, the texts and the class ids.
 
     Args:
         **params: Of ``params_model``.
@@ -86,6 +87,35 @@ class CompatibilityMethod(ScoringMethod):
     @abstractmethod
     def _embed(self, f_x: Tensor) -> Tensor:
         """Where the network puts ``[N, D]`` skeletons to compare them with texts."""
+
+    def _training(
+        self, f_x: Tensor, columns: Tensor, generator: torch.Generator
+    ) -> tuple[Sequence[str], Step]:
+        """Names of the loss terms, and one optimizer step that tells them.
+
+        Args:
+            f_x: ``[N, D]``, as the network reads it.
+            columns: ``[N]``, each row's place among ``seen_classes``.
+            generator: Of every draw.
+        """
+        raise NotImplementedError
+
+    @single_threaded()
+    def fit(
+        self,
+        f_x: np.ndarray,
+        y: np.ndarray,
+        f_y: TextFeatures,
+        *,
+        seen_classes: Sequence[int],
+        on_progress: Progress | None = None,
+        on_epoch: EpochHook | None = None,
+    ) -> Self:
+        """Trains the network. See :meth:`ZeroShotMethod.fit`."""
+        generator = torch.Generator().manual_seed(self.params.seed)
+        features, columns = self._begin(f_x, y, f_y, seen_classes, generator)
+        names, step = self._training(features, columns, generator)
+        return self._train(step, names, len(features), generator, on_progress, on_epoch)
 
     def _input(self, f_x: np.ndarray) -> np.ndarray:
         """What the network reads of checked features; as they are, unless overridden."""

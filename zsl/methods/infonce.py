@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
-from typing_extensions import Self
 
-from zskel.zsl.methods.base import EpochHook, Progress
-from zskel.zsl.methods.checks import TextFeatures
 from zskel.zsl.methods.cosine import CosineMethod, CosineNetwork, CosineParams
-from zskel.zsl.threads import single_threaded
+from zskel.zsl.methods.training import Step
 from zskel.zsl.vae import initialize
 
 
@@ -55,35 +51,23 @@ class InfoNCE(CosineMethod):
     name, params_model = "infonce", InfoNCEParams
     params: InfoNCEParams
 
-    @single_threaded()
-    def fit(
-        self,
-        f_x: np.ndarray,
-        y: np.ndarray,
-        f_y: TextFeatures,
-        *,
-        seen_classes: Sequence[int],
-        on_progress: Progress | None = None,
-        on_epoch: EpochHook | None = None,
-    ) -> Self:
-        """Trains both projections. See :meth:`ZeroShotMethod.fit`."""
+    def _training(
+        self, f_x: Tensor, columns: Tensor, generator: torch.Generator
+    ) -> tuple[Sequence[str], Step]:
         params = self.params
-        generator = torch.Generator().manual_seed(params.seed)
-        features, columns = self._begin(f_x, y, f_y, seen_classes, generator)
         text = self._text_of(self.seen_classes)
         optimizer = torch.optim.AdamW(self._net.parameters(), lr=params.learning_rate,
                                       weight_decay=params.weight_decay, fused=True)
 
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
-            terms = contrast(self._score(features[rows], text), columns[rows])
+            terms = contrast(self._score(f_x[rows], text), columns[rows])
             loss = terms.mean() if params.symmetric else terms[0]
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             return torch.cat([terms, loss[None]]).detach()
 
-        names = ("clip_to_text", "text_to_clip", "loss")
-        return self._train(step, names, len(features), generator, on_progress, on_epoch)
+        return ("clip_to_text", "text_to_clip", "loss"), step
 
     def _build(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator

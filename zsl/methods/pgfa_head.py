@@ -13,18 +13,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
-from typing_extensions import Self
 
-from zskel.zsl.methods.base import EpochHook, Progress, RecipeParams
-from zskel.zsl.methods.checks import TextFeatures
+from zskel.zsl.methods.base import RecipeParams
 from zskel.zsl.methods.cosine import CosineMethod, CosineNetwork, CosineParams
-from zskel.zsl.threads import single_threaded
+from zskel.zsl.methods.training import Step
 
 
 class PGFAHeadParams(RecipeParams, CosineParams):
@@ -64,21 +61,10 @@ class PGFAHead(CosineMethod):
     name, params_model = "pgfa_head", PGFAHeadParams
     params: PGFAHeadParams
 
-    @single_threaded()
-    def fit(
-        self,
-        f_x: np.ndarray,
-        y: np.ndarray,
-        f_y: TextFeatures,
-        *,
-        seen_classes: Sequence[int],
-        on_progress: Progress | None = None,
-        on_epoch: EpochHook | None = None,
-    ) -> Self:
-        """Trains the layer. See :meth:`ZeroShotMethod.fit`."""
+    def _training(
+        self, f_x: Tensor, columns: Tensor, generator: torch.Generator
+    ) -> tuple[Sequence[str], Step]:
         params = self.params
-        generator = torch.Generator().manual_seed(params.seed)
-        features, columns = self._begin(f_x, y, f_y, seen_classes, generator)
         text = self._text_of(self.seen_classes)
         optimizer = torch.optim.SGD(
             self._net.parameters(), lr=params.learning_rate, momentum=params.momentum,
@@ -87,14 +73,14 @@ class PGFAHead(CosineMethod):
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
             risen = min(1.0, epoch / params.warm_up) if params.warm_up else 1.0
             optimizer.param_groups[0]["lr"] = params.learning_rate * risen
-            scores = self._score(features[rows], text)
+            scores = self._score(f_x[rows], text)
             loss = soft_label_divergence(scores, columns[rows], params.sharpness)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             return loss.detach()[None]
 
-        return self._train(step, ["loss"], len(features), generator, on_progress, on_epoch)
+        return ("loss",), step
 
     def _build(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator

@@ -22,11 +22,10 @@ from typing_extensions import Self
 
 from zskel.data.common.errors import BadInput
 from zskel.zsl.discrepancy import mmd
-from zskel.zsl.methods.base import EpochHook, Progress, RecipeParams
-from zskel.zsl.methods.checks import TextFeatures
+from zskel.zsl.methods.base import RecipeParams
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
+from zskel.zsl.methods.training import Step
 from zskel.zsl.ranking import class_hinge
-from zskel.zsl.threads import single_threaded
 from zskel.zsl.vae import Output, activate, initialize
 
 TERMS = ("hinge", "reconstruction_x", "reconstruction_y", "contraction", "mmd", "loss")
@@ -116,21 +115,10 @@ class ReViSE(CompatibilityMethod):
     params: ReViSEParams
     _net: ReViSENetwork
 
-    @single_threaded()
-    def fit(
-        self,
-        f_x: np.ndarray,
-        y: np.ndarray,
-        f_y: TextFeatures,
-        *,
-        seen_classes: Sequence[int],
-        on_progress: Progress | None = None,
-        on_epoch: EpochHook | None = None,
-    ) -> ReViSE:
-        """Trains the network. See :meth:`ZeroShotMethod.fit`."""
+    def _training(
+        self, f_x: Tensor, columns: Tensor, generator: torch.Generator
+    ) -> tuple[Sequence[str], Step]:
         params = self.params
-        generator = torch.Generator().manual_seed(params.seed)
-        features, columns = self._begin(f_x, y, f_y, seen_classes, generator)
         text = self._text_of(self.seen_classes)["f_y"]
         tuned: list[dict[str, Any]] = [
             {"params": self._net.of_skeleton()},
@@ -139,13 +127,13 @@ class ReViSE(CompatibilityMethod):
         optimizer = torch.optim.Adam(tuned, lr=params.learning_rate, fused=True)
 
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
-            terms = self.terms(features[rows], columns[rows], text)
+            terms = self.terms(f_x[rows], columns[rows], text)
             optimizer.zero_grad()
             terms[-1].backward()
             optimizer.step()
             return terms.detach()
 
-        return self._train(step, TERMS, len(features), generator, on_progress, on_epoch)
+        return TERMS, step
 
     def terms(self, f_x: Tensor, columns: Tensor, text: Tensor) -> Tensor:
         """The loss terms of one batch, in the order of ``TERMS``, the last weighted.

@@ -19,6 +19,7 @@ QUICK_VAE = dict(QUICK_CLASSIFIER, epochs=20, learning_rate=1e-2, latent_dim=40)
 LEARNING: dict[str, dict] = {
     "cada_vae": dict(QUICK_VAE, encoder_x_hidden=(64,), decoder_x_hidden=(64,),
                      encoder_y_hidden=(64,), decoder_y_hidden=(64,), learning_rate=3e-3),
+    "flora": dict(width=32, epochs=30, learning_rate=3e-3),
     "fs_vae": QUICK_VAE,
     "infonce": dict(learning_rate=3e-3),
     "jpose": dict(embedding_dim=32, text_hidden_dim=64, epochs=10, learning_rate=5e-3),
@@ -27,6 +28,7 @@ LEARNING: dict[str, dict] = {
     "sa_dvae": dict(QUICK_CLASSIFIER, z_r_dim=12, z_v_dim=4, epochs=20, learning_rate=5e-3),
     "smie": dict(hidden_dims=(128, 64), epochs=20, learning_rate=3e-3),
     "synse": QUICK_VAE,
+    "tdsm": dict(width=32, depth=1, epochs=20, learning_rate=5e-3),
 }
 SMALL = make(7, verbs=3, nouns=3, clips=6, f_x_dim=8, text_dim=5)
 PROBLEMS = [make(seed, clips=10) for seed in range(2)]

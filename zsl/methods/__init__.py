@@ -9,6 +9,7 @@ METHODS = Registry("method", {
     "cada_vae": "zskel.zsl.methods.cada_vae:CADAVAE",
     "conse": "zskel.zsl.methods.conse:ConSE",
     "eszsl": "zskel.zsl.methods.eszsl:ESZSL",
+    "flora": "zskel.zsl.methods.flora:Flora",
     "fs_vae": "zskel.zsl.methods.fs_vae:FSVAE",
     "infonce": "zskel.zsl.methods.infonce:InfoNCE",
     "jpose": "zskel.zsl.methods.jpose:JPoSE",
@@ -18,6 +19,7 @@ METHODS = Registry("method", {
     "ridge": "zskel.zsl.methods.ridge:Ridge",
     "smie": "zskel.zsl.methods.smie:SMIE",
     "synse": "zskel.zsl.methods.synse:SynSE",
+    "tdsm": "zskel.zsl.methods.tdsm:TDSM",
     "text_prototypes": "zskel.zsl.methods.text_prototypes:TextPrototypes",
 })
 

@@ -21,6 +21,12 @@ _SA_DVAE = {
     "tablef_ntu120": (304, 12, 16, 24, 2.13e-5, 2.134e-5),
 }
 
+#: SynSE's ramps on NTU-120, whose cycles are longer.
+_CYCLES_NTU120 = dict(
+    latent_dim=200, epochs=21, batch_size=64, learning_rate=1e-4, beta_x=0.03,
+    beta_y=0.1 * 400 / 3000, kl_start=1000 / 1900, alignment_start=1500 / 1900)
+_TDSM = dict(depth=12, width=768, heads=12, batch_size=256, learning_rate=1e-4)
+
 configs = {
     # The ablations of Tables 6 and 7: feature disentanglement without D_T, and naive
     # alignment with neither z_v nor D_T.
@@ -39,9 +45,20 @@ configs = {
     # SynSE's own. They need the texts of _base_/text/verb_noun_parts_stsb.py;
     # recipe="released" adds what its code does beyond the paper.
     "synse_ntu60": _on("synse", epochs=30, batch_size=64, learning_rate=1e-4),
-    "synse_ntu120": _on(
-        "synse", latent_dim=200, epochs=21, batch_size=64, learning_rate=1e-4, beta_x=0.03,
-        beta_y=0.1 * 400 / 3000, kl_start=1000 / 1900, alignment_start=1500 / 1900),
+    "synse_ntu120": _on("synse", **_CYCLES_NTU120),
+    # MSF and FS-VAE in SynSE's 10 cycles of 1700 and of 1900 steps.
+    "msf_ntu60": _on("msf", epochs=30, batch_size=64, learning_rate=1e-4),
+    "msf_ntu120": _on("msf", **_CYCLES_NTU120),
+    "fs_vae_ntu60": _on("fs_vae", epochs=30, batch_size=64, learning_rate=1e-4),
+    "fs_vae_ntu120": _on("fs_vae", alpha=0.1, **_CYCLES_NTU120),
+    "pgfa_head_ntu120": _on("pgfa_head", learning_rate=0.005),
+    # 1000 steps of the autoencoders and 200 of the flow, in batches of 64; the split's own
+    # neighbours and weights are left out.
+    "flora_ntu60": _on("flora", width=768, heads=12, epochs=2, learning_rate=1e-4, noises=1),
+    "flora_ntu120": _on("flora", width=768, heads=12, epochs=1, learning_rate=1e-4, noises=1),
+    # 50,000 steps of 261 million parameters: hours on a GPU. ``tdsm`` is a small one everywhere.
+    "tdsm_full_ntu60": _on("tdsm", epochs=345, **_TDSM),
+    "tdsm_full_ntu120": _on("tdsm", epochs=221, **_TDSM),
 }
 for _data in ("ntu60", "ntu120"):
     # synse-zsl trains JPoSE for up to 2000 epochs and stops by accuracy on test clips;

@@ -36,7 +36,7 @@ def fit_config(tmp_path, monkeypatch):
 
 def test_the_example_is_short():
     example = blocks("python")
-    assert len(example) == 2 and sum(block.count("\n") for block in example) < 60
+    assert len(example) == 2 and sum(block.count("\n") for block in example) < 50
 
 
 def test_the_example_is_a_method_that_learns_is_saved_and_repeats_itself(fit_config, tmp_path):

@@ -354,7 +354,7 @@ def _read_shard(
             handle,
             keypoint=keypoint,
             extent=extent.values,
-            crc32=np.asarray([zlib.crc32(r.data) for r in rows] if arrays else [], np.uint32),
+            crc32=np.asarray([zlib.crc32(r.tobytes()) for r in rows] if arrays else [], np.uint32),
             rows=np.asarray([len(r) for r in rows] if arrays else [], np.int64),
             num_bodies=np.asarray([len(a) for a in arrays], np.int16),
             sample_id=np.asarray([e.sample_id for e in kept], dtype=np.str_),

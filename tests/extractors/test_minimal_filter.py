@@ -46,7 +46,7 @@ def test_what_is_not_a_number_stays_so_and_stays_near() -> None:
     with torch.no_grad():
         ours = MinimalFilter(convolution(6, 10), torch.zeros(5, 6))(x, None)
     assert torch.isnan(ours[0, 16:25, 2]).all()
-    assert torch.isfinite(ours[1]).all() and torch.isfinite(ours[0, :10]).all()
+    assert torch.isfinite(ours[1]).all() and torch.isfinite(ours[0, :9]).all()
     assert torch.isfinite(ours[0, 30:]).all() and torch.isfinite(ours[0, :, [0, 1, 3, 4]]).all()
 
 

@@ -25,11 +25,9 @@ from zskel.zsl.diffusion_transformer import (
     TimeEmbedding,
     initialize_transformer,
 )
-from zskel.zsl.methods.base import EpochHook, Progress
-from zskel.zsl.methods.checks import TextFeatures
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
+from zskel.zsl.methods.training import Step
 from zskel.zsl.ranking import draw_one
-from zskel.zsl.threads import single_threaded
 from zskel.zsl.vae import sample_gaussian
 
 # What is left of the start of the path at its end.
@@ -101,37 +99,27 @@ class Flora(CompatibilityMethod):
     params: FloraParams
     _net: FlowNetwork
 
-    @single_threaded()
-    def fit(
-        self,
-        f_x: np.ndarray,
-        y: np.ndarray,
-        f_y: TextFeatures,
-        *,
-        seen_classes: Sequence[int],
-        on_progress: Progress | None = None,
-        on_epoch: EpochHook | None = None,
-    ) -> Self:
-        """Trains the autoencoders, then the flow. See :meth:`ZeroShotMethod.fit`."""
+    def _training(
+        self, f_x: Tensor, columns: Tensor, generator: torch.Generator
+    ) -> tuple[Sequence[str], Step]:
+        """The autoencoders' steps, then the flow's."""
         params = self.params
-        generator = torch.Generator().manual_seed(params.seed)
-        features, columns = self._begin(f_x, y, f_y, seen_classes, generator)
         text = self._text_of(self.seen_classes)["f_y"]
         optimizer = torch.optim.AdamW(self._net.parameters(), lr=params.learning_rate,
                                       weight_decay=params.weight_decay, fused=True)
-        steps = self.steps(len(features))
+        steps = self.steps(len(f_x))
         batches = steps // params.epochs
 
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
             done = epoch * batches + k // params.batch_size
             if done < steps * (1 - params.flow_part):
-                first = self._net.alignment(features[rows], text[columns[rows]], generator)
+                first = self._net.alignment(f_x[rows], text[columns[rows]], generator)
                 terms = torch.cat([first, first.new_zeros(2)])
                 loss = first[0] + params.distribution_weight * first[1]
             else:
                 other, there = draw_one(columns[rows, None] != columns, generator)
                 second = self._net.flow(
-                    features[rows], text[columns[rows]], features[other],
+                    f_x[rows], text[columns[rows]], f_x[other],
                     text[columns[other]], generator)
                 second = torch.stack([second[0].mean(), (second[1] * there).mean()])
                 terms = torch.cat([second.new_zeros(2), second])
@@ -142,7 +130,7 @@ class Flora(CompatibilityMethod):
             return torch.cat([terms, loss[None]]).detach()
 
         names = ("reconstruction", "distribution", "velocity", "other_velocity", "loss")
-        return self._train(step, names, len(features), generator, on_progress, on_epoch)
+        return names, step
 
     def _build(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -26,10 +25,8 @@ from zskel.zsl.diffusion_transformer import (
     TimeEmbedding,
     initialize_transformer,
 )
-from zskel.zsl.methods.base import EpochHook, Progress
-from zskel.zsl.methods.checks import TextFeatures
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
-from zskel.zsl.threads import single_threaded
+from zskel.zsl.methods.training import Step
 
 #: Steps of the diffusion, and the first and last beta of Stable Diffusion's schedule, which the
 #: released code runs through in 50 steps instead of 1000: a feature is never destroyed.
@@ -91,38 +88,27 @@ class TDSM(CompatibilityMethod):
     params: TDSMParams
     _net: DiffusionNetwork
 
-    @single_threaded()
-    def fit(
-        self,
-        f_x: np.ndarray,
-        y: np.ndarray,
-        f_y: TextFeatures,
-        *,
-        seen_classes: Sequence[int],
-        on_progress: Progress | None = None,
-        on_epoch: EpochHook | None = None,
-    ) -> Self:
-        """Trains the transformer. See :meth:`ZeroShotMethod.fit`."""
+    def _training(
+        self, f_x: Tensor, columns: Tensor, generator: torch.Generator
+    ) -> tuple[Sequence[str], Step]:
         params = self.params
-        generator = torch.Generator().manual_seed(params.seed)
-        features, columns = self._begin(f_x, y, f_y, seen_classes, generator)
         text = self._text_of(self.seen_classes)["f_y"]
         optimizer = torch.optim.AdamW(self._net.parameters(), lr=params.learning_rate,
                                       weight_decay=params.weight_decay, fused=True)
-        batches = -(-len(features) // params.batch_size)
+        batches = -(-len(f_x) // params.batch_size)
 
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
             done = epoch * batches + k // params.batch_size
             optimizer.param_groups[0]["lr"] = params.learning_rate * warm_up_cosine_steps(
                 done, params.epochs * batches, params.warm_up)
-            terms = self.terms(features[rows], columns[rows], text, generator)
+            terms = self.terms(f_x[rows], columns[rows], text, generator)
             optimizer.zero_grad()
             terms[-1].backward()
             optimizer.step()
             return terms.detach()
 
         names = ("diffusion", "triplet", "loss")
-        return self._train(step, names, len(features), generator, on_progress, on_epoch)
+        return names, step
 
     def terms(
         self, f_x: Tensor, columns: Tensor, text: Tensor, generator: torch.Generator

@@ -1,6 +1,8 @@
 """Under ``strict`` nothing is learned from test labels or from other test clips.
 
-Every method and every gate of the registries is held to it, new ones too.
+Under ``transductive`` nothing is from labels, but for the side that a clip is on: ZSL is
+measured on those of unseen classes. Every method, gate and refinement of the registries is
+held to it, new ones too.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from zskel.zsl.evaluation import Evaluation, evaluate_gates
 from zskel.zsl.gates import GATES
 from zskel.zsl.gates.base import Gate
 from zskel.zsl.methods import METHODS
+from zskel.zsl.protocols import STRICT, TRANSDUCTIVE, Protocol
+from zskel.zsl.refinements import REFINEMENTS
 
 C, D, DT = 9, 10, 6
 UNSEEN, VALIDATION = (1, 5), (2, 7)
@@ -71,13 +75,16 @@ def gate_of(name: str, seed: int) -> Gate:
     return GATES.build(name, seed=seed, **GATE_OPTIONS.get(name, {}))
 
 
-def evaluations(name: str, features: SkeletonFeatures) -> dict[str, Evaluation]:
+def evaluations(
+    name: str, features: SkeletonFeatures, protocol: Protocol = STRICT
+) -> dict[str, Evaluation]:
     """Of every gate on the method."""
     parts = METHODS.get(name).text_parts
     gates = {gate: partial(gate_of, gate) for gate in GATES.names()}
     caches = Caches(
         features, CALIBRATION_FEATURES, {part: TEXTS[part] for part in parts} or TEXTS[""])
-    return evaluate_gates(caches, method=lambda seed: small(name, seed=seed), gates=gates)
+    return evaluate_gates(
+        caches, method=lambda seed: small(name, seed=seed), gates=gates, protocol=protocol)
 
 
 @cache
@@ -125,3 +132,14 @@ def test_other_test_clips_change_no_prediction(name: str) -> None:
     changed = replace(rest, **{
         field: np.concatenate([getattr(rest, field), getattr(added, field)]) for field in ROWS})
     assert_same_predictions(undisturbed(name), evaluations(name, changed))
+
+
+@pytest.mark.parametrize("refinement", REFINEMENTS.names())
+def test_other_test_labels_refine_no_other_way(refinement: str) -> None:
+    protocol = replace(TRANSDUCTIVE, refinement=REFINEMENTS.get(refinement))
+    label, rng = FEATURES.label.copy(), np.random.default_rng(1)
+    for side in (SEEN, UNSEEN):
+        rows = np.intersect1d(FEATURES.rows(TEST), np.flatnonzero(np.isin(label, side)))
+        label[rows] = rng.permutation(label[rows])
+    assert_same_predictions(*(evaluations("ridge", features, protocol)
+                              for features in (FEATURES, replace(FEATURES, label=label))))

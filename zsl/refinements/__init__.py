@@ -6,6 +6,8 @@ from zskel.data.common.registry import Registry
 
 REFINEMENTS = Registry("refinement", {
     "cluster_votes": "zskel.zsl.refinements.cluster_votes:ClusterVotes",
+    "prototype_alignment": "zskel.zsl.refinements.prototype_alignment:PrototypeAlignment",
+    "skeleton_cache": "zskel.zsl.refinements.skeleton_cache:SkeletonCache",
 })
 
 __all__ = ["REFINEMENTS"]

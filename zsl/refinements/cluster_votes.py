@@ -45,7 +45,7 @@ class ClusterVotes(Refinement):
         inputs.require(self.needs, self.name)
         assert inputs.f_x is not None and inputs.reference is not None
         classes = inputs.unseen_proba.shape[1]
-        f_x = _whitened(inputs.f_x, inputs.reference)
+        f_x = whitened(inputs.f_x, inputs.reference)
         count = min(max(1, round(self.clusters * classes)), len(np.unique(f_x, axis=0)))
         found = KMeans(count, n_init=_STARTS, random_state=self.seed).fit_predict(f_x)
         members = (found == np.arange(count)[:, None]).astype(float)
@@ -58,7 +58,8 @@ class ClusterVotes(Refinement):
         return {"name": self.name, "clusters": self.clusters}
 
 
-def _whitened(f_x: np.ndarray, reference: Reference) -> np.ndarray:
+def whitened(f_x: np.ndarray, reference: Reference) -> np.ndarray:
+    """Unit rows ``[N, D]`` of f_x in which classes, seen ones, spread alike in all directions."""
     known, columns = unit_or_zero(reference.f_x), reference.columns
     counts = np.bincount(columns)
     members = (columns == np.arange(len(counts))[:, None]).astype(float)

@@ -12,7 +12,8 @@ from torch import Tensor
 from zskel.zsl.methods.cada_vae import CADAVAE
 from zskel.zsl.methods.jpose import JOINT, PARTS, SPACES, Gated, JPoSE
 from zskel.zsl.methods.revise import ReViSE, jacobian_norm, summed_rows_norm
-from zskel.zsl.methods.smie import SMIE, jensen_shannon_bound, normalized
+from zskel.zsl.methods.smie import SMIE
+from zskel.zsl.methods.smie_engine import jensen_shannon_bound
 from zskel.zsl.methods.synse import SynSE
 from zskel.zsl.ranking import class_hinge, draw_one
 
@@ -124,24 +125,32 @@ def plain_hinge(params, space, v, t, columns, groups, generator) -> Tensor:
 
 
 class PlainSMIE(SMIE):
-    def terms(self, f_x, columns, text, generator, f_x_masked=None) -> Tensor:
+    def _terms(self, text, generator):
+        def terms(*batch):
+            found = self.plain_terms(text, generator, *batch)
+            self._net.zero_grad()
+            found[-1].backward()
+            return found.detach()
+        return terms
+
+    def plain_terms(self, text, generator, x, columns, x_masked=None) -> Tensor:
         params, own, net = self.params, text[columns], self._net
         if params.negatives == "roll":
-            negative = torch.arange(len(f_x)).roll(1)
-            there = torch.ones(len(f_x), dtype=torch.bool)
+            negative = torch.arange(len(x)).roll(1)
+            there = torch.ones(len(x), dtype=torch.bool)
         else:
             negative, there = draw_one(columns[:, None] != columns, generator)
 
         def score(f: Tensor, f_y: Tensor) -> Tensor:
-            return net.rest(net.first(torch.cat([normalized(f), f_y], dim=1)))[:, 0]
+            return net.rest(net.first(torch.cat([f, f_y], dim=1)))[:, 0]
 
         def bound(f: Tensor) -> Tensor:
             return jensen_shannon_bound(score(f, own), score(f[negative[there]], own[there]))
 
-        whole = bound(f_x)
-        if f_x_masked is None:
+        whole = bound(x)
+        if x_masked is None:
             return torch.stack([whole, -whole])
-        part = bound(f_x_masked)
+        part = bound(x_masked)
         temporal = (params.temporal_margin - (whole - part)).clamp_min(0)
         return torch.stack([whole, part, temporal, params.temporal_weight * temporal - whole])
 

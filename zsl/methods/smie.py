@@ -11,7 +11,7 @@ constraint asks the whole clip to tell more about the text than they do.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -25,12 +25,15 @@ from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import EpochHook, Progress, RecipeParams
 from zskel.zsl.methods.checks import TextFeatures, check_features
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
-from zskel.zsl.ranking import draw_one
+from zskel.zsl.methods.smie_engine import SMIEEngine
 from zskel.zsl.threads import single_threaded
 from zskel.zsl.vae import initialize
 
 # Pairs that are scored at once: 64 MB in the first hidden layer of 1024.
 _PAIRS = 1 << 14
+
+# Takes LN(f_x), the columns of its classes, and LN(f_x_masked) or None.
+_Terms = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class SMIEParams(RecipeParams, TrainingParams):
@@ -114,56 +117,27 @@ class SMIE(CompatibilityMethod):
         params = self.params
         generator = torch.Generator().manual_seed(params.seed)
         features, columns = self._begin(f_x, y, f_y, seen_classes, generator)
-        masked = None if f_x_masked is None else self._masked(f_x_masked, len(features))
-        text = self._text_of(self.seen_classes)["f_y"]
+        masked = None if f_x_masked is None else normalized(
+            self._masked(f_x_masked, len(features)))
+        features = normalized(features)
+        terms_of = self._terms(self._text_of(self.seen_classes)["f_y"], generator)
         optimizer = torch.optim.Adam(self._net.parameters(), lr=params.learning_rate, fused=True)
 
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
             rate = params.learning_rate * warm_up_cosine(epoch, params.epochs, params.warm_up)
             optimizer.param_groups[0]["lr"] = rate
-            terms = self.terms(features[rows], columns[rows], text, generator,
-                               None if masked is None else masked[rows])
-            optimizer.zero_grad()
-            terms[-1].backward()
+            terms = terms_of(features[rows], columns[rows],
+                             None if masked is None else masked[rows])
             optimizer.step()
-            return terms.detach()
+            return terms
 
         names = ("mutual_information", "loss") if masked is None else (
             "mutual_information", "mutual_information_masked", "temporal", "loss")
         return self._train(step, names, len(features), generator, on_progress, on_epoch)
 
-    def terms(
-        self, f_x: Tensor, columns: Tensor, text: Tensor, generator: torch.Generator,
-        f_x_masked: Tensor | None = None,
-    ) -> Tensor:
-        """The bounds and the loss of one batch, in the order of the history.
-
-        Args:
-            f_x: ``[B, D]``.
-            columns: ``[B]``, rows of ``text``.
-            text: ``[S, Dt]`` of the seen classes.
-            generator: Draws the negatives.
-            f_x_masked: ``[B, D]`` or None.
-        """
-        params, count = self.params, len(f_x)
-        rows = torch.arange(count)
-        if params.negatives == "roll":
-            negative, of = rows.roll(1), columns
-        else:
-            negative, there = draw_one(columns[:, None] != columns, generator)
-            negative, of = negative[there], columns[there]
-        pairs = torch.cat([rows, negative]), torch.cat([columns, of])
-
-        def bound(f: Tensor) -> Tensor:
-            scores = self._net(f, text, *pairs)
-            return jensen_shannon_bound(scores[:count], scores[count:])
-
-        whole = bound(f_x)
-        if f_x_masked is None:
-            return torch.stack([whole, -whole])
-        part = bound(f_x_masked)
-        temporal = (params.temporal_margin - (whole - part)).clamp_min(0)
-        return torch.stack([whole, part, temporal, params.temporal_weight * temporal - whole])
+    def _terms(self, text: Tensor, generator: torch.Generator) -> _Terms:
+        """What gives the terms of a batch, in the order of the history, and gradients."""
+        return SMIEEngine(self._net, self.params, text, generator).terms
 
     def _build(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator
@@ -202,20 +176,6 @@ class SMIENetwork(nn.Module):
         )
         initialize(self, generator)
 
-    def forward(self, f_x: Tensor, f_y: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """T of P pairs, ``[P]``.
-
-        The first layer is applied to skeletons and texts apart, and then added.
-
-        Args:
-            f_x: ``[B, D]`` as it is given to ``fit``.
-            f_y: ``[S, Dt]``.
-            rows, columns: ``[P]``, of f_x and of f_y.
-        """
-        hidden: Tensor = _FirstLayer.apply(
-            normalized(f_x), f_y, self.first.weight, self.first.bias, rows, columns)
-        return self.rest[1:](hidden)[:, 0]
-
     def of_all_pairs(self, x: Tensor, f_y: Tensor) -> Tensor:
         """T of each of N rows with each of K texts, ``[N, K]``; x is normalized already."""
         of_x, of_y = self.first.weight.split([self.f_x_dim, f_y.shape[1]], dim=1)
@@ -223,49 +183,9 @@ class SMIENetwork(nn.Module):
         return self.rest(hidden)[..., 0]
 
 
-class _FirstLayer(torch.autograd.Function):
-    """The first layer of T and its ReLU: each skeleton and each text is read once."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, f_y: Tensor, weight: Tensor, bias: Tensor,
-                rows: Tensor, columns: Tensor) -> Tensor:
-        width = x.shape[1]
-        of_x = x @ weight[:, :width].T
-        of_y = torch.addmm(bias, f_y, weight[:, width:].T)
-        hidden = of_x.index_select(0, rows).add_(of_y.index_select(0, columns)).relu_()
-        ctx.save_for_backward(x, f_y, weight, rows, columns, hidden)
-        return hidden
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, f_y, weight, rows, columns, hidden = ctx.saved_tensors
-        width = x.shape[1]
-        grad = torch.ops.aten.threshold_backward(grads[0], hidden, 0)
-        of_x = grad.new_zeros(len(x), grad.shape[1]).index_add_(0, rows, grad)
-        of_y = grad.new_zeros(len(f_y), grad.shape[1]).index_add_(0, columns, grad)
-        of_weight = torch.empty_like(weight)
-        torch.mm(of_x.T, x, out=of_weight[:, :width])
-        torch.mm(of_y.T, f_y, out=of_weight[:, width:])
-        return None, None, of_weight, of_y.sum(dim=0), None, None
-
-
 def normalized(f_x: Tensor) -> Tensor:
     """LN(f_x): each row with mean 0 and variance 1; nothing learned."""
     return F.layer_norm(f_x, f_x.shape[1:])
-
-
-def jensen_shannon_bound(matching: Tensor, other: Tensor) -> Tensor:
-    """mean(-softplus(-T)) of pairs that belong together - mean(softplus(T)) of others.
-
-    It is at most 0, and -2 log 2 for a T that is 0 everywhere. No other pairs
-    count as 0.
-
-    Args:
-        matching: T of ``[P]`` pairs.
-        other: T of ``[Q]`` pairs.
-    """
-    negative = F.softplus(other).mean() if len(other) else other.new_zeros(())
-    return -F.softplus(-matching).mean() - negative
 
 
 def warm_up_cosine(epoch: int, epochs: int, warm_up: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import pprint
 import re
 import tempfile
 import traceback
@@ -214,6 +215,24 @@ def _without_delete(content: Any) -> Any:
     if isinstance(content, (list, tuple)):
         return type(content)(_without_delete(item) for item in content)
     return content
+
+
+def experiment_source(comments: Sequence[str], content: Mapping[str, Any]) -> str:
+    """The text of a config file that needs no other.
+
+    Args:
+        comments: Lines that stand first.
+        content: Section -> its values.
+
+    >>> print(experiment_source(["Mine."], {"name": "a", "fit": {"seeds": 3}}), end="")
+    # Mine.
+    name = 'a'
+    fit = {'seeds': 3}
+    """
+    lines = [f"# {comment}" for comment in comments]
+    lines += [f"{key} = {pprint.pformat(value, width=96, sort_dicts=False, compact=True)}"
+              for key, value in content.items()]
+    return "\n".join(lines) + "\n"
 
 
 def override(content: dict[str, Any], options: Sequence[str]) -> None:

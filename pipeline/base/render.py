@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -46,14 +46,10 @@ def show(description: Mapping[str, Any], console: Console) -> None:
 def _block(console: Console, name: str, value: Any) -> None:
     console.print()
     _title(console, _words(name))
-    if name == "notices":
-        _notices(console, value)
-    elif name == "skipped":
-        _skipped(console, value)
-    elif name == "checks":
-        _checks(console, value)
-    elif name == "identity":
-        _identity(console, value)
+    special: dict[str, Callable[[Console, Any], None]] = {
+        "notices": _notices, "skipped": _skipped, "checks": _checks, "identity": _identity}
+    if name in special:
+        special[name](console, value)
     elif isinstance(value, Mapping):
         _pairs(console, _flat({k: v for k, v in value.items() if k != "histogram"}))
         if "histogram" in value:

@@ -22,11 +22,13 @@ class _Commands(TyperGroup):
             interrupt = interrupt_behind(error)
             if interrupt is None:
                 raise
-        word = interrupt.word if isinstance(interrupt, Terminated) else "interrupted"
-        _log_error(word, interrupt_code(interrupt))
+        # 128 and the signal's number, as shells and schedulers know it.
+        word, code = (interrupt.word, interrupt.exit_code) if isinstance(interrupt, Terminated) \
+            else ("interrupted", 130)
+        _log_error(word, code)
         with contextlib.suppress(OSError):  # the terminal may be gone
             typer.echo(f"{word}; the same command goes on from here", err=True)
-        raise SystemExit(interrupt_code(interrupt))
+        raise SystemExit(code)
 
 
 app = typer.Typer(
@@ -53,11 +55,6 @@ def every_command(
         log_to(json_log)
         event("started", command=context.invoked_subcommand)
         context.call_on_close(lambda: event("ended", command=context.invoked_subcommand))
-
-
-def interrupt_code(interrupt: KeyboardInterrupt) -> int:
-    """The exit code that shells and schedulers know: 128 and the signal's number."""
-    return interrupt.exit_code if isinstance(interrupt, Terminated) else 130
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from zskel.data.common.errors import BadCache, BadConfig, BadInput
 from zskel.data.common.files import write_json, write_text
 from zskel.data.common.registry import nearest
 from zskel.pipeline.base.config import check_experiment, load_method, load_texts
-from zskel.pipeline.base.experiment_file import experiment_source
+from zskel.pipeline.base.config_files import experiment_source
 from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zskel.data.classes import class_names
 from zskel.data.common.files import remove_left_behind, write_json, write_text
 from zskel.pipeline.base.config import check_experiment
-from zskel.pipeline.base.experiment_file import experiment_source
+from zskel.pipeline.base.config_files import experiment_source
 from zskel.pipeline.base.locks import held
 from zskel.pipeline.search.job import SearchJob, read_validation, with_method
 from zskel.pipeline.search.page import write_page

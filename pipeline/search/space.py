@@ -212,7 +212,11 @@ class SearchConfig(Section):
         return name
 
     @model_validator(mode="after")
-    def _can_be_pruned(self) -> Self:
+    def _steps_go_together(self) -> Self:
+        names = [step.name for step in self.steps]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two steps are named {twice!r}")
         pruned = next((step.name for step in self.steps if step.pruner != "none"), None)
         if pruned is not None and not self.metric.higher_is_better:
             raise ValueError(f"step {pruned!r} prunes by ZSL accuracy, of which more is better; of "
@@ -223,14 +227,6 @@ class SearchConfig(Section):
     def metric(self) -> Metric:
         """The objective."""
         return METRICS[self.objective]
-
-    @model_validator(mode="after")
-    def _steps_have_names(self) -> Self:
-        names = [step.name for step in self.steps]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"two steps are named {twice!r}")
-        return self
 
     def digest(self, up_to: int) -> str:
         """SHA-256 of what decides a step's trials, however many of them are asked for."""

@@ -103,7 +103,7 @@ def open_study(
     study = optuna.create_study(
         storage=storage, study_name=job.study_name(step),
         direction="maximize" if job.config.metric.higher_is_better else "minimize",
-        load_if_exists=True, pruner=new_pruner(step), sampler=new_sampler(step, job.seed, -1))
+        load_if_exists=True, pruner=_pruner(step), sampler=new_sampler(step, job.seed, -1))
     begun = bool(study.get_trials(deepcopy=False))  # looked at first: its facts are older
     known = study.user_attrs
     for name, digest in facts.items():
@@ -285,12 +285,11 @@ def new_sampler(step: Step, seed: int, slot: int) -> BaseSampler:
     return samplers.RandomSampler(own)
 
 
-def new_pruner(step: Step) -> BasePruner:
-    """The pruner of a step."""
+def _pruner(step: Step) -> BasePruner:
     from optuna import pruners
 
-    if step.pruner == "median":
-        return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
-    if step.pruner == "hyperband":
-        return pruners.HyperbandPruner(min_resource=1, max_resource="auto")
-    return pruners.NopPruner()
+    return {
+        "none": pruners.NopPruner(),
+        "median": pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+        "hyperband": pruners.HyperbandPruner(min_resource=1, max_resource="auto"),
+    }[step.pruner]

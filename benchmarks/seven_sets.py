@@ -1,6 +1,6 @@
 """Methods and gates on seven data sets together, on splits that no design has seen.
 
-    python benchmarks/seven_sets.py --unseen 20 --splits 20 --out seven_sets_20.csv
+    python benchmarks/seven_sets.py --csv seven_sets.csv --out docs/recommended.md
 
 The clips are all of seven public data sets (``../shared/data/features``): f_x from a
 Shift-GCN trained on NTU-60, 4,657 clips, 95 classes once equal names (in lower case)
@@ -12,8 +12,9 @@ draws its unseen classes from the other half, so that no unseen class and no tes
 has been looked at before; with ``--any-class`` it draws them from all 95, for
 comparison with what others report, and half of them are then development classes.
 
-Every fit is protocol ``strict``. What is in the CSV file already is kept, so a stopped
-run goes on. Set OMP_NUM_THREADS=1 on a busy machine.
+Every gate is evaluated on one fit, under ``strict``, the first one under ``transductive``
+too. What is in the CSV file already
+is kept, so a stopped run goes on. Set OMP_NUM_THREADS=1 on a busy machine.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from differences import put_section
 from real_features import FOLDER, RealClips, features_of, label_text
 
 from zskel.data.caches import TEST, TRAIN, SkeletonFeatures, TextFeatures
@@ -34,9 +36,13 @@ from zskel.data.common.errors import BadInput
 from zskel.data.phases import calibration_phase, test_phase
 from zskel.data.splits import ClassSplit
 from zskel.zsl.cache_checks import Caches
-from zskel.zsl.evaluation import evaluate_gates
+from zskel.zsl.evaluation import evaluate_gates, predict
+from zskel.zsl.fitted import Fitted
 from zskel.zsl.gates import GATES
+from zskel.zsl.gates.base import F_X, F_Y, JOINT_PROBA, REFERENCE
 from zskel.zsl.methods import METHODS
+from zskel.zsl.metrics import measure
+from zskel.zsl.protocols import STRICT, TRANSDUCTIVE, Protocol
 from zskel.zsl.statistics import mean_std, paired_comparison
 
 SETS = ("utd_mhad", "nw_ucla", "g3d", "kard", "cad60", "florence", "msrdaily")
@@ -50,7 +56,7 @@ FIELDS = {
     "h": "gzsl_harmonic_mean", "h_by_class": "gzsl_harmonic_mean_class_averaged",
     "oracle_h": "gzsl_oracle_harmonic_mean", "ausuc": "gzsl_ausuc",
 }
-KEY = ("kind", "unseen_classes", "split", "method", "gate", "seed")
+KEY = ("kind", "unseen_classes", "split", "method", "gate", "protocol", "seed")
 
 
 @dataclass(frozen=True)
@@ -152,87 +158,133 @@ def _held_out(subject: np.ndarray, generator: np.random.Generator, share: float)
     return np.concatenate(held)
 
 
-def measure(
-    data: SevenSets, text: TextFeatures, method: str, gates: list[str], split: int, unseen: int,
-    seed: int, kind: str,
+@dataclass(frozen=True)
+class Job:
+    """One fit: a method on one split with one seed. ``kind`` as of :func:`split_caches`."""
+
+    kind: str
+    unseen: int
+    split: int
+    method: str
+    seed: int
+
+    def key(self, gate: str, protocol: str) -> dict[str, Any]:
+        """The columns of ``KEY``."""
+        return dict(zip(KEY, (self.kind, self.unseen, self.split, self.method, gate, protocol,
+                              self.seed)))
+
+
+def measure_job(
+    data: SevenSets, text: TextFeatures, job: Job, wanted: list[tuple[str, Protocol]]
 ) -> list[dict[str, Any]]:
-    """Fits a method on one split; a row for each gate."""
-    test, calibration = split_caches(data, split, unseen, kind=kind)
-    made = evaluate_gates(
-        Caches(test, calibration, text), seed=seed,
-        method=lambda drawn: METHODS.get(method)(seed=drawn),
+    """Fits a method once; a row for each gate and protocol."""
+    gates = {gate for gate, _ in wanted}
+    caches = Caches(*split_caches(data, job.split, job.unseen, kind=job.kind), text)
+    found: list[Fitted] = []
+    evaluate_gates(
+        caches, seed=job.seed, method=lambda drawn: METHODS.get(job.method)(seed=drawn),
         gates={gate: (lambda drawn, gate=gate: GATES.get(gate)(seed=drawn)) for gate in gates},
-    )
-    return [{
-        **dict(zip(KEY, (kind, unseen, split, method, gate, seed))),
-        **{name: round(100 * float(evaluation.metrics[field] or 0), 4)
-           for name, field in FIELDS.items()},
-    } for gate, evaluation in made.items()]
+        on_fitted=found.append)
+    models, rows = found[0].phases[TEST], caches.test.rows(TEST)
+    inputs = models.inputs(rows, {F_X, F_Y, REFERENCE, JOINT_PROBA})
+    made = []
+    for gate, protocol in wanted:
+        refinement = protocol.refinement() if protocol.refinement is not None else None
+        metrics = measure(predict(models, found[0].gates[gate], rows, inputs, refinement))
+        made.append({
+            **job.key(gate, protocol.name),
+            **{name: round(100 * float(metrics[field] or 0), 4)
+               for name, field in FIELDS.items()}})
+    return made
 
 
-def table(rows: list[dict[str, Any]], against: str) -> str:
-    """A line a method and gate: means, and ``against`` less it, paired by split."""
-    found: dict[tuple[str, str], dict[int, list[dict[str, float]]]] = (
-        defaultdict(lambda: defaultdict(list)))
+Means = dict[str, dict[int, dict[str, float]]]
+"""By "method / gate / protocol", then by split: means over seeds."""
+
+
+def means_of(rows: list[dict[str, str]]) -> Means:
+    """Means over the seeds of each split."""
+    found: dict[str, dict[int, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        found[row["method"], row["gate"]][int(row["split"])].append(
-            {name: float(row[name]) for name in FIELDS})
+        found[name_of(row["method"], row["gate"], row["protocol"])][int(row["split"])].append(row)
+    return {key: {split: {field: float(np.mean([float(row[field]) for row in seeds]))
+                          for field in FIELDS}
+                  for split, seeds in sorted(splits.items())}
+            for key, splits in found.items()}
 
-    def means(key: tuple[str, str], field: str) -> list[float]:
-        return [float(np.mean([seed[field] for seed in found[key][split]]))
-                for split in sorted(found[key])]
 
-    def difference(key: tuple[str, str], field: str) -> str:
-        ours = next((k for k in found if "/".join(k) == against), None)
-        if ours in (None, key) or found[key].keys() != found[ours].keys():
+def name_of(method: str, gate: str, protocol: str) -> str:
+    return f"{method} / {gate} / {protocol}"
+
+
+def table(found: Means, against: str) -> str:
+    """A line a method, gate and protocol, sorted by H; less ``against``, paired by split."""
+    def difference(key: str, field: str) -> str:
+        shared = sorted(found[key].keys() & found.get(against, {}).keys())
+        if key == against or len(shared) < 2:
             return "–"
-        c = paired_comparison(means(ours, field), means(key, field))
+        c = paired_comparison([found[key][split][field] for split in shared],
+                              [found[against][split][field] for split in shared])
         return f"{c.mean_difference:+.1f} [{c.interval.low:+.1f}, {c.interval.high:+.1f}]"
 
-    lines = ["| method | gate | splits | ZSL | by class | Δ ZSL | seen | unseen | H | by class "
-             "| Δ H | oracle H |", "|" + " --- |" * 12]
-    for key in sorted(found, key=lambda key: -np.mean(means(key, "h"))):
-        cells = {name: f"{mean_std(means(key, name)).mean:.1f}" for name in FIELDS}
+    def mean(key: str, field: str) -> float:
+        return mean_std([values[field] for values in found[key].values()]).mean
+
+    lines = ["| method | gate | protocol | splits | ZSL | Δ ZSL | seen | unseen | H | Δ H "
+             "| oracle H | AUSUC |", "|" + " --- |" * 12]
+    for key in sorted(found, key=lambda key: -mean(key, "h")):
+        cells = {field: f"{mean(key, field):.1f}" for field in FIELDS}
         lines.append("| " + " | ".join([
-            *key, str(len(found[key])), cells["zsl"], cells["zsl_by_class"],
-            difference(key, "zsl"), cells["seen"], cells["unseen"], cells["h"],
-            cells["h_by_class"], difference(key, "h"), cells["oracle_h"]]) + " |")
+            *key.split(" / "), str(len(found[key])), cells["zsl"], difference(key, "zsl"),
+            cells["seen"], cells["unseen"], cells["h"], difference(key, "h"),
+            cells["oracle_h"], cells["ausuc"]]) + " |")
     return "\n".join(lines)
 
 
-def main() -> None:
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--unseen", type=int, default=20, help="classes")
+    parser.add_argument("--unseen", type=int, nargs="+", default=[20, 10], help="classes")
     parser.add_argument("--splits", type=int, default=20, help="how many")
-    parser.add_argument("--methods", nargs="+", default=["text_prototypes", "ridge", "eszsl"])
-    parser.add_argument("--gates", nargs="+", default=["familiarity", "domain_classifier"])
+    parser.add_argument("--methods", nargs="+", default=[*CLOSED_FORMS, "smie", "sa_dvae"])
+    parser.add_argument("--gates", nargs="+", default=[
+        "left_out_classes", "familiarity", "domain_classifier", "calibrated_stacking"])
     parser.add_argument("--seeds", type=int, default=1, help="of methods that draw")
-    parser.add_argument("--against", default="text_prototypes/familiarity",
-                        help="METHOD/GATE whose difference to all others is shown")
-    parser.add_argument("--out", type=Path, required=True, help="CSV file; goes on where it is")
+    parser.add_argument("--against", default="text_prototypes / left_out_classes / strict",
+                        help="method / gate / protocol that all others are compared with")
+    parser.add_argument("--csv", type=Path, required=True, help="goes on where it is")
+    parser.add_argument("--out", type=Path, help="Markdown file that gets a table a number of "
+                        "unseen classes")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--development", action="store_const", const="development", dest="kind")
     kind.add_argument("--any-class", action="store_const", const="any", dest="kind")
-    given = parser.parse_args()
-    kind = given.kind or "final"
+    return parser.parse_args()
 
+
+def main() -> None:
+    given = parsed()
+    kind = given.kind or "final"
     data = read()
     if kind == "development":
         data = development_part(data)
     text = label_text(data.clips.class_names)
-    rows = _rows(given.out)
-    there = {tuple(row[name] for name in KEY) for row in rows}
-    for split, method in product(range(given.splits), given.methods):
+    there = {tuple(row[name] for name in KEY) for row in _rows(given.csv)}
+    # The first splits of everything first, so that a stopped run has something to say.
+    for split, method, unseen in product(range(given.splits), given.methods, given.unseen):
         for seed in range(given.seeds if method not in CLOSED_FORMS else 1):
-            missing = [gate for gate in given.gates if tuple(map(str, (
-                kind, given.unseen, split, method, gate, seed))) not in there]
+            job = Job(kind, unseen, split, method, seed)
+            wanted = [(given.gates[0], TRANSDUCTIVE), *((gate, STRICT) for gate in given.gates)]
+            missing = [(gate, protocol) for gate, protocol in wanted if tuple(
+                map(str, job.key(gate, protocol.name).values())) not in there]
             if missing:
-                _append(given.out, measure(
-                    data, text, method, missing, split, given.unseen, seed, kind))
-    rows = [row for row in _rows(given.out)
-            if row["kind"] == kind and int(row["unseen_classes"]) == given.unseen
-            and int(row["split"]) < given.splits]
-    print(table(rows, given.against))
+                _append(given.csv, measure_job(data, text, job, missing))
+    for unseen in given.unseen:
+        rows = [row for row in _rows(given.csv)
+                if row["kind"] == kind and int(row["unseen_classes"]) == unseen
+                and int(row["split"]) < given.splits and row["method"] in given.methods]
+        content = table(means_of(rows), given.against)
+        print(f"{unseen} unseen classes\n{content}")
+        if given.out is not None:
+            put_section(given.out, f"{kind}-{unseen}", content + "\n")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

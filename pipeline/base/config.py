@@ -35,7 +35,8 @@ __all__ = [
     "BackboneConfig", "CalibrationConfig", "DatasetConfig", "Experiment", "FeatureView",
     "FitConfig", "ImportedConfig", "NamedConfig", "SplitConfig", "TextConfig",
     "check_experiment", "experiment_name", "experiment_names", "find_config", "load_experiment",
-    "load_method", "load_section", "load_texts", "load_views", "method_names",
+    "load_method", "load_method_and_gate", "load_section", "load_texts", "load_views",
+    "method_names",
 ]
 
 
@@ -142,14 +143,20 @@ def load_method(name: str, dataset: str) -> NamedConfig:
     Raises:
         BadConfig: There is no such config; the message names the nearest.
     """
+    return load_method_and_gate(name, dataset)[0]
+
+
+def load_method_and_gate(name: str, dataset: str) -> tuple[NamedConfig, NamedConfig | None]:
+    """:func:`load_method`, and the gate of the config where it names one."""
     if is_outside(name):
         trust(name)
-        return NamedConfig(name=name)
+        return NamedConfig(name=name), None
     path = find_config(name, "method config", "_base_/methods")
     own = f"{path.stem}_{dataset.replace('-', '_')}"
     if own in method_names():
         path = path.with_stem(own)
-    return load_section(path, "fit", FitConfig).method
+    fit = load_section(path, "fit", FitConfig)
+    return fit.method, fit.gate if "gate" in fit.model_fields_set else None
 
 
 def load_texts(name: str) -> tuple[TextConfig | None, dict[str, TextConfig]]:

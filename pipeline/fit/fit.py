@@ -72,7 +72,8 @@ def fit(
         work_dir: Default ``work_dirs/<experiment>``.
         seeds: Default: as many as the config says, from 0.
         methods: Configs of ``configs/_base_/methods`` instead of the
-            experiment's method; "all" is one config for every method.
+            experiment's method; "all" is one config for every method. The gate of
+            a config that names one is evaluated too.
         gates: Registered gates to evaluate beside the experiment's own; "all"
             is every one that works with the method.
         keep_models: Whether to keep what was fitted; a few MB a method and seed.

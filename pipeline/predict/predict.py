@@ -15,7 +15,14 @@ from zskel.data.classes import register_dataset
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.common.outside import trust
 from zskel.data.common.registry import Registry
-from zskel.pipeline.base.config import DatasetConfig, experiment_name, find_config, load_experiment
+from zskel.pipeline.base.config import (
+    DatasetConfig,
+    experiment_name,
+    find_config,
+    load_experiment,
+    load_method_and_gate,
+    method_names,
+)
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.predict.clips import Clips, read_clips
 from zskel.pipeline.predict.features import features_of, weights_file
@@ -40,7 +47,8 @@ class ModelChoice:
 
     Attributes:
         method: See ``zskel.pipeline.steps.fitted_models.find_fitted_model``; None: the
-            experiment's own.
+            experiment's own; or a method config, such as "recommended", whose gate
+            answers unless another is named.
         gate: Key of a further gate of that fit; "": the experiment's.
         seed: Of the fit.
     """
@@ -103,9 +111,10 @@ def predict(
     if any(isinstance(each, (str, Path)) for each in (labels, files, reading.text_source)):
         raise BadInput("files, labels and text_source are lists")
     work = _work(source)
-    gate = _named(model.gate, GATES)
-    method = model.method and _named(model.method, METHODS)
+    method, gate = _method_and_gate(model)
     path, card = find_fitted_model(work, method, model.seed)
+    if not model.gate and card["gates"].get("", {}).get("name") == gate:
+        gate = ""  # the method config's gate is the experiment's own
     if gate not in card["gates"]:
         raise BadInput(f"{path}: has no gate {gate!r}; it has "
                        + ", ".join(key or "the experiment's" for key in card["gates"]))
@@ -147,6 +156,15 @@ def predict(
         if gif is not None:
             draw_clips(clips.store, document["clips"], Path(gif))
     return document
+
+
+def _method_and_gate(model: ModelChoice) -> tuple[str | None, str]:
+    """What they are called, those of a method config such as "recommended" too."""
+    gate = _named(model.gate, GATES)
+    if model.method in method_names() and model.method not in METHODS.names():
+        of_config, its_gate = load_method_and_gate(model.method, "")
+        return of_config.name, gate or (its_gate.name if its_gate is not None else "")
+    return model.method and _named(model.method, METHODS), gate
 
 
 def _named(name: str, registry: Registry) -> str:

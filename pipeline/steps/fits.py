@@ -12,7 +12,13 @@ from zskel.data.common.devices import chosen_device
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_json
 from zskel.data.common.outside import trust
-from zskel.pipeline.base.config import Experiment, FitConfig, NamedConfig, load_method, method_names
+from zskel.pipeline.base.config import (
+    Experiment,
+    FitConfig,
+    NamedConfig,
+    load_method_and_gate,
+    method_names,
+)
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.result_record import CacheDigests
 from zskel.pipeline.steps.results import read_arrays, read_result
@@ -132,10 +138,12 @@ def fit_configs(
         return [with_gates]
     configs = []
     for name in _expand(methods):
-        method = own.method if name == own.method.name else load_method(
+        method, gate = (own.method, None) if name == own.method.name else load_method_and_gate(
             name, experiment.dataset.name)
         kept = with_gates.gates if ALL not in gates else {
             key: gate for key, gate in with_gates.gates.items() if _works(gate, method)}
+        if gate is not None and gate.name != own.gate.name:
+            kept = {**kept, GATES.called(gate.name): NamedConfig(**gate.model_dump())}
         configs.append(with_gates.model_copy(update={"method": method, "gates": kept}))
     return configs
 

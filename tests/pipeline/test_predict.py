@@ -400,6 +400,12 @@ def test_of_several_methods_the_experiments_own_is_asked_or_the_one_named(
     document = predict(work, other, model=ModelChoice("ridge"), gzsl=True)
     assert document["method"] == "ridge"
     assert document["clips"][0]["prediction"] == cache.class_names[wanted]
+    assert commands.run(*fit, "--method", "recommended").code == 0
+    recommended = predict(work, other, model=ModelChoice("recommended"), gzsl=True)
+    assert (recommended["method"], recommended["gate"]["name"]) == (
+        "text_prototypes", "left_out_classes")
+    assert predict(work, other, model=ModelChoice("text_prototypes", "left_out_classes"),
+                   gzsl=True)["clips"] == recommended["clips"]
     assert commands.run(*fit, "--cfg-options", "fit.method.options.variant=fd").code == 0
     with pytest.raises(BadInput, match="choose with --method: sa_dvae-fd-strict.*, sa_dvae-fd-tc"):
         predict(work, clip)

@@ -3,7 +3,7 @@
 Li et al., "Multi-semantic fusion model for generalized zero-shot skeleton-based
 action recognition", ICIG 2023. SynSE's training with one text a class in the
 place of a verb and a noun; what is new is that text: the label, a definition and a
-sentence of body movements side by side (``class_text.concat_with`` makes such f_y).
+sentence of body movements side by side, in CLIP.
 The paper's text was not at hand; layers, losses and schedule are those of
 the released code.
 """

@@ -1,3 +1,3 @@
 # FS-VAE with the schedule of NTU-60, for hundreds of clips rather than tens of thousands.
-# Its texts are several a class side by side, as in _base_/text/label_beside_description.py.
+# It reads three texts a class side by side: _base_/text/clip_label_description_motion.py.
 fit = dict(method=dict(name="fs_vae"))

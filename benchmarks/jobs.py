@@ -25,42 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from made_up import Phase, Size, write_caches
 
-from zskel.data.caches import (
-    SkeletonFeatures,
-    TextFeatures,
-    write_skeleton_features,
-    write_text_features,
-)
-
-CLIPS, CLASSES, UNSEEN, WIDTH, TEXT = 861, 27, 5, 256, 384
-NAMES = tuple(f"action {c}" for c in range(CLASSES))
-
-
-def write_caches(folder: Path) -> None:
-    """Both phases, f_y and the texts of verbs and nouns."""
-    random = np.random.default_rng(0)
-    f_y = random.normal(size=(CLASSES, TEXT)).astype(np.float32)
-    image = random.normal(size=(TEXT, WIDTH)) / np.sqrt(TEXT)
-    for phase, unseen in (("test", range(22, 27)), ("calibration", range(17, 22))):
-        seen = tuple(c for c in range(22) if c not in unseen)
-        known = (*seen, *unseen)
-        label = np.concatenate([np.resize(seen, CLIPS // 2), np.resize(known, CLIPS // 2)])
-        f_x = f_y[label] @ image + random.normal(size=(len(label), WIDTH))
-        unknown = np.full(len(label), -1, np.int16)
-        subset = np.repeat(["train", phase], CLIPS // 2)
-        write_skeleton_features(folder / f"skeleton_{phase}.h5", SkeletonFeatures(
-            f_x=np.maximum(f_x, 0).astype(np.float32),
-            logits=random.normal(size=(len(label), len(seen))).astype(np.float32), label=label,
-            sample_id=np.array([f"{part} {i}" for i, part in enumerate(subset)]), subset=subset,
-            subject=unknown, camera=unknown,
-            setup=unknown, replication=unknown, dataset="utd-mhad",
-            sample_protocol="cross-subject", phase=phase, class_names=NAMES, seen_classes=seen,
-            unseen_classes=tuple(unseen), backbone="made up", weights_sha256="0" * 64))
-    for part, name in enumerate(("text", "text_verb", "text_noun")):
-        write_text_features(folder / f"{name}.h5", TextFeatures(
-            f_y=np.roll(f_y, part, axis=1), text=np.array(NAMES), class_names=NAMES,
-            encoder="made up", encoder_revision="1", text_source="label"))
+UTD_MHAD = Size("utd-mhad", 27, {
+    "test": Phase(range(22), range(22, 27), 430, 430),
+    "calibration": Phase(range(17), range(17, 22), 430, 430),
+}, text=384)
 
 
 def fitted(work: Path, arguments: Sequence[str]) -> tuple[float, float, dict[str, Any]]:
@@ -100,7 +70,7 @@ def main() -> None:
             f"--jobs {given.jobs} --executor local": [*jobs, "--executor", "local"]}
     seconds, expected = {}, None
     with tempfile.TemporaryDirectory() as folder:
-        write_caches(Path(folder) / "caches")
+        write_caches(Path(folder) / "caches", UTD_MHAD)
         for number, (name, arguments) in enumerate(ways.items()):
             work = Path(folder) / str(number)
             shutil.copytree(Path(folder) / "caches", work / "features")

@@ -8,15 +8,15 @@ import secrets
 import shutil
 import threading
 import time
-from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from zskel.data.common.errors import BadConfig, BadInput, PipelineError
-from zskel.pipeline.base.jobs import Execution, JobEvent, MakeRunner, lazily, run_job
+from zskel.pipeline.base.jobs import ENDS, Execution, JobEvent, MakeRunner, lazily, run_job
 from zskel.pipeline.base.locks import held
 from zskel.pipeline.base.progress import say
 
@@ -38,7 +38,7 @@ class Named(Protocol):
 def run_with_submitit(
     make: MakeRunner, jobs: Sequence[Named], folder: Path, execution: Execution
 ) -> Generator[JobEvent, None, None]:
-    """Does jobs through an executor of submitit, a few in each of its tasks.
+    """Does jobs through an executor of submitit, each task of which takes a few.
 
     Two processes are never at the same job: what an earlier command has left running on
     the cluster is waited for. When this one ends early its tasks are cancelled; when it
@@ -57,28 +57,31 @@ def run_with_submitit(
     folder = folder.resolve()
     own = folder / secrets.token_hex(4)
     executor = _executor(own, execution)
-    # Not more than it takes to have as many tasks as may run at once.
-    step = max(1, min(execution.per_task, -(-len(jobs) // execution.jobs)))
-    pieces = [list(enumerate(jobs))[first:first + step] for first in range(0, len(jobs), step)]
-    waiting = deque(_Task(make, own / f"{number}.jsonl", folder, piece, _parent_of(execution))
-                    for number, piece in enumerate(pieces))
-    running: list[_Running] = []
-    failed = False
-    say(f"{len(jobs)} jobs in {len(pieces)} task(s); logs in {own}")
+    here = execution.executor == LOCAL
+    # On this machine a task has no end to its time, and each costs a start.
+    most = len(jobs) if here else execution.per_task
+    count = max(-(-len(jobs) // max(most, 1)), min(execution.jobs, len(jobs)))
+    claims = own / "claims"
+    claims.mkdir(parents=True, exist_ok=True)
+    tasks = [_Task(make, own / f"{number}.jsonl", folder, claims, list(enumerate(jobs)), most,
+                   _parent_of(execution)) for number in range(count)]
+    failed, left = False, set(range(len(jobs)))
+    say(f"{len(jobs)} jobs in {count} task(s); logs in {own}")
+    running = _submit(executor, tasks)
     try:
-        while waiting or running:
-            # A cluster keeps order itself, and goes on with what waits when this one is gone.
-            free = execution.jobs - len(running) if execution.executor == LOCAL else len(waiting)
-            new = [waiting.popleft() for _ in range(min(free, len(waiting)))]
-            running += _submit(executor, new)
+        while running:
             for each in list(running):
                 over = each.job.done()
                 for event in each.new_events(over):
                     failed = failed or event.kind == "failed"
+                    left -= {event.job} if event.kind in ENDS else set()
                     yield event
                 if over:
                     running.remove(each)
             time.sleep(POLL_SECONDS[str(execution.executor)] if running else 0)
+        for number in sorted(left):
+            failed = True
+            yield JobEvent(number, "failed", f"the tasks were ended before; see {own}")
     finally:
         for each in running:
             _cancel(each.job, execution)
@@ -88,12 +91,14 @@ def run_with_submitit(
 
 @dataclass(frozen=True)
 class _Task:
-    """A few jobs, done where the executor puts them; their events go into a file."""
+    """Takes one job after the other that no other task has taken; its events go into a file."""
 
     make: MakeRunner
     log: Path
     locks: Path
+    claims: Path
     jobs: list[tuple[int, Named]]
+    most: int
     parent: tuple[int, float] | None
 
     def __call__(self) -> None:
@@ -105,14 +110,29 @@ class _Task:
             with held(self.locks / job.name, f"fit {job.name}"):
                 work(job)
 
+        mine = ((number, job) for number, job in self.jobs if self._takes(number))
         with open(self.log, "a", encoding="utf-8", buffering=1) as file:
-            for number, job in self.jobs:
+            for number, job in islice(mine, self.most):
                 run_job(locked, number, job,
                         lambda event: file.write(json.dumps(astuple(event)) + "\n"))
 
+    def has(self, number: int) -> bool:
+        """Whether this task has taken a job."""
+        with suppress(FileNotFoundError):
+            return (self.claims / str(number)).read_text() == self.log.name
+        return False
+
+    def _takes(self, number: int) -> bool:
+        try:
+            with open(self.claims / str(number), "x") as file:
+                file.write(self.log.name)
+        except FileExistsError:
+            return self.has(number)  # before it was queued again
+        return True
+
     def checkpoint(self) -> Any:
-        """What submitit queues again where a task is stopped or out of time: all of it,
-        which passes over what is done."""
+        """What submitit queues again where a task is stopped or out of time: all of it;
+        what it has done is passed over."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -123,7 +143,7 @@ class _Running:
 
     def __init__(self, job: Any, task: _Task) -> None:
         self.job, self._task, self._read = job, task, 0
-        self._open = {number for number, _ in task.jobs}
+        self._ended: set[int] = set()
 
     def new_events(self, over: bool) -> list[JobEvent]:
         """What is new; jobs of a task that is over and did not end have failed."""
@@ -135,12 +155,13 @@ class _Running:
             self._read += len(whole + newline)
             found = [JobEvent(*json.loads(line)) for line in whole.splitlines()]
         # A task that was queued again passes over what it has done before.
-        found = [event for event in found if event.job in self._open]
-        self._open -= {event.job for event in found if event.kind in ("done", "failed")}
+        found = [event for event in found if event.job not in self._ended]
+        self._ended |= {event.job for event in found if event.kind in ENDS}
         if over:
             found += [JobEvent(number, "failed", f"its task {self.job.job_id} was ended "
                             f"({self.job.state.lower()}); see {self.job.paths.stderr}")
-                      for number in sorted(self._open)]
+                      for number, _ in self._task.jobs
+                      if number not in self._ended and self._task.has(number)]
         return found
 
 

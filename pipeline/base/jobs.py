@@ -31,7 +31,7 @@ class Execution:
     Attributes:
         jobs: How many at once; one: in this process, one after the other.
         executor: Of submitit, "local" or "slurm"; None: processes of this one.
-        per_task: Jobs that the executor gets in one piece, at most.
+        per_task: Jobs that a task of a cluster does at most.
         options: Of the executor, for ``submitit.AutoExecutor.update_parameters``.
     """
 
@@ -48,6 +48,10 @@ class Execution:
 
 #: One after the other.
 SERIAL = Execution()
+
+
+#: Kinds of events after which there is none of a job.
+ENDS = ("done", "failed")
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def run_in_processes(
             for process in [each for each in workers if each.channel in ready]:
                 event = process.receive()
                 yield event
-                if event.kind not in ("done", "failed"):
+                if event.kind not in ENDS:
                     continue
                 if not process.alive:
                     workers.remove(process)

@@ -58,7 +58,7 @@ Jobs = Annotated[int, typer.Option(
 ExecutorName = Annotated[Literal["local", "slurm"] | None, typer.Option(help=(
     "Hands the fits to submitit: slurm, a cluster; local, processes of this machine."))]
 JobsPerTask = Annotated[int, typer.Option(
-    min=1, help="How many fits a task of the executor does at most, one after the other.")]
+    min=1, help="How many fits a task of a cluster does at most, one after the other.")]
 ExecutorOptions = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=(
     "An option of submitit's, such as slurm_partition=cpu; may be repeated."))]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help=(

@@ -150,11 +150,20 @@ class PendingFits:
     def __init__(self) -> None:
         self._jobs: dict[tuple[Path, str], FitJob] = {}
         self._requests: dict[tuple[Path, str], list[FitRequest]] = {}
+        self._steps: dict[tuple[Path, str], int] = {}
 
     @property
     def jobs(self) -> list[FitJob]:
         """In the order of the requests."""
         return list(self._jobs.values())
+
+    @property
+    def longest_first(self) -> list[FitJob]:
+        """Those with the most training steps first, so that no long one is left at the end."""
+        return [self._jobs[key] for key in self._keys()]
+
+    def _keys(self) -> list[tuple[Path, str]]:
+        return sorted(self._jobs, key=lambda key: -self._steps[key])
 
     def add(self, request: FitRequest, job: FitJob, status: FitStatus) -> list[Path]:
         """Adds a fit, unless it has been done; its result files.
@@ -174,13 +183,15 @@ class PendingFits:
                                 "work directories of their own")
             self._jobs[key] = job if other is None else other.with_gates_of(job)
             self._requests.setdefault(key, []).append(request)
+            self._steps[key] = status.steps
         return list(status.paths.values())
 
     def note(self, failed: Mapping[int, str], names: Sequence[str]) -> None:
-        """Lets requests know which of their fits have failed."""
-        requests = {id(each): each for own in self._requests.values() for each in own}
+        """Lets requests know which of their fits, ``longest_first``, have failed."""
+        askers = [self._requests[key] for key in self._keys()]
+        requests = {id(each): each for own in askers for each in own}
         for request in requests.values():
-            own = [number for number, asked in enumerate(self._requests.values())
+            own = [number for number, asked in enumerate(askers)
                    if any(each is request for each in asked)]
             lines = [(names[number], failed[number]) for number in own if number in failed]
             if lines:
@@ -215,7 +226,7 @@ def _jobs_of(
 
 def _fit_in_parallel(pending: PendingFits, make: MakeRunner, execution: Execution) -> None:
     """Does fits in other processes; requests learn which of theirs have failed."""
-    jobs = pending.jobs
+    jobs = pending.longest_first
     several = len({job.experiment.name for job in jobs}) > 1
     names = [f"{job.experiment.name}: {job}" if several else str(job) for job in jobs]
     if execution.executor is None:

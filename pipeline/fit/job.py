@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from zskel.data.caches import TRAIN
 from zskel.data.common.files import digest_json
 from zskel.data.common.memory import memory_in_one_line
 from zskel.data.common.outside import trust_config
@@ -90,6 +91,7 @@ class FitStatus:
         model: The file of the fitted models.
         digests: Of the caches.
         gate_digests: Of the gates' configs, by key.
+        steps: Training steps of one phase.
     """
 
     paths: dict[str, Path]
@@ -98,6 +100,7 @@ class FitStatus:
     model: Path
     digests: CacheDigests
     gate_digests: dict[str, str]
+    steps: int
 
 
 class Fitter:
@@ -138,7 +141,8 @@ class Fitter:
         lacking = gates_to_fit(model, what.model_digest(), gate_digests,
                            digests) if job.keep_models else []
         wanted = [key for key in what.gates if key in missing or key in lacking]
-        return FitStatus(paths, missing, wanted, model, digests, gate_digests)
+        steps = what.method(job.seed).steps(len(files.test.rows(TRAIN)))
+        return FitStatus(paths, missing, wanted, model, digests, gate_digests, steps)
 
     # So the fits themselves are, and then a record says so whatever process it is made in.
     @single_threaded()

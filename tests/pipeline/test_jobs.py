@@ -139,7 +139,7 @@ def test_what_an_executor_does_is_heard_in_the_same_way(
     folder = tmp_path / "tasks"
     events = run_with_submitit(worker, made_up[:4], folder, Execution(2, "local", per_task=3))
     failed = show_progress(events, names_of(made_up), "jobs")
-    # Two to a task though three would be allowed: both of them are busy.
+    # What the task that died has left, the other one did.
     assert set(failed) == {1, 2, 3} and failed[3] == "KeyError: 'nobody'"
     assert re.fullmatch(r"its task \d+ was ended \(\w+\); see .*/tasks/\w+/\d+_0_log.err",
                         failed[1])
@@ -222,6 +222,20 @@ def test_two_fits_never_write_one_file(tiny_work: Path, tiny_config: Path) -> No
         pending.add(requests[2], jobs[2], fitter.status(jobs[2]))
     pending.note({0: "of no good"}, ["a fit"])
     assert all(each.error and each.error.endswith("a fit: of no good") for each in requests[:2])
+
+
+def test_the_longest_fits_come_first(tiny_work: Path, tiny_config: Path) -> None:
+    requests = [FitRequest(load_experiment(str(tiny_config), [f"fit.method.options.epochs={n}"]),
+                           WorkDir(tiny_work), [seed]) for seed, n in ((20, 2), (21, 5), (22, 3))]
+    fitter, pending = Fitter(), PendingFits()
+    for request in requests:
+        (config,) = fit_configs(request.experiment, (), ())
+        job = FitJob(request.experiment, config, request.work, request.seeds[0], False)
+        pending.add(request, job, fitter.status(job))
+    assert [job.seed for job in pending.jobs] == [20, 21, 22]
+    assert [job.seed for job in pending.longest_first] == [21, 22, 20]
+    pending.note({0: "of no good"}, ["a", "b", "c"])
+    assert [each.error is None for each in requests] == [True, False, True]
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def measure(size: str, name: str, steps: int) -> dict[str, float]:
     from zskel.zsl.methods import METHODS
 
     torch.set_num_threads(1)
-    config = _published(size, name)
+    config = published(size, name)
     method = METHODS.build(config.name, **{**config.options, "seed": 0})
     f_x, y, f_y, seen, _ = generate(size, method.text_parts)
     whole = method.steps(len(f_x))
@@ -106,7 +106,7 @@ def compare(size: str, name: str, steps: int) -> dict[str, float]:
     from zskel.zsl.methods import METHODS
 
     torch.set_num_threads(1)
-    config = _published(size, name)
+    config = published(size, name)
     method = METHODS.build(config.name, **{**config.options, "seed": 0})
     f_x, y, f_y, seen, _ = generate(size, method.text_parts)
     whole = method.steps(len(f_x))
@@ -172,7 +172,7 @@ def compare_all(sizes: list[str], names: list[str] | None, steps: int) -> None:
     print(f"ratio {min(ratios):.1f}")
 
 
-def _published(size: str, name: str) -> Any:
+def published(size: str, name: str) -> Any:
     """The config of a method for the data set; SA-DVAE's is named by the paper's table."""
     from zskel.pipeline.base.config import load_method
 

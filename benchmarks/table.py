@@ -51,16 +51,20 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--scale", type=float, default=1.0, help="part of the clips")
     parser.add_argument("--method", action="append", choices=METHODS, help="only these")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help=(
+        "work there and keep it; pipeline plan table-3 --work-dirs FOLDER goes by its times"))
     given = parser.parse_args()
     if not 0 < given.scale <= 1:
         parser.error("--scale: expected above 0, up to 1")
     chosen = [part for method in given.method or METHODS for part in ("--method", method)]
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder) / EXPERIMENT
-        write_caches(work / "features", ntu60(given.scale))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.keep or Path(temporary)
+        work = folder / EXPERIMENT
+        if not work.exists():
+            write_caches(work / "features", ntu60(given.scale))
         fit = seconds_of("fit", EXPERIMENT, "--work-dir", work, "--seeds", "1", *chosen,
                          "--jobs", str(given.jobs))
-        report = seconds_of("report", work, "--out", Path(folder) / "report")
+        report = seconds_of("report", work, "--out", folder / "report")
         for path in sorted((work / "results").glob("*.json")):
             record = json.loads(path.read_text())
             print(f"{record['method']}: {record['duration_seconds']:.0f} s")

@@ -203,12 +203,13 @@ def _fit(result: Result, job: Job, rates: Rates) -> dict[str, Any]:
     # Gates are evaluated on the fit that is made for the first of them.
     first = not result.path.name.partition("-gate-")[1]
     passes = 0 if result.state == THERE or not first else result.options.get("epochs", 1)
+    rate = rates.fit(result.method, result.options.get("batch_size"))
     return {
         "experiment": result.experiment, "method": result.method, "variant": result.variant,
         "gate": result.gate, "protocol": result.protocol,
         "seen_classifier": result.seen_classifier, "seed": result.seed, "state": result.state,
         "result": str(result.path),
-        "seconds": _seconds(rates.fit(result.method), _clips(job), passes),
+        "seconds": _seconds(rate, _clips(job), passes),
     }
 
 

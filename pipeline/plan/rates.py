@@ -37,11 +37,18 @@ class Rates:
                  for seconds in _step_seconds(folder)]
         return statistics.median(steps) / batch_size if steps else None
 
-    def _fit(self, method: str) -> float | None:
-        """The median over results of a method, both phases and all gates together."""
-        files = sorted(self._work_dirs.glob(f"*/results/{method}-*.json"))[:_ENOUGH]
-        found = [seconds for path in files if (seconds := _fit_seconds(path, method)) is not None]
-        return statistics.median(found) if found else None
+    def _fit(self, method: str, batch_size: int | None) -> float | None:
+        """The median over results of a method, both phases and all gates together.
+
+        Args:
+            method: Its name.
+            batch_size: Of the results, too: a clip in a small batch takes longer.
+        """
+        files = sorted(self._work_dirs.glob(f"*/results/{method}-*.json"))
+        found = (seconds for path in files
+                 if (seconds := _fit_seconds(path, method, batch_size)) is not None)
+        enough = list(islice(found, _ENOUGH))
+        return statistics.median(enough) if enough else None
 
 
 def _step_seconds(backbone: Path) -> Iterator[float]:
@@ -56,12 +63,13 @@ def _step_seconds(backbone: Path) -> Iterator[float]:
                 yield float(seconds)
 
 
-def _fit_seconds(result: Path, method: str) -> float | None:
+def _fit_seconds(result: Path, method: str, batch_size: int | None) -> float | None:
     content = _json(result)
     try:
-        if content["method"] != method:
+        options = content["config"]["method"]["options"]
+        if content["method"] != method or options.get("batch_size") != batch_size:
             return None
-        epochs = content["config"]["method"]["options"].get("epochs", 1)
+        epochs = options.get("epochs", 1)
         return float(content["duration_seconds"]) / (content["counts"]["train"] * epochs)
     except (KeyError, TypeError, AttributeError, ZeroDivisionError):
         return None

@@ -204,9 +204,10 @@ def test_estimates_come_from_what_was_measured_here(done: Path, tmp_path: Path) 
     assert training is not None and min(logs) <= training * 32 <= max(logs)
     records = [json.loads(path.read_text()) for path in done.glob("*/results/*.json")]
     per_epoch = [r["duration_seconds"] / r["counts"]["train"] / 2 for r in records]
-    fit = rates.fit("sa_dvae")
+    batch_size = records[0]["config"]["method"]["options"]["batch_size"]
+    fit = rates.fit("sa_dvae", batch_size)
     assert fit is not None and min(per_epoch) <= fit <= max(per_epoch)
-    assert rates.fit("smie") is None
+    assert rates.fit("smie", 64) is rates.fit("sa_dvae", batch_size + 1) is None
     assert Rates(tmp_path, tmp_path).training("stgcn-test", 32) is None
 
 

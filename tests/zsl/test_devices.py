@@ -51,10 +51,11 @@ def test_a_method_is_the_same_on_any_device(
     said, state = fitted(name, options)
     with pretended(monkeypatch) as device, computing_on(device):
         there, state_there = fitted(name, options)
+    # Attention has another kernel there, so not to the bit; other draws would show.
     for mine, others in zip(said, there, strict=True):
-        np.testing.assert_array_equal(mine, others)
+        np.testing.assert_allclose(mine, others, rtol=1e-4, atol=1e-5)
     for array, values in state.arrays.items():
-        np.testing.assert_array_equal(values, state_there.arrays[array])
+        np.testing.assert_allclose(values, state_there.arrays[array], rtol=1e-3, atol=1e-4)
     restored = METHODS.build(name, **options)
     restored.restore(state_there)  # on the CPU again
 

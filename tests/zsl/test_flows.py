@@ -120,7 +120,7 @@ def test_tdsm_scores_with_the_same_noises_for_all():
         np.mean([net(clip[None], torch.tensor([c]), f_y, torch.tensor([25]), noise[None]).item()
                  for noise in net.noises]) for c in range(len(f_y))] for clip in f_x])
     found = model._scores(SMALL.test_f_x[:3], model.unseen_classes)
-    np.testing.assert_allclose(found, -8 / 2 * expected, rtol=1e-4)
+    np.testing.assert_allclose(found, -model.params.sharpness * expected, rtol=1e-4)
 
 
 def test_flora_alignment_equals_numpy():
@@ -184,7 +184,7 @@ def test_flora_scores_with_the_same_noises_for_all():
                 expected[clip, c] += net.error(
                     start[None], end[None], torch.tensor([0.5])).item() / 2
     found = model._scores(SMALL.test_f_x[:3], model.unseen_classes)
-    np.testing.assert_allclose(found, -8 / 2 * expected, rtol=1e-4)
+    np.testing.assert_allclose(found, -model.params.sharpness * expected, rtol=1e-4)
 
 
 def test_flora_trains_encoders_first_and_the_flow_after():

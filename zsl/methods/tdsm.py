@@ -38,8 +38,9 @@ _TRIPLES = 1 << 12
 class TDSMParams(TrainingParams):
     """All parameters of TDSM.
 
-    Depth, width, epochs and learning rate are for some hundred clips on a CPU; the
-    published ones are in the configs ``tdsm_full_ntu60`` and ``tdsm_full_ntu120``.
+    Depth, width, epochs and learning rate are for some hundred clips on a CPU, width,
+    epochs and sharpness judged by validation-unseen classes; the published ones are in
+    the configs ``tdsm_full_ntu60`` and ``tdsm_full_ntu120``.
 
     Attributes:
         depth, width, heads: Of the transformer; ``heads`` divides ``width``.
@@ -50,6 +51,8 @@ class TDSMParams(TrainingParams):
         time: t at which clips are scored, of 0 to 49.
         noises: How many a clip is scored with, the mean counts. They are drawn from the
             seed and the same for all clips and classes.
+        sharpness: Of the softmax of the negative errors. The authors only take the
+            smallest error.
     """
 
     depth: int = Field(2, ge=1)
@@ -62,6 +65,7 @@ class TDSMParams(TrainingParams):
     warm_up: int = Field(100, ge=0)
     time: int = Field(25, ge=0, lt=DIFFUSION_STEPS)
     noises: int = Field(3, ge=1)
+    sharpness: float = Field(1.0, gt=0)
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
@@ -73,9 +77,8 @@ class TDSMParams(TrainingParams):
 class TDSM(CompatibilityMethod):
     """TDSM in the style of scikit-learn.
 
-    The score of a class is -D/2 times the mean squared error of the noise that is
-    predicted with its text: the log-likelihood of a unit Gaussian, up to a constant.
-    The authors only take the smallest error. There are no latents; ``transform`` gives f_x.
+    The score of a class is the negative mean squared error of the noise that is predicted
+    with its text, times ``sharpness``. There are no latents; ``transform`` gives f_x.
 
     Args:
         **params: See :class:`TDSMParams`.
@@ -155,7 +158,7 @@ class TDSM(CompatibilityMethod):
             return found.view(len(clips), classes, draws).mean(dim=2)
 
         at_once = max(1, _TRIPLES // (classes * draws))
-        return -0.5 * f_x.shape[1] * torch.cat([errors(part) for part in f_x.split(at_once)])
+        return -self.params.sharpness * torch.cat([errors(part) for part in f_x.split(at_once)])
 
 
 class DiffusionNetwork(nn.Module):

@@ -11,8 +11,8 @@ from torch import Tensor
 class Buffers:
     """Tensors by name, made when first asked for, and larger ones when needed.
 
-    What the memory of one step is freed of, the next would have to be given anew by the
-    system, page by page, which takes as long as the arithmetic.
+    For a few large ones: memory of its own for every small one leaves the cache sooner
+    than what the allocator gives again.
 
     >>> buffers = Buffers()
     >>> of_epoch, of_remainder = buffers("x", 4, 2), buffers("x", 3, 2)

@@ -97,6 +97,7 @@ class Flora(CompatibilityMethod):
     """
 
     name, params_model = "flora", FloraParams
+    faster_on_gpu = True
     params: FloraParams
     _net: FlowNetwork
 

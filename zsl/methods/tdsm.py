@@ -88,6 +88,7 @@ class TDSM(CompatibilityMethod):
     """
 
     name, params_model = "tdsm", TDSMParams
+    faster_on_gpu = True
     params: TDSMParams
     _net: DiffusionNetwork
 

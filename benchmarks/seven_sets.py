@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from ast import literal_eval
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import product
@@ -160,7 +161,10 @@ def _held_out(subject: np.ndarray, generator: np.random.Generator, share: float)
 
 @dataclass(frozen=True)
 class Job:
-    """One fit: a method on one split with one seed. ``kind`` as of :func:`split_caches`."""
+    """One fit: a method on one split with one seed. ``kind`` as of :func:`split_caches`.
+
+    The method may be followed by options: "ridge folds=3 temperature=1.0".
+    """
 
     kind: str
     unseen: int
@@ -180,9 +184,12 @@ def measure_job(
     """Fits a method once; a row for each gate and protocol."""
     gates = {gate for gate, _ in wanted}
     caches = Caches(*split_caches(data, job.split, job.unseen, kind=job.kind), text)
+    name, *options = job.method.split()
+    parsed = {key: literal_eval(value) for key, _, value in
+              (option.partition("=") for option in options)}
     found: list[Fitted] = []
     evaluate_gates(
-        caches, seed=job.seed, method=lambda drawn: METHODS.get(job.method)(seed=drawn),
+        caches, seed=job.seed, method=lambda drawn: METHODS.build(name, **parsed, seed=drawn),
         gates={gate: (lambda drawn, gate=gate: GATES.get(gate)(seed=drawn)) for gate in gates},
         on_fitted=found.append)
     models, rows = found[0].phases[TEST], caches.test.rows(TEST)
@@ -245,7 +252,8 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--unseen", type=int, nargs="+", default=[20, 10], help="classes")
     parser.add_argument("--splits", type=int, default=20, help="how many")
-    parser.add_argument("--methods", nargs="+", default=[*CLOSED_FORMS, "smie", "sa_dvae"])
+    parser.add_argument("--methods", nargs="+", default=[*CLOSED_FORMS, "smie", "sa_dvae"],
+                        help="with options: \"ridge folds=3\"")
     parser.add_argument("--gates", nargs="+", default=[
         "left_out_classes", "familiarity", "domain_classifier", "calibrated_stacking"])
     parser.add_argument("--seeds", type=int, default=1, help="of methods that draw")
@@ -254,6 +262,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--csv", type=Path, required=True, help="goes on where it is")
     parser.add_argument("--out", type=Path, help="Markdown file that gets a table a number of "
                         "unseen classes")
+    parser.add_argument("--section", help="the table's place there, -20 and the like follows "
+                        "[default: final, development or any]")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--development", action="store_const", const="development", dest="kind")
     kind.add_argument("--any-class", action="store_const", const="any", dest="kind")
@@ -270,7 +280,7 @@ def main() -> None:
     there = {tuple(row[name] for name in KEY) for row in _rows(given.csv)}
     # The first splits of everything first, so that a stopped run has something to say.
     for split, method, unseen in product(range(given.splits), given.methods, given.unseen):
-        for seed in range(given.seeds if method not in CLOSED_FORMS else 1):
+        for seed in range(given.seeds if method.split()[0] not in CLOSED_FORMS else 1):
             job = Job(kind, unseen, split, method, seed)
             wanted = [(given.gates[0], TRANSDUCTIVE), *((gate, STRICT) for gate in given.gates)]
             missing = [(gate, protocol) for gate, protocol in wanted if tuple(
@@ -284,7 +294,7 @@ def main() -> None:
         content = table(means_of(rows), given.against)
         print(f"{unseen} unseen classes\n{content}")
         if given.out is not None:
-            put_section(given.out, f"{kind}-{unseen}", content + "\n")
+            put_section(given.out, f"{given.section or kind}-{unseen}", content + "\n")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -49,6 +49,26 @@ class JointLayout:
         """V."""
         return len(self.joints)
 
+    @property
+    def sides(self) -> list[str]:
+        """"left", "right" or "" for each joint: what hangs on which shoulder and hip.
+
+        The bones tell, so layouts may name their joints as they like.
+
+        >>> [UTD_MHAD.joints[i] for i, side in enumerate(UTD_MHAD.sides) if side == "left"][:3]
+        ['left shoulder', 'left elbow', 'left wrist']
+        """
+        start = {self.shoulders[0]: "left", self.hips[0]: "left",
+                 self.shoulders[1]: "right", self.hips[1]: "right"}
+        parent = dict(self.bones)
+        found = []
+        for joint in range(self.num_joints):
+            at: int | None = joint
+            while at is not None and at not in start:
+                at = parent.get(at)
+            found.append(start.get(at, "") if at is not None else "")
+        return found
+
     def index(self, joint: str) -> int:
         """The position of a joint, by name."""
         return self.joints.index(joint)

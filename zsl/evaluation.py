@@ -226,6 +226,7 @@ def predict(
             seen_classes[seen_side.argmax(axis=1)]),
         margin=margin,
         p_seen=gate.predict_proba(inputs),
+        p_u=np.asarray(p_u, np.float32),
     )
 
 

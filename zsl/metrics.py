@@ -101,6 +101,7 @@ class Predictions:
         oracle_prediction: The same, if the gate were never wrong.
         margin: How far the clip is from changing sides; see ``Gate.margins``.
         p_seen: The gate's p_d.
+        p_u: ``[N, U]`` probabilities of the unseen classes, if they are kept.
 
     Raises:
         BadInput: Lengths differ, or one kind of clips is missing.
@@ -115,6 +116,7 @@ class Predictions:
     oracle_prediction: np.ndarray
     margin: np.ndarray
     p_seen: np.ndarray
+    p_u: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in _BY_CLIP:
@@ -125,8 +127,8 @@ class Predictions:
 
     @staticmethod
     def joined(parts: Sequence[Predictions]) -> Predictions:
-        """Those of several sets of clips, with the same classes, as one."""
-        return replace(parts[0], **{
+        """Those of several sets of clips, with the same classes, as one; without p_u."""
+        return replace(parts[0], p_u=None, **{
             name: np.concatenate([getattr(part, name) for part in parts]) for name in _BY_CLIP})
 
     @cached_property

@@ -73,27 +73,6 @@ def draw(
             _sheet(scene, _title(clip, class_name), frames).savefig(temporary, format="png")
 
 
-def sides(layout: JointLayout) -> list[str]:
-    """"left", "right" or "" for each joint: what hangs on which shoulder and hip.
-
-    The bones tell, so layouts may name their joints as they like.
-
-    >>> from zskel.data.skeleton import UTD_MHAD
-    >>> [UTD_MHAD.joints[i] for i, side in enumerate(sides(UTD_MHAD)) if side == "left"][:3]
-    ['left shoulder', 'left elbow', 'left wrist']
-    """
-    start = {layout.shoulders[0]: "left", layout.hips[0]: "left",
-             layout.shoulders[1]: "right", layout.hips[1]: "right"}
-    parent = dict(layout.bones)
-    found = []
-    for joint in range(layout.num_joints):
-        at: int | None = joint
-        while at is not None and at not in start:
-            at = parent.get(at)
-        found.append(start.get(at, "") if at is not None else "")
-    return found
-
-
 class _Scene:
     """A clip with its bones, colours and limits."""
 
@@ -104,7 +83,7 @@ class _Scene:
         self.valid = (self.keypoint != 0).any(-1) & np.isfinite(self.keypoint).all(-1)
         self.child, self.parent = np.asarray(layout.bones).T
         colour = {"left": _LEFT, "right": _RIGHT, "": _MIDDLE}
-        self.colours = [colour[side] for side in sides(layout)]
+        self.colours = [colour[side] for side in layout.sides]
         real = self.keypoint[self.valid]
         low, high = real.min(axis=0) - _MARGIN, real.max(axis=0) + _MARGIN
         # Both views get the width of the wider one, so that columns line up.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zskel.data.common.files import digest_file, write_json
+from zskel.pipeline.report.clips import store_of
 
 #: Written last: says what a report was made from.
 MARKER = "made_from.json"
@@ -34,7 +35,9 @@ def mark(folder: Path, sources: Sequence[Path], files: Sequence[Path]) -> None:
 
 def _facts(folder: Path, sources: Sequence[Path], files: Sequence[Path]) -> dict[str, object]:
     results = [path for source in sources for path in sorted((source / "results").glob("*.json"))]
+    stores = {source.name: store_of(source)[0] for source in sources}
     return {
+        "stores": {name: store and store.digest for name, store in stores.items()},
         "results": {f"{path.parent.parent.name}/{path.name}": digest_file(path)
                     for path in results},
         "files": {path.relative_to(folder).as_posix(): digest_file(path) for path in files},

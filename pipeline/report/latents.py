@@ -18,13 +18,20 @@ from zskel.pipeline.steps.result_record import slugify
 GATHERED = 0.15
 
 
-def latent_drawings(setting: Setting, embeddings: Embeddings) -> list[tuple[Embedding, str]]:
-    """Each picture with its drawing: unseen classes in colour, seen ones grey."""
-    drawings = []
+def latent_drawings(
+    setting: Setting, embeddings: Embeddings
+) -> tuple[list[tuple[Embedding, str]], list[list[int]]]:
+    """Each picture with its drawing: unseen classes in colour, seen ones grey.
+
+    Returns:
+        Pictures and drawings; and of each, where its points lie: x, y, x, y, ...
+    """
+    drawings, places = [], []
     for at, picture in enumerate(embeddings.pictures):
         points = picture.points
         frame = svg.Frame(420, 400, span(points[:, 0]), span(points[:, 1]), 10, 10, 10, 10)
         place = np.array([frame.at((x, y)) for x, y in points])
+        places.append(place.round().astype(int).ravel().tolist())
         parts = [svg.marks(place[embeddings.number == 0], svg.DOT, "seen")]
         labels = []
         for number in range(1, len(setting.unseen) + 1):
@@ -43,7 +50,7 @@ def latent_drawings(setting: Setting, embeddings: Embeddings) -> list[tuple[Embe
         drawings.append((picture, frame.drawing(
             slugify(f"{setting.key}-latent-{at}-{picture.space}"), title, [*parts, *labels],
             "square")))
-    return drawings
+    return drawings, places
 
 
 def latents_table(found: list[tuple[Setting, Embeddings]]) -> Table:

@@ -15,6 +15,7 @@ from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
 from zskel.pipeline.report.all_tables import Tables
+from zskel.pipeline.report.clips import MOST_CHARACTERS
 from zskel.pipeline.report.embedding import Embeddings, embed_setting
 from zskel.pipeline.report.labels import protocol_label
 from zskel.pipeline.report.latex import to_latex
@@ -122,7 +123,8 @@ def render_html(
     return render_template(
         # What leads to the page itself is an anchor within it.
         "report.html", lambda href: href.removeprefix(PAGE),
-        settings=[setting_view(*each, tables) for each in zip(settings, embeddings)],
+        settings=[setting_view(*each, tables, MOST_CHARACTERS // len(settings))
+                  for each in zip(settings, embeddings)],
         overview=_overview(tables.own["results"]), paper=literature("sa_dvae"),
         later=literature("later"), tables=tables, title=title_of(settings),
         matched=any(row["ours"] for table in tables.paper for row in table.rows),

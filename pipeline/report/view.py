@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from zskel.pipeline.report import curves, figures, svg
+from zskel.pipeline.report.clips import clips_of
 from zskel.pipeline.report.embedding import Embeddings
 from zskel.pipeline.report.latents import latent_drawings
 from zskel.pipeline.report.rows import METHOD, context
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def setting_view(setting: Setting, embeddings: Embeddings, tables: Tables) -> dict[str, Any]:
-    """Everything that the template needs."""
+def setting_view(
+    setting: Setting, embeddings: Embeddings, tables: Tables, room: int
+) -> dict[str, Any]:
+    """Everything that the template needs; coordinates of clips take ``room`` characters."""
+    latents, places = latent_drawings(setting, embeddings)
     head, keep = setting.headline, of_setting(setting)
     shown = {name: _warned(setting, table.narrow(keep)) for name, table in tables.own.items()}
     return {
@@ -41,7 +45,8 @@ def setting_view(setting: Setting, embeddings: Embeddings, tables: Tables) -> di
         "confusion_zsl": figures.confusion_rows(setting, "zsl"),
         "confusion_gzsl": figures.confusion_rows(setting, "gzsl"),
         "embeddings": embeddings,
-        "latents": latent_drawings(setting, embeddings),
+        "latents": latents,
+        "clips": clips_of(setting, embeddings, places, room),
         "legend": [(entry.name, svg.swatch(at)) for at, entry in enumerate(setting.unseen)],
         "seen_unseen": curves.gate_panels(setting, curves.SEEN_UNSEEN),
         "roc": curves.gate_panels(setting, curves.ROC),

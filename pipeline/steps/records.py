@@ -101,9 +101,11 @@ def make_record(
 def make_arrays(evaluation: Evaluation) -> ResultArrays:
     """The predictions and latents of the test rows."""
     predictions, latents = evaluation.predictions, evaluation.latents
+    p_u = predictions.p_u
     return ResultArrays(
         predictions.label, predictions.sample_id, predictions.zsl_prediction,
-        predictions.gzsl_prediction, predictions.p_seen, latents.z_r, latents.z_v)
+        predictions.gzsl_prediction, predictions.p_seen, latents.z_r, latents.z_v,
+        None if p_u is None else p_u[:, predictions.unseen_classes.argsort()])
 
 
 def _pairs(first: Any, second: Any) -> list[tuple[float, float]]:

@@ -33,6 +33,8 @@ class ResultArrays:
         p_seen: Float ``[N]``, the gate's probability that the class is seen.
         z_r: Float ``[N, D_r]``, semantic-related latent.
         z_v: Float ``[N, D_v]``, semantic-irrelevant latent; D_v is 0 in naive alignment.
+        p_u: Float ``[N, U]``, C_u's probabilities of the unseen classes by ascending
+            index; None in files of earlier versions.
     """
 
     label: np.ndarray
@@ -42,6 +44,7 @@ class ResultArrays:
     p_seen: np.ndarray
     z_r: np.ndarray
     z_v: np.ndarray
+    p_u: np.ndarray | None = None
 
 
 #: Name -> (kinds of dtype, dimensions) of the arrays in the .npz file.
@@ -49,6 +52,7 @@ _ARRAYS = {
     "label": ("iu", 1), "sample_id": ("U", 1), "zsl_prediction": ("iu", 1),
     "gzsl_prediction": ("iu", 1), "p_seen": ("f", 1), "z_r": ("f", 2), "z_v": ("f", 2),
 }
+_OPTIONAL = {"p_u": ("f", 2)}
 
 
 def write_result(
@@ -71,7 +75,8 @@ def write_result(
     path.unlink(missing_ok=True)
     npz = path.with_suffix(".npz")
     with atomic_path(npz) as temporary:
-        np.savez_compressed(temporary, **vars(arrays))
+        np.savez_compressed(temporary, **{
+            name: array for name, array in vars(arrays).items() if array is not None})
     whole = record.model_copy(update={"arrays": npz.name})
     write_json(path, whole.model_dump(mode="json", by_alias=True))
     return path
@@ -123,7 +128,8 @@ def read_arrays(path: str | os.PathLike[str], record: ResultRecord) -> ResultArr
             missing = [name for name in _ARRAYS if name not in file.files]
             if missing:
                 raise BadInput(f"{npz}: array {missing[0]!r} is missing; fit again")
-            arrays = ResultArrays(**{name: file[name] for name in _ARRAYS})
+            arrays = ResultArrays(**{
+                name: file[name] for name in (*_ARRAYS, *_OPTIONAL) if name in file.files})
     except BadInput:
         raise
     except (OSError, ValueError, EOFError, *ZIP_DAMAGE) as error:
@@ -149,12 +155,16 @@ def check_arrays(record: ResultRecord, arrays: ResultArrays, where: str) -> None
             raise BadInput(f"{where}: {problem}")
 
     rows = record.counts.test_seen + record.counts.test_unseen
-    for name, (kinds, dims) in _ARRAYS.items():
+    for name, (kinds, dims) in {**_ARRAYS, **_OPTIONAL}.items():
         array = getattr(arrays, name)
+        if array is None and name in _OPTIONAL:
+            continue
         require(array.dtype.kind in kinds and array.ndim == dims,
                 f"{name} is {array.dtype} with {array.ndim} dimensions, expected {dims} and "
                 f"{_KINDS[kinds[0]]}")
         require(len(array) == rows, f"{name} has {len(array)} rows, the record counts {rows}")
+    require(arrays.p_u is None or arrays.p_u.shape[1] == len(record.unseen_indices),
+            "p_u has not a column for each unseen class")
     unseen = np.isin(arrays.label, record.unseen_indices)
     require(bool(np.all((arrays.zsl_prediction == -1) == ~unseen)),
             "zsl_prediction must be -1 exactly where the label is a seen class")

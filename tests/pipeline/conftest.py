@@ -15,6 +15,10 @@ import numpy as np
 import pytest
 
 from zskel.data.common.files import digest_json
+from zskel.data.readers.base import Entry, Reader, Scan
+from zskel.data.skeleton import NTU_RGBD
+from zskel.data.store import SequenceStore, build_store
+from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.steps.result_record import ResultRecord
 from zskel.pipeline.steps.results import ResultArrays
 
@@ -56,12 +60,16 @@ def build(
     gzsl = np.zeros_like(label)
     gzsl[is_unseen] = guess(np.arange(len(classes)), is_unseen, skill * 0.8)
     gzsl[~is_unseen] = guess(np.arange(len(classes)), ~is_unseen, 0.8)
+    p_u = np.random.default_rng([seed, 5]).uniform(0.0, 0.3, (len(label), len(unseen)))
+    # The prediction has the highest one.
+    p_u[np.arange(len(label)), np.searchsorted(sorted(unseen), zsl) % len(unseen)] += 0.3
     centres = np.random.default_rng(7).normal(size=(len(classes), 8)) * 3
     arrays = ResultArrays(
         label=label, sample_id=np.array([f"a{c + 1}_s{i % 4}_t{i}" for i, c in enumerate(label)]),
         zsl_prediction=zsl, gzsl_prediction=gzsl, p_seen=random.random(len(label)),
         z_r=(centres[label] + random.normal(size=(len(label), 8))).astype(np.float32),
         z_v=random.normal(size=(len(label), 0 if variant == "naive" else 3)).astype(np.float32),
+        p_u=p_u.astype(np.float32),
     )
     per_class = []
     for index, name in enumerate(classes):
@@ -121,3 +129,34 @@ def build(
 def make_result() -> Callable[..., tuple[ResultRecord, ResultArrays]]:
     """Builds a record with its arrays; see ``build``."""
     return build
+
+
+class _MadeUp(Reader):
+    """Reads a clip of as many frames as its label says, and 40 more."""
+
+    dataset, layout = "made up", NTU_RGBD
+
+    def __init__(self, arrays: ResultArrays) -> None:
+        super().__init__([])
+        self.arrays = arrays
+
+    def scan(self) -> Scan:
+        return Scan([Entry(*each, "") for each in sorted(zip(
+            self.arrays.sample_id.tolist(), self.arrays.label.tolist()))])
+
+    def read(self, entry: Entry) -> np.ndarray:
+        random = np.random.default_rng(list(entry.sample_id.encode()))
+        joints = random.normal(size=(1 + entry.label % 2, 1, 25, 3))
+        path = random.normal(scale=0.1, size=(1, entry.label + 40, 25, 3)).cumsum(axis=1)
+        return (joints + path).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def make_store() -> Callable[[Path, ResultArrays], SequenceStore]:
+    """Writes a sequence store with the clips of a result into a work directory."""
+    def make(work_dir: Path, arrays: ResultArrays) -> SequenceStore:
+        path = WorkDir(work_dir).own_store
+        build_store(_MadeUp(arrays), path, CLASSES)
+        return SequenceStore(path)
+
+    return make

@@ -40,7 +40,7 @@ from zskel.data.store import SequenceStore, build_store
 from zskel.data.synthetic import Settings, generate, write_ntu
 from zskel.pipeline.cli.main import app
 from zskel.pipeline.cli.options import answer
-from zskel.pipeline.inspect.draw import _durations, draw, sides
+from zskel.pipeline.inspect.draw import _durations, draw
 from zskel.pipeline.inspect.inspect import inspect, show
 from zskel.pipeline.inspect.measures import lengths
 from zskel.pipeline.steps.results import write_result
@@ -468,7 +468,7 @@ def test_gif_durations_add_up():
 
 def test_sides_follow_the_bones():
     for layout in (NTU_RGBD, UTD_MHAD):
-        for joint, side in zip(layout.joints, sides(layout), strict=True):
+        for joint, side in zip(layout.joints, layout.sides, strict=True):
             assert side == (joint.split()[0] if joint.split()[0] in ("left", "right") else "")
 
 

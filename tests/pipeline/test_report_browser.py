@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,14 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def open(self, path: Path, width: int, height: int = 900, dark: bool = False) -> None:
+    def open(self, path: Path, width: int, height: int = 900, dark: bool = False,
+             still: bool = False) -> None:
         """Shows a file in a window of a size, and forgets earlier problems and requests."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
                   deviceScaleFactor=1, mobile=width < 600)
         self.call("Emulation.setEmulatedMedia", features=[
-            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
+            {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"}])
         self.problems.clear(), self.requests.clear(), self._events.clear()
         self.call("Page.navigate", url=path.resolve().as_uri())
         end = time.monotonic() + 60
@@ -211,8 +214,9 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory, make_result) -> Path:
+def page(tmp_path_factory, make_result, make_store) -> Path:
     folder = tmp_path_factory.mktemp("work")
+    make_store(folder, make_result()[1])
     for protocol in ("strict", "released"):
         for variant in ("naive", "fd", "fd+tc"):
             for seed in range(2):
@@ -230,6 +234,52 @@ def page(tmp_path_factory, make_result) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedding, "embed", lambda latent: latent[:, :2])
         return write_report([folder, wide], folder / "report").html
+
+
+@pytest.fixture(scope="module")
+def small_page(tmp_path_factory, make_result, make_store) -> Path:
+    folder = tmp_path_factory.mktemp("small")
+    record, arrays = make_result()
+    write_result(folder, record, arrays)
+    make_store(folder, arrays)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "embed", lambda latent: latent[:, :2])
+        return write_report([folder], folder / "report").html
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory) -> str:
+    """The script of axe-core, which finds faults of accessibility."""
+    if shutil.which("npm") is None:
+        pytest.skip("no npm here")
+    folder = tmp_path_factory.mktemp("axe")
+    try:
+        subprocess.run(["npm", "pack", "axe-core@4", "--silent"], cwd=folder, timeout=60,
+                       check=True, capture_output=True)
+    except (subprocess.SubprocessError, OSError):
+        pytest.skip("axe-core cannot be had from npm's index")
+    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+        script = archive.extractfile("package/axe.min.js")
+        assert script is not None
+        return script.read().decode()
+
+
+#: The rules that a page breaks in a way that axe calls serious or critical.
+FAULTS = """axe.run().then(found => found.violations.filter(
+    each => ["serious", "critical"].includes(each.impact)).map(each => each.id))"""
+
+
+@pytest.mark.parametrize(("width", "dark"), WINDOWS)
+def test_axe_finds_no_serious_fault(browser, small_page, axe, width, dark):
+    browser.open(small_page, width, dark=dark)
+    browser.run(axe + ";0")
+    assert browser.run(FAULTS) == []
+
+
+def test_axe_sees_a_slider_without_a_name(browser, small_page, axe):
+    browser.open(small_page, 1200)
+    browser.run(axe + ";document.querySelector('input').removeAttribute('aria-label')")
+    assert browser.run(FAULTS) == ["label"]
 
 
 @pytest.mark.parametrize(("width", "dark"), WINDOWS)
@@ -301,3 +351,82 @@ def test_downloads_hold_what_the_browser_decodes(browser, page):
     head, *rows = text.splitlines()
     assert head == "label,seeds,true_class,predicted_class,clips"
     assert sum(int(row.rpartition(",")[2]) for row in rows) == 2 * 19
+
+
+LIST = "document.querySelector('.cards')"
+#: The outlines of all skeletons of the first list of clips.
+POSES = f"Array.from({LIST}.querySelectorAll('.bone')).map(path => path.getAttribute('d')).join()"
+WAIT = "new Promise(done => setTimeout(done, 250))"
+
+
+def moves(browser) -> bool:
+    browser.run(LIST + ".scrollIntoView({behavior: 'instant'})")
+    browser.run(WAIT)
+    before = browser.run(POSES)
+    browser.run(WAIT)
+    return browser.run(POSES) != before
+
+
+@pytest.mark.parametrize(("width", "dark"), WINDOWS)
+def test_skeletons_move_until_they_are_paused(browser, page, width, dark):
+    browser.open(page, width, dark=dark)
+    assert moves(browser)
+    browser.run("document.querySelector('button.all').click()")
+    assert not moves(browser)
+    assert browser.run("document.querySelector('button.all').textContent") == "Play all"
+    browser.run(f"{LIST}.querySelector('button').click()")
+    assert moves(browser)
+    playing = f"Array.from({LIST}.querySelectorAll('button')).map(each => each.textContent)"
+    assert browser.run(playing).count("Pause") == 1
+    assert browser.problems == []
+
+
+def test_with_reduced_motion_skeletons_stand_still_until_asked(browser, page):
+    browser.open(page, 1200, still=True)
+    assert "M" in browser.run(POSES) and not moves(browser)
+    browser.run("document.querySelector('button.all').focus()")
+    browser.key("Enter", 13)
+    assert moves(browser)
+
+
+def test_a_number_of_a_matrix_shows_its_clips(browser, page):
+    browser.open(page, 1200)
+    first = browser.run(f"{LIST}.textContent")
+    link = "document.querySelector('td:not(.hit) a[data-cell^=zsl]')"
+    says, count = browser.run(f"[{link}.dataset.says, Number({link}.dataset.count)]")
+    browser.run(f"{link}.focus()")
+    browser.key("Enter", 13)
+    assert browser.run("location.hash").endswith("-clips")
+    shown = min(count, 12)
+    assert browser.run("document.querySelector('.which').textContent") == (
+        f"{says}: {shown} of {count} clips over all seeds, the surest first.")
+    cards = browser.run(f"Array.from({LIST}.children).map(card => card.textContent)")
+    assert len(cards) == shown
+    true, guess = says.removeprefix("ZSL, ").split(" taken for ")
+    assert all(card.startswith(f"{true}✗ taken for {guess}") for card in cards)
+    browser.run("document.querySelector('button.back').click()")
+    assert browser.run(f"{LIST}.textContent") == first
+
+
+def test_points_of_the_latent_space_show_their_clips(browser, page):
+    browser.open(page, 1200)
+    panel = "document.querySelector('.panel[data-picture]')"
+    text = f"{panel}.querySelector('.picked').textContent"
+    before = browser.run(text)
+    browser.run(f"{panel}.querySelector('input').focus()")
+    browser.key("ArrowRight", 39)
+    after = browser.run(text)
+    assert after != before
+    assert after.startswith(browser.run(
+        f"{panel}.querySelector('input').getAttribute('aria-valuetext').split(',')[0]"))
+    x, y, name = browser.run(f"""(() => {{
+        const svg = {panel}.querySelector("svg"), box = svg.getBoundingClientRect();
+        svg.scrollIntoView({{behavior: 'instant'}});
+        const data = JSON.parse(document.querySelector(".clip-data").textContent);
+        const scale = svg.getBoundingClientRect().width / 420, last = data.rows.length - 1;
+        return [svg.getBoundingClientRect().left + scale * data.places[0][2 * last],
+                svg.getBoundingClientRect().top + scale * data.places[0][2 * last + 1],
+                data.clips[data.rows[last]].id];
+    }})()""")
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    assert browser.run(text).count(name) == 1

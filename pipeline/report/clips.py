@@ -115,14 +115,14 @@ def clips_of(
 def chosen(arrays: ResultArrays, setting: Setting) -> list[int]:
     """Rows of the clips that are shown first: see the module."""
     sure = confidence(arrays, setting)
-    rows = []
+    rows: list[int] = []
     for entry in setting.unseen:
         own = arrays.label == entry.index
         for kind in (own & (arrays.zsl_prediction == entry.index),
                      own & (arrays.zsl_prediction != entry.index)):
             candidates = np.flatnonzero(kind)
-            rows += candidates[sure[candidates].argmax(keepdims=True)].tolist() \
-                if len(candidates) else []
+            if len(candidates):
+                rows.append(int(candidates[sure[candidates].argmax()]))
     return rows
 
 

@@ -87,7 +87,7 @@ FLOORS = (
      "verify"},
     {"inspect", "queue", "search"},
     {"plan", "predict"},
-    {"run", "try_"},
+    {"run", "show", "try_"},
 )
 
 

@@ -9,6 +9,7 @@ import zskel.pipeline.search.command
 import zskel.pipeline.plan.command
 import zskel.pipeline.run.command
 import zskel.pipeline.predict.command
+import zskel.pipeline.show.command
 import zskel.pipeline.try_.command
 import zskel.pipeline.inspect.command
 import zskel.pipeline.verify.command

@@ -66,6 +66,21 @@ DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device"
 FitDevice = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option("--device", help=(
     "Where methods compute: cpu; cuda, a GPU; auto, a GPU where there is one and the method's "
     "steps are faster there [default: the config's fit.device, auto]."))]
+FittedSource = Annotated[str, typer.Argument(
+    metavar="WORK_DIR|EXPERIMENT", help="Where something was fitted.")]
+FittedMethod = Annotated[str | None, typer.Option("--method", help=(
+    "Of several that were fitted [default: the experiment's own]."))]
+FittedGate = Annotated[str, typer.Option("--gate", help=(
+    "A further gate of that fit [default: the experiment's own]."))]
+FittedSeed = Annotated[int, typer.Option("--seed", min=0, help="Of the fit.")]
+ReaderOption = Annotated[str | None, typer.Option("--reader", help=(
+    "Read the files with this reader [default: the experiment's]."))]
+TextSources = Annotated[list[str] | None, typer.Option(
+    "--text-source", metavar="[PART=]NAME|FILE", help=(
+        "Text of labels that are no class names: a text source, or a JSON file of texts by label "
+        "[default: as for the classes]."))]
+BackboneWeights = Annotated[Path | None, typer.Option("--weights", help=(
+    "The backbone's weights, where they were given to extract."))]
 WorkDirsOption = Annotated[Path, typer.Option(help="Folder of the experiments' work directories.")]
 
 

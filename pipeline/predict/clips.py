@@ -45,6 +45,7 @@ class Clips:
 def read_clips(
     paths: Sequence[str | Path], dataset: DatasetConfig, reader: str | None,
     class_names: Sequence[str], cleaning: Sequence[Mapping[str, Any]], folder: Path,
+    most: int | None = None,
 ) -> Clips:
     """Reads files, folders and archives.
 
@@ -57,10 +58,11 @@ def read_clips(
         class_names: The experiment's.
         cleaning: Named steps of ``zskel.data.bodies``.
         folder: Gets the store.
+        most: How many clips there may be.
 
     Raises:
-        BadInput: A path does not exist, nothing can be read, or the joints are
-            not those that the backbone takes.
+        BadInput: A path does not exist, nothing can be read, there are too many
+            clips, or the joints are not those that the backbone takes.
     """
     name = reader or dataset.reader
     assert name is not None and dataset.reader is not None, "features that were not imported"
@@ -82,6 +84,9 @@ def read_clips(
     if not found:
         why = f"; {skipped[0].name}: {skipped[0].reason}" if skipped else ""
         raise BadInput(f"{paths[0]}: reader {name!r} finds no clip in it{why}")
+    if most is not None and len(found) > most:
+        raise BadInput(f"{paths[0]}: holds {len(found)} clips, more than {most}; `pipeline "
+                       "predict` takes any number")
     needed = READERS.build(dataset.reader, [], **dataset.reader_options).layout
     if used.layout.definition() != needed.definition():
         raise BadInput(f"reader {name!r} gives {used.layout.num_joints} joints "

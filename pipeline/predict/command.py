@@ -8,13 +8,23 @@ from typing import Annotated
 import typer
 
 from zskel.pipeline.cli.app import app
-from zskel.pipeline.cli.options import AsJson, DeviceOption, answer
+from zskel.pipeline.cli.options import (
+    AsJson,
+    BackboneWeights,
+    DeviceOption,
+    FittedGate,
+    FittedMethod,
+    FittedSeed,
+    FittedSource,
+    ReaderOption,
+    TextSources,
+    answer,
+)
 
 
 @app.command()
 def predict(
-    source: Annotated[str, typer.Argument(metavar="WORK_DIR|EXPERIMENT", help=(
-        "Where something was fitted."))],
+    source: FittedSource,
     files: Annotated[list[Path], typer.Argument(metavar="SKELETON...", help=(
         "Recordings of any kind that extract reads: files, folders, archives."))],
     label: Annotated[list[str] | None, typer.Option(metavar="TEXT", help=(
@@ -23,18 +33,12 @@ def predict(
     gzsl: Annotated[bool, typer.Option("--gzsl/--zsl", help=(
         "Whether the seen classes are answers too."))] = False,
     top: Annotated[int, typer.Option(min=1, help="How many answers a clip.")] = 5,
-    method: Annotated[str | None, typer.Option(help=(
-        "Of several that were fitted [default: the experiment's own]."))] = None,
-    gate: Annotated[str, typer.Option(help=(
-        "A further gate of that fit [default: the experiment's own]."))] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of the fit.")] = 0,
-    reader: Annotated[str | None, typer.Option(
-        help="Read the files with this reader [default: the experiment's].")] = None,
-    text_source: Annotated[list[str] | None, typer.Option(metavar="[PART=]NAME|FILE", help=(
-        "Text of labels that are no class names: a text source, or a JSON file of texts by label "
-        "[default: as for the classes]."))] = None,
-    weights: Annotated[Path | None, typer.Option(help=(
-        "The backbone's weights, where they were given to extract."))] = None,
+    method: FittedMethod = None,
+    gate: FittedGate = "",
+    seed: FittedSeed = 0,
+    reader: ReaderOption = None,
+    text_source: TextSources = None,
+    weights: BackboneWeights = None,
     gif: Annotated[Path | None, typer.Option(metavar="FILE|FOLDER", help=(
         "Draw the clip under its answers: a .gif; for several clips a folder."))] = None,
     device: DeviceOption = "auto",

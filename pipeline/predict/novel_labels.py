@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from zskel.data.text_rows import about_cut, check_distinct, is_blank
 from zskel.pipeline.base.config import NamedConfig, TextConfig
 
 if TYPE_CHECKING:
+    from zskel.extractors.text import TextEncoder
     from zskel.zsl.novel_labels import Labels
 
 Texts = TextFeatures | Mapping[str, TextFeatures]
@@ -150,7 +152,7 @@ def _require_distinct(resolved: ResolvedLabels, cache: TextFeatures, rows: np.nd
 
 def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> TextFeatures:
     """Features of labels as ``zskel.pipeline.steps.text_cache`` makes those of classes."""
-    from zskel.extractors.text import ENCODERS, JOIN, class_texts, concatenate, embed_classes
+    from zskel.extractors.text import JOIN, class_texts, concatenate, embed_classes
 
     try:
         config = TextConfig.model_validate(cache.config)
@@ -165,7 +167,7 @@ def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> TextFe
         config = config.model_copy(update={"source": _source(source)})
     pairs = [(config.encoder, config.source),
              *((part.encoder or config.encoder, part.source) for part in config.concat_with)]
-    made, features = {}, []
+    features = []
     for encoder, own in pairs:
         try:
             texts = class_texts(own.name, labels, **own.options)
@@ -174,10 +176,7 @@ def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> TextFe
                 raise
             raise type(error)(f"{error}; or with --text-source, which takes a JSON file of texts "
                               "by label, or 'label' for the labels themselves") from None
-        key = encoder.model_dump_json()
-        if key not in made:
-            made[key] = ENCODERS.build(encoder.name, **encoder.options)
-        features.append(embed_classes(made[key], labels, texts, own.name))
+        features.append(embed_classes(_encoder(encoder.model_dump_json()), labels, texts, own.name))
     whole = features[0] if len(features) == 1 else concatenate(features)
     revision = JOIN.join(part.encoder_revision for part in features)
     if revision != cache.encoder_revision:
@@ -185,6 +184,15 @@ def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> TextFe
                        f"cache was made with {cache.encoder_revision[:40]!r}; extract again, or "
                        "install that one")
     return whole
+
+
+@lru_cache(maxsize=2)
+def _encoder(config: str) -> TextEncoder:
+    """An encoder by the JSON of its config; loading one takes seconds."""
+    from zskel.extractors.text import ENCODERS
+
+    named = NamedConfig.model_validate_json(config)
+    return ENCODERS.build(named.name, **named.options)
 
 
 def _source(name: str) -> NamedConfig:

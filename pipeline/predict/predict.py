@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from zskel.pipeline.base.config import (
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.predict.clips import Clips, read_clips
 from zskel.pipeline.predict.features import features_of, weights_file
-from zskel.pipeline.predict.novel_labels import resolve_labels, with_texts
+from zskel.pipeline.predict.novel_labels import ResolvedLabels, resolve_labels, with_texts
 from zskel.pipeline.predict.show import draw_clips
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.fitted_models import check_current, find_fitted_model
@@ -76,6 +76,10 @@ class Reading:
     weights: str | Path | None = None
 
 
+#: The experiment's own.
+OWN_MODEL, AS_EXTRACTED = ModelChoice(), Reading()
+
+
 def predict(
     source: str | Path,
     files: Sequence[str | Path],
@@ -83,8 +87,8 @@ def predict(
     *,
     gzsl: bool = False,
     top: int = 5,
-    model: ModelChoice = ModelChoice(),
-    reading: Reading = Reading(),
+    model: ModelChoice = OWN_MODEL,
+    reading: Reading = AS_EXTRACTED,
     gif: str | Path | None = None,
 ) -> dict[str, Any]:
     """Classifies recordings among labels, which need not be classes of any data set.
@@ -106,56 +110,148 @@ def predict(
         PipelineError: There is no fitted model, no clip can be read, or a label
             has no text.
     """
-    if top < 1:
-        raise BadInput(f"top is {top}, expected at least 1")
     if any(isinstance(each, (str, Path)) for each in (labels, files, reading.text_source)):
         raise BadInput("files, labels and text_source are lists")
-    work = _work(source)
-    method, gate = _method_and_gate(model)
-    path, card = find_fitted_model(work, method, model.seed)
-    if not model.gate and card["gates"].get("", {}).get("name") == gate:
-        gate = ""  # the method config's gate is the experiment's own
-    if gate not in card["gates"]:
-        raise BadInput(f"{path}: has no gate {gate!r}; it has "
-                       + ", ".join(key or "the experiment's" for key in card["gates"]))
-    dataset = DatasetConfig.model_validate(card["origin"]["dataset"])
-    if dataset.reader is None:
-        raise BadInput(f"{work.root}: its features were imported, and nothing is known that makes "
-                       "such features of recordings")
-    caches = FeatureFiles(work)
-    if dataset.class_names is not None:
-        register_dataset(dataset.name, list(caches.test.class_names))
-    fitted = _load(path, card, caches, gate)
-    resolved = resolve_labels(labels, caches.test, gzsl)
-    novel = with_texts(resolved, caches.texts(fitted.method), reading.text_source)
-    found = weights_file(work, caches.test, reading.weights)
+    predictor = Predictor(source, model, reading)
+    question = predictor.ask(labels, gzsl=gzsl, top=top)
     with tempfile.TemporaryDirectory(prefix="predict-") as folder:
-        clips = read_clips(
-            files, dataset, reading.reader, caches.test.class_names,
-            caches.test.preprocessing["cleaning"], Path(folder))
-        f_x, logits = features_of(clips.store, caches.test, found)
-        answers, how, notices = _answers(fitted, card, gate, novel, f_x, logits, gzsl)
+        clips = predictor.read(files, Path(folder))
+        document = predictor.answer(predictor.describe(clips), question)
+        if gif is not None:
+            draw_clips(clips.store, document["clips"], Path(gif))
+    return document
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of recordings.
+
+    Attributes:
+        resolved: The labels, and which of them are classes.
+        labels: The same with their text features.
+        gzsl, top: See :func:`predict`.
+    """
+
+    resolved: ResolvedLabels
+    labels: Labels
+    gzsl: bool
+    top: int
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Clips as features, which many questions can be asked of.
+
+    Attributes:
+        sample_id, file, class_of_file: Of each clip; its class is None where nothing tells.
+        skipped: See ``Clips``.
+        f_x: ``[N, D]``.
+        logits: ``[N, S]``.
+    """
+
+    sample_id: Sequence[str]
+    file: Sequence[str]
+    class_of_file: Sequence[str | None]
+    skipped: Sequence[Mapping[str, str]]
+    f_x: np.ndarray
+    logits: np.ndarray
+
+
+class Predictor:
+    """What :func:`predict` does, step by step: a file is read once, and asked about often.
+
+    Args:
+        source, model, reading: See :func:`predict`.
+
+    Attributes:
+        work: The work directory.
+        card: What the fitted model's file says of itself.
+
+    Raises:
+        PipelineError: There is no fitted model, or its caches or weights have changed.
+    """
+
+    def __init__(self, source: str | Path, model: ModelChoice = OWN_MODEL,
+                 reading: Reading = AS_EXTRACTED) -> None:
+        self.work, self._reading = _work(source), reading
+        method, gate = _method_and_gate(model)
+        self._path, self.card = path, card = find_fitted_model(self.work, method, model.seed)
+        if not model.gate and card["gates"].get("", {}).get("name") == gate:
+            gate = ""  # the method config's gate is the experiment's own
+        if gate not in card["gates"]:
+            raise BadInput(f"{path}: has no gate {gate!r}; it has "
+                           + ", ".join(key or "the experiment's" for key in card["gates"]))
+        self._gate = gate
+        self._dataset = dataset = DatasetConfig.model_validate(card["origin"]["dataset"])
+        if dataset.reader is None:
+            raise BadInput(f"{self.work.root}: its features were imported, and nothing is known "
+                           "that makes such features of recordings")
+        caches = FeatureFiles(self.work)
+        self._test, self._calibration = caches.test, caches.calibration
+        if dataset.class_names is not None:
+            register_dataset(dataset.name, list(self._test.class_names))
+        if card["method"] not in METHODS.names():
+            raise BadInput(f"{path}: was fitted by {card['method']!r}, which is not of ours; name "
+                           "it as --method file.py:Class, or give the experiment's config if that "
+                           "does")
+        check_current(path, card, caches, METHODS.get(card["method"]))
+        self._texts = caches.texts(METHODS.get(card["method"]))
+        self._weights = weights_file(self.work, self._test, reading.weights)
+
+    @property
+    def unseen_classes(self) -> list[str]:
+        """The labels of a question that names none."""
+        return [self._test.class_names[c] for c in self._test.unseen_classes]
+
+    def ask(self, labels: Sequence[str], *, gzsl: bool = False, top: int = 5) -> Question:
+        """Labels with their texts; arguments as of :func:`predict`."""
+        if top < 1:
+            raise BadInput(f"top is {top}, expected at least 1")
+        resolved = resolve_labels(labels, self._test, gzsl)
+        return Question(
+            resolved, with_texts(resolved, self._texts, self._reading.text_source), gzsl, top)
+
+    def read(self, files: Sequence[str | Path], folder: Path, most: int | None = None) -> Clips:
+        """The clips of files, in a store in a folder; see :func:`read_clips`."""
+        return read_clips(files, self._dataset, self._reading.reader, self._test.class_names,
+                          self._test.preprocessing["cleaning"], folder, most)
+
+    def describe(self, clips: Clips) -> Recordings:
+        """Features of clips by the test phase's backbone."""
+        names, store = self._test.class_names, clips.store
+        ids = [str(each) for each in store.sample_id]
+        return Recordings(
+            ids, [clips.files[each] for each in ids],
+            [names[c] if clips.labelled and c >= 0 else None for c in map(int, store.label)],
+            list(clips.skipped), *features_of(store, self._test, self._weights))
+
+    def answer(self, recordings: Recordings, question: Question) -> dict[str, Any]:
+        """The document of :func:`predict`."""
+        from zskel.zsl.fitted import load_fitted
+
+        card, gate, resolved = self.card, self._gate, question.resolved
+        # An answer changes the models, so each has its own.
+        fitted = load_fitted(self._path, self._test, self._calibration, self._texts, gate)
+        answers, how, notices = _answers(
+            fitted, card, gate, question.labels, recordings.f_x, recordings.logits, question.gzsl)
         # The ids of new labels follow those of the classes.
-        names = [*caches.test.class_names, *resolved.new]
-        document = {
+        names = [*self._test.class_names, *resolved.new]
+        return {
             "format": FORMAT, "format_version": FORMAT_VERSION,
-            "work_dir": str(work.root), "model": path.name,
+            "work_dir": str(self.work.root), "model": self._path.name,
             "experiment": card["origin"]["experiment"],
             **{name: card["origin"]["identity"][name]
                for name in ("method", "variant", "protocol", "split", "seed")},
-            "setting": "gzsl" if gzsl else "zsl",
+            "setting": "gzsl" if question.gzsl else "zsl",
             "labels": [names[c] for c in answers.unseen_classes],
             "seen_classes": [names[c] for c in answers.seen_classes],
             "gate": how and {**{k: card["gates"][gate][k] for k in ("name", "options")},
                              "fitted": how},
             "notices": [*resolved.notices, *notices],
-            "skipped": list(clips.skipped),
-            "clips": [_clip(clips, row, answers, names, gzsl, top)
-                      for row in range(len(clips.store))],
+            "skipped": list(recordings.skipped),
+            "clips": [_clip(recordings, row, answers, names, question)
+                      for row in range(len(recordings.f_x))],
         }
-        if gif is not None:
-            draw_clips(clips.store, document["clips"], Path(gif))
-    return document
 
 
 def _method_and_gate(model: ModelChoice) -> tuple[str | None, str]:
@@ -191,17 +287,6 @@ def _work(source: str | Path) -> WorkDir:
     return work
 
 
-def _load(path: Path, card: dict[str, Any], caches: FeatureFiles, gate: str) -> Fitted:
-    from zskel.zsl.fitted import load_fitted
-
-    if card["method"] not in METHODS.names():
-        raise BadInput(f"{path}: was fitted by {card['method']!r}, which is not of ours; name "
-                       "it as --method file.py:Class, or give the experiment's config if that does")
-    check_current(path, card, caches, METHODS.get(card["method"]))
-    texts = caches.texts(METHODS.get(card["method"]))
-    return load_fitted(path, caches.test, caches.calibration, texts, gate)
-
-
 def _answers(
     fitted: Fitted, card: dict[str, Any], gate_key: str, labels: Labels,
     f_x: np.ndarray, logits: np.ndarray, gzsl: bool,
@@ -226,20 +311,18 @@ def _answers(
 
 
 def _clip(
-    clips: Clips, row: int, answers: Answers, names: Sequence[str], gzsl: bool, top: int
+    recordings: Recordings, row: int, answers: Answers, names: Sequence[str], question: Question
 ) -> dict[str, Any]:
-    store, seen = clips.store, answers.seen_classes
+    seen, p_seen = answers.seen_classes, answers.p_seen
     classes, probability = answers.unseen_classes, answers.unseen_proba[row]
-    if gzsl:
+    if question.gzsl:
         assert answers.joint_proba is not None
         classes, probability = np.concatenate([seen, classes]), answers.joint_proba[row]
-    best = _best(probability, top)
-    label, p_seen = int(store.label[row]), answers.p_seen
-    known = clips.labelled and label >= 0
+    best = _best(probability, question.top)
     return {
-        "sample_id": str(store.sample_id[row]),
-        "file": clips.files[str(store.sample_id[row])],
-        "class_of_file": names[label] if known else None,
+        "sample_id": recordings.sample_id[row],
+        "file": recordings.file[row],
+        "class_of_file": recordings.class_of_file[row],
         "prediction": names[classes[best[0]]],
         "top": [{"label": names[classes[c]], "probability": float(probability[c]),
                  "seen": bool(np.isin(classes[c], seen))} for c in best],

@@ -67,16 +67,16 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def open(self, path: Path, width: int, height: int = 900, dark: bool = False,
+    def open(self, page: Path | str, width: int, height: int = 900, dark: bool = False,
              still: bool = False) -> None:
-        """Shows a file in a window of a size, and forgets earlier problems and requests."""
+        """Shows a file or URL in a window of a size; forgets earlier problems and requests."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
                   deviceScaleFactor=1, mobile=width < 600)
         self.call("Emulation.setEmulatedMedia", features=[
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
             {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"}])
         self.problems.clear(), self.requests.clear(), self._events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         end = time.monotonic() + 60
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._receive(end)

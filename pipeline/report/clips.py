@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from zskel.data.common.errors import BadInput
-from zskel.data.skeleton import JointLayout
 from zskel.data.store import SequenceStore
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.report.embedding import Embeddings
@@ -88,7 +87,7 @@ def clips_of(
     names = [str(name) for name in dict.fromkeys(wanted) if name in stored]
     clips: list[dict[str, Any]] = []
     for name in names:
-        clip = {"id": name, "y": labels[name], **encode(store.keypoint(stored[name]), store.layout)}
+        clip = {"id": name, "y": labels[name], **encode(store.keypoint(stored[name]))}
         room -= len(clip["xy"])
         if room < 0:
             break
@@ -146,24 +145,23 @@ def behind_cells(arrays: Iterable[ResultArrays], setting: Setting) -> list[str]:
     return names
 
 
-def encode(keypoint: np.ndarray, layout: JointLayout) -> dict[str, Any]:
+def encode(keypoint: np.ndarray, most_frames: int = MOST_FRAMES) -> dict[str, Any]:
     """A clip as the camera sees it, on a grid.
 
     Args:
         keypoint: ``[M, T, V, 3]``.
-        layout: Of its joints.
+        most_frames: Of a longer clip frames are left out.
 
     Returns:
         ``m`` bodies, ``t`` frames, milliseconds of ``ms`` each, and ``xy``: base64 of
         ``[m, t, V, 2]`` bytes, x to the right and y downwards, 255 for what was not tracked.
 
-    >>> from zskel.data.skeleton import NTU_RGBD
-    >>> clip = encode(np.ones((1, 60, 25, 3), np.float32), NTU_RGBD)
+    >>> clip = encode(np.ones((1, 60, 25, 3), np.float32))
     >>> clip["m"], clip["t"], round(clip["ms"]), len(base64.b64decode(clip["xy"]))
     (1, 30, 67, 1500)
     """
     total = keypoint.shape[1]
-    frames = np.linspace(0, total - 1, min(total, MOST_FRAMES)).round().astype(int)
+    frames = np.linspace(0, total - 1, min(total, most_frames)).round().astype(int)
     bodies = np.flatnonzero((keypoint != 0).any(axis=(1, 2, 3)))[:MOST_BODIES]
     shown = keypoint[bodies][:, frames].astype(np.float64)
     there = (shown != 0).any(axis=-1) & np.isfinite(shown).all(axis=-1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import secrets
 import tempfile
@@ -12,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -26,17 +24,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from zskel.data.common.errors import BadInput, PipelineError
-from zskel.data.skeleton import present
-from zskel.pipeline.inspect.draw import sides
 from zskel.pipeline.predict.predict import Predictor, Recordings
+from zskel.pipeline.report.clips import encode
 from zskel.pipeline.report.templating import render_template
 
 #: How large a dropped file, how many clips in it, and of how many files the features stay.
 MOST_BYTES, MOST_CLIPS, MOST_FILES = 64 << 20, 20, 16
 _MOST_JSON = 64 << 10
 #: Of longer clips frames are left out; the page moves between those it has.
-_MOST_FRAMES, _FRAME_MS = 120, 1000 / 30
-_GRID, _ABSENT = 254, 255
+_MOST_FRAMES = 150
 _TOP = 5
 _HEADERS = {
     # The address is the secret, so no other page may learn it.
@@ -139,8 +135,9 @@ class _Answers:
                 "skipped": [f"{skip['name']}: {skip['reason']}" for skip in clips.skipped],
                 "names": list(recordings.sample_id),
                 "bones": [list(bone) for bone in layout.bones],
-                "sides": [sides(layout)[child] for child, _ in layout.bones],
-                "clips": [_drawing(clips.store.keypoint(row)) for row in range(len(clips.store))],
+                "sides": [layout.sides[child] for child, _ in layout.bones],
+                "clips": [encode(clips.store.keypoint(row), _MOST_FRAMES)
+                          for row in range(len(clips.store))],
             }
         except PipelineError as error:
             raise BadInput(str(error).replace(folder, "")) from None
@@ -154,22 +151,6 @@ class _Answers:
             self._kept.move_to_end(asked.file)
             return self._predictor.answer(
                 recordings, self._predictor.ask(asked.labels, gzsl=asked.gzsl, top=_TOP))
-
-
-def _drawing(keypoint: np.ndarray) -> dict[str, Any]:
-    """What the camera sees of a clip ``[M, T, V, 3]``, on a grid of bytes."""
-    total = keypoint.shape[1]
-    frames = np.linspace(0, total - 1, min(total, _MOST_FRAMES)).round().astype(int)
-    shown = keypoint[present(keypoint).any(axis=1)][:, frames]
-    tracked = (shown != 0).any(axis=-1)
-    flat = -shown[..., :2].astype(np.float64)  # depth cameras put x to their own left; y is up
-    low, high = flat[tracked].min(axis=0), flat[tracked].max(axis=0)
-    grid = np.full(flat.shape, _ABSENT, np.uint8)
-    scale = _GRID / max((high - low).max(), 1e-6)
-    start = (_GRID - (high - low) * scale) / [2, 1]  # in the middle, on the ground
-    grid[tracked] = ((flat[tracked] - low) * scale + start).round()
-    return {"m": len(grid), "t": len(frames), "ms": _FRAME_MS * total / len(frames),
-            "xy": base64.b64encode(grid.tobytes()).decode()}
 
 
 def _file_name(given: str) -> str:

@@ -127,11 +127,11 @@ def test_coordinates_are_those_of_the_store_as_the_camera_sees_them(work: Path) 
 def test_joints_that_were_not_tracked_are_marked() -> None:
     keypoint = np.random.default_rng(0).normal(size=(3, 5, 25, 3)).astype(np.float32)
     keypoint[0, 2, 7], keypoint[1], keypoint[2, 3, 4] = 0, 0, np.nan
-    found = encode(keypoint, NTU_RGBD)
+    found = encode(keypoint)
     grid = np.frombuffer(base64.b64decode(found["xy"]), np.uint8).reshape(2, 5, 25, 2)
     assert {tuple(at) for at in np.argwhere((grid == ABSENT).all(axis=-1))} == {
         (0, 2, 7), (1, 3, 4)}
-    empty = encode(np.zeros((1, 4, 25, 3), np.float32), NTU_RGBD)
+    empty = encode(np.zeros((1, 4, 25, 3), np.float32))
     assert (empty["m"], empty["xy"]) == (0, "")
 
 
@@ -207,5 +207,5 @@ def test_a_report_is_stale_once_the_clips_come_or_go(work: Path) -> None:
 
 def test_the_demos_size_fits_a_page() -> None:
     """480 clips, as the demo has, of two bodies each."""
-    clip = encode(np.ones((2, 90, 25, 3), np.float32), NTU_RGBD)
+    clip = encode(np.ones((2, 90, 25, 3), np.float32))
     assert 480 * len(clip["xy"]) < clips.MOST_CHARACTERS < 5_000_000 - 1_500_000

@@ -1,6 +1,6 @@
 // Skeletons that move: the first clips, those behind a cell of a matrix, those of t-SNE points.
 (function () {
-  var ABSENT = 255, MOST_CARDS = 12, SIDES = ["", "left", "right"];
+  var MOST_CARDS = 12;
   var still = matchMedia("(prefers-reduced-motion: reduce)");
   var playing = !still.matches, cards = new Map(), before = 0, ticking = false;
   var seen = new IntersectionObserver(function (entries) {
@@ -38,28 +38,6 @@
     "GZSL: " + data.names[run.gzsl[at]] + ", p(seen)" + percent(run.p_seen, at)];
   }
 
-  function draw(card) {
-    var clip = card.clip, data = card.data, joints = clip.bytes.length / (2 * clip.m * clip.t);
-    var u = (card.time / clip.ms) % clip.t, frame = Math.floor(u), share = u - frame;
-    var next = Math.min(frame + 1, clip.t - 1);
-    card.paths.forEach(function (paths, body) {
-      var d = { "": "", left: "", right: "" };
-      function at(joint) {
-        var a = 2 * ((body * clip.t + frame) * joints + joint);
-        var b = 2 * ((body * clip.t + next) * joints + joint), bytes = clip.bytes;
-        if (bytes[a] === ABSENT) return null;
-        if (bytes[b] === ABSENT) b = a;
-        return (bytes[a] + share * (bytes[b] - bytes[a])).toFixed(1) + " "
-          + (bytes[a + 1] + share * (bytes[b + 1] - bytes[a + 1])).toFixed(1);
-      }
-      data.bones.forEach(function (bone, number) {
-        var from = at(bone[0]), to = at(bone[1]);
-        if (from && to) d[data.side[number]] += "M" + from + "L" + to;
-      });
-      SIDES.forEach(function (side) { paths[side].setAttribute("d", d[side]); });
-    });
-  }
-
   function tick(now) {
     var active = false, passed = Math.max(0, Math.min(now - before, 100));
     before = now;
@@ -67,7 +45,7 @@
       if (!card.playing || !card.visible) return;
       active = true;
       card.time += passed;
-      draw(card);
+      card.draw(card.time);
     });
     ticking = active;
     if (active) requestAnimationFrame(tick);
@@ -92,19 +70,11 @@
 
   function add(parent, data, at, run) {
     var clip = data.clips[at], name = data.names[clip.y], lines = answer(data, at, run);
-    if (!clip.bytes) clip.bytes = Uint8Array.from(atob(clip.xy), function (c) { return c.charCodeAt(0); });
     var node = make(parent, parent.tagName === "UL" ? "li" : "div", { "class": "clip" });
     var svg = make(node, "svg", {
       viewBox: "-10 -10 275 275", role: "img", "aria-label": "Skeleton: " + name + ", " + lines[0] });
-    var card = { data: data, clip: clip, name: name, visible: true, paths: [],
+    var card = { name: name, visible: true, draw: skeletonFigure(svg, clip, data.bones, data.side),
                  time: playing ? 0 : clip.ms * Math.floor(clip.t / 2) };
-    for (var body = 0; body < clip.m; body++) {
-      var paths = {};
-      SIDES.forEach(function (side) {
-        paths[side] = make(svg, "path", { "class": "bone body" + body + " " + side });
-      });
-      card.paths.push(paths);
-    }
     make(node, "strong", {}, name);
     lines.forEach(function (line) { make(node, "span", {}, line); });
     make(node, "small", {}, "seed " + run.seed + ", " + clip.id);
@@ -113,7 +83,7 @@
     cards.set(node, card);
     seen.observe(node);
     play(card, playing);
-    draw(card);
+    card.draw(card.time);
   }
   function empty(parent) {
     Array.from(parent.children).forEach(function (node) { seen.unobserve(node); cards.delete(node); });

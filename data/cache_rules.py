@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zskel.data.common.errors import BadCache
+from zskel.data.pooled import wrong_axes
 
 TRAIN, TEST, CALIBRATION = "train", "test", "calibration"
 #: Which subsets a file of each phase holds.
@@ -26,7 +27,7 @@ class SkeletonFeatures:
     """Skeleton features f_x of one phase, with everything needed to trust them.
 
     Attributes:
-        f_x: Float32 ``[N, D]``.
+        f_x: Float32 ``[N, D]``; of a pooled view, float16 ``[N, ..., D]``.
         logits: Float32 ``[N, S]``; column j belongs to ``seen_classes[j]``.
         label: Int64 ``[N]``, index into ``class_names``.
         sample_id: ``[N]`` strings, unique.
@@ -42,6 +43,8 @@ class SkeletonFeatures:
         created: ISO 8601 time.
         notices: What looked wrong with the clips' coordinates (``zskel.data.plausibility``)
             or with how they were drawn, each with "code" and "text".
+        pooled: What the axes of a pooled view are (``zskel.data.pooled.axes_of``); empty for
+            features with one vector a clip.
     """
 
     f_x: np.ndarray
@@ -66,6 +69,7 @@ class SkeletonFeatures:
     software: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     notices: tuple[Mapping[str, str], ...] = ()
+    pooled: Mapping[str, Any] = field(default_factory=dict)
 
     def rows(self, subset: str) -> np.ndarray:
         """Indices of the rows of one subset."""
@@ -117,7 +121,8 @@ def check_skeleton_features(features: SkeletonFeatures, where: str) -> None:
         length = len(getattr(features, name))
         require(length == count, where, f"/{name} has {length} rows, /label has {count}")
     require(count > 0, where, "holds no samples")
-    require(features.f_x.shape[1] > 0, where, "/f_x has no columns")
+    _check_axes(features, where)
+    require(0 not in features.f_x.shape, where, "/f_x has no columns")
     for name in ("f_x", "logits"):
         _require_finite(getattr(features, name), where, name)
     classes = len(features.class_names)
@@ -191,6 +196,18 @@ def check_same_classes(
              f"has {len(theirs)} classes, the skeleton cache has {len(ours)}")
     for index, (a, b) in enumerate(zip(ours, theirs)):
         require(a == b, where, f"class {index} is {b!r}, in the skeleton cache {a!r}")
+
+
+def _check_axes(features: SkeletonFeatures, where: str) -> None:
+    shape, pooled = features.f_x.shape, features.pooled
+    if not pooled:
+        require(len(shape) == 2, where, f"/f_x has {len(shape)} dimensions, expected 2")
+        return
+    try:
+        problem = wrong_axes(shape, pooled)
+    except (AttributeError, TypeError, ValueError):
+        problem = "not what `pipeline extract` writes"
+    require(not problem, where, f"attribute 'pooled': {problem}")
 
 
 def _is_notice(value: Any) -> bool:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ FORMAT_VERSION = 1
 
 _TEXT = h5py.string_dtype("utf-8")
 #: Kind of values, dimensions and, but for strings, the type that is written.
-_KINDS: dict[str, tuple[str, int, Any]] = {
-    **dict.fromkeys(("f_x", "logits"), ("f", 2, np.float32)), "label": ("i", 1, np.int64),
+_KINDS: dict[str, tuple[str, int | None, Any]] = {
+    "f_x": ("f", None, np.float32), "logits": ("f", 2, np.float32), "label": ("i", 1, np.int64),
     **dict.fromkeys(("sample_id", "subset"), ("s", 1, None)),
     **dict.fromkeys(IDENTITY, ("i", 1, np.int16)),
 }
@@ -66,11 +67,16 @@ def write_skeleton_features(path: str | os.PathLike[str], features: SkeletonFeat
     Raises:
         BadCache: They break the contract; nothing is written.
     """
+    if features.pooled:  # as it will be read: what is too large for a half is refused
+        with np.errstate(over="ignore"):
+            features = replace(features, f_x=features.f_x.astype(np.float16, copy=False))
     check_skeleton_features(features, "skeleton features to be written")
     with atomic_path(path) as temporary, checksummed_hdf5(temporary) as file:
         for name in ARRAYS:
             values, (*_, kind) = getattr(features, name), _KINDS[name]
-            if kind is not None:
+            if name == "f_x" and features.pooled:
+                file[name] = values
+            elif kind is not None:
                 file[name] = values.astype(kind, copy=False)
             else:
                 file.create_dataset(name, data=[str(value) for value in values], dtype=_TEXT)
@@ -83,6 +89,8 @@ def write_skeleton_features(path: str | os.PathLike[str], features: SkeletonFeat
             attributes[name] = json.dumps(getattr(features, name), sort_keys=True)
         if features.notices:
             attributes["notices"] = json.dumps([dict(notice) for notice in features.notices])
+        if features.pooled:
+            attributes["pooled"] = json.dumps(dict(features.pooled))
         attributes.create("class_names", list(features.class_names), dtype=_TEXT)
         attributes["seen_classes"] = np.asarray(features.seen_classes, np.int64)
         attributes["unseen_classes"] = np.asarray(features.unseen_classes, np.int64)
@@ -124,11 +132,13 @@ def read_skeleton_features(path: str | os.PathLike[str]) -> SkeletonFeatures:
         values = {name: _parse_json(path, name, _string(path, file, name)) for name in _JSON}
         # Only where there is something to notice; older files have none.
         notices = _parse_json(path, "notices", str(file.attrs.get("notices", "[]")))
+        pooled = _parse_json(path, "pooled", str(file.attrs.get("pooled", "{}")))
         features = SkeletonFeatures(
             **arrays,
             **strings,
             **values,
             notices=tuple(notices) if isinstance(notices, list) else notices,
+            pooled=pooled,
             class_names=_names(path, file),
             seen_classes=_classes(path, file, "seen_classes"),
             unseen_classes=_classes(path, file, "unseen_classes"),

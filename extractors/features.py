@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,8 +49,8 @@ def extract_features(
     batch_size: int = 32,
     on_progress: Callable[[int, int], None] | None = None,
     fast: bool = True,
-) -> tuple[np.ndarray, np.ndarray]:
-    """f_x and logits of the given rows, in their order.
+) -> tuple[np.ndarray, ...]:
+    """f_x and logits of the given rows, in their order; then pooled views of the same passes.
 
     f_x is what the head's last linear layer reads: the backbone's output,
     averaged over bodies, frames and joints, and over sampled clips where
@@ -63,7 +63,8 @@ def extract_features(
     Args:
         model: From ``load_model``.
         spec: The model's spec; its ``test_pipeline`` samples the frames. If its
-            ``extract_autocast`` is not "float32" the features are less precise.
+            ``extract_autocast`` is not "float32" the features are less precise. Its
+            ``pools`` are the views.
         store: Where the clips are.
         rows: Store rows, ``[N]``.
         batch_size: Sampled clips a forward pass; those of a pass have the same
@@ -75,27 +76,26 @@ def extract_features(
             direct ones by less than 1e-4.
 
     Returns:
-        Float32 ``[N, D]`` and ``[N, S]``.
+        Float32 ``[N, D]`` and ``[N, S]``; float16 ``[N, ..., D]`` for each view.
 
     Raises:
-        BadInput: A feature is not finite; the message names the clip.
+        BadInput: A feature is not finite; the message names the clip. Or the views of
+            clips have different shapes, or there is no map to take them from.
         PipelineError: A single clip does not fit into memory.
     """
     dataset, network = clips_of(spec, store, rows), Network(model, spec, fast)
-    features: dict[int, np.ndarray] = {}
-    logits: dict[int, np.ndarray] = {}
+    every: list[dict[int, np.ndarray]] = [{} for _ in range(2 + len(spec.pools))]
     for positions, clips in ahead(_passes(dataset, batch_size)):
         network.begin(clips[0])
-        for found, part in zip((features, logits), network(clips)):
+        for found, part in zip(every, network(clips)):
             found.update(zip(positions, part))
         if on_progress is not None:
-            on_progress(len(features), len(rows))
-    f_x, scores = (
-        np.stack([found[position] for position in range(len(rows))])
-        for found in (features, logits)
-    )
-    require_finite(f_x, store, rows)
-    return f_x, scores
+            on_progress(len(every[0]), len(rows))
+    for found in every:
+        require_one_shape({part.shape[:-1] for part in found.values()})
+    arrays = tuple(np.stack([found[position] for position in range(len(rows))]) for found in every)
+    require_finite(arrays[0], store, rows)
+    return arrays
 
 
 class Network:
@@ -110,6 +110,7 @@ class Network:
         self, model: nn.Module, spec: BackboneSpec, fast: bool = True,
         on_notice: Callable[[str], None] | None = None,
     ) -> None:
+        self._pools = spec.pools
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model, self._fast = model.to(self._device), fast
         self._autocast = None if spec.extract_autocast == "float32" else getattr(
@@ -125,18 +126,19 @@ class Network:
     def begin(self, clip: dict[str, Any]) -> None:
         """Decides how to run the model, by the shape of the first clip of an extraction."""
         if self._run is None:
-            run = recognizer(self._model, tuple(self._inputs([clip]).shape[1:]), self._fast)
+            run = recognizer(self._model, tuple(self._inputs([clip]).shape[1:]), self._fast,
+                             pools=self._pools)
             self._run = Halving(run, self._device, self._notice)
 
-    def __call__(self, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
-        """Float32 ``[N, D]`` and ``[N, S]`` of clips of one shape, in one pass."""
+    def __call__(self, clips: Clips) -> tuple[np.ndarray, ...]:
+        """What ``extract_features`` returns, of clips of one shape, in one pass."""
         assert self._run is not None, "begin first"
         with exact(self._device, self._autocast):
-            f_x, logits = (
-                part.view(len(clips), -1, part.shape[1]).mean(dim=1).numpy()
+            f_x, logits, *views = (
+                part.view(len(clips), -1, *part.shape[1:]).mean(dim=1).numpy()
                 for part in self._run(self._inputs(clips))
             )
-        return f_x, logits
+        return (f_x, logits, *(view.astype(np.float16) for view in views))
 
     def _inputs(self, clips: Clips) -> torch.Tensor:
         return self._model.data_preprocessor(pseudo_collate(clips), training=False)["inputs"]
@@ -146,6 +148,19 @@ def clips_of(spec: BackboneSpec, store: SequenceStore, rows: np.ndarray) -> Stor
     """The clips of an extraction; each is used once."""
     return StoreClips(store, rows, np.full(len(rows), -1), spec.prepare, spec.test_pipeline,
                       hold=False)
+
+
+def require_one_shape(shapes: Collection[tuple[int, ...]]) -> None:
+    """Checks that all clips have features of one shape.
+
+    Raises:
+        BadInput: They have not: the maps are of different lengths.
+    """
+    if len(shapes) > 1:
+        lengths = sorted({shape[0] for shape in shapes})
+        raise BadInput(f"feature views: the map has from {lengths[0]} to {lengths[-1]} frames, by "
+                       "the clip; frame_means needs a backbone.test_pipeline that samples as many "
+                       "frames of each")
 
 
 def require_finite(f_x: np.ndarray, store: SequenceStore, rows: np.ndarray) -> None:

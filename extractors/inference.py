@@ -16,7 +16,7 @@ import contextlib
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from mmaction.models.heads import GCNHead
@@ -24,18 +24,22 @@ from torch import nn
 
 from zskel.data.common.errors import BadInput
 from zskel.data.common.memory import out_of_memory
+from zskel.data.pooled import Pool
 from zskel.extractors.folding import fold, take_input_norm
+from zskel.extractors.pooling import Pools
 from zskel.extractors.sharing import in_threads
 
 TOLERANCE = 1e-4
 BODY_WISE = {"STGCN", "AAGCN", "ShiftGCN"}
 
-Recognizer = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-"""Maps inputs ``[N, clips, ...]`` to f_x ``[N * clips, D]`` and logits ``[N * clips, S]``."""
+Recognizer = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+"""Maps inputs ``[N, clips, ...]`` to f_x ``[N * clips, D]`` and logits ``[N * clips, S]``,
+and to pooled views ``[N * clips, ..., D]`` where there are any."""
 
 
 def recognizer(
-    model: nn.Module, shape: tuple[int, ...], fast: bool = True, chunk: int | None = None
+    model: nn.Module, shape: tuple[int, ...], fast: bool = True, chunk: int | None = None,
+    pools: Sequence[Pool] = (),
 ) -> Recognizer:
     """The fastest way to run a model that keeps its numbers.
 
@@ -49,17 +53,19 @@ def recognizer(
         shape: Of one clip's input, ``[clips, M, T, V, C]`` for skeletons.
         fast: False always gives the direct way.
         chunk: See ``BodyWise``.
+        pools: Views of the feature map that are wanted beside f_x.
 
     Raises:
-        BadInput: The model is in training mode, or its head has no linear layer.
+        BadInput: The model is in training mode, its head has no linear layer, or there is
+            no feature map to pool.
     """
     if model.training:
         raise BadInput("the recognizer is in training mode; call model.eval() first")
-    direct = Direct(model)
+    direct = Direct(model, pools)
     if not (fast and _body_wise(model) and len(shape) == 5):
         return direct
     try:
-        quick = BodyWise(model, chunk)
+        quick = BodyWise(model, chunk, pools)
         difference = _difference(direct, quick, shape, next(model.parameters()).device)
     except (RuntimeError, ValueError, AttributeError, TypeError) as error:
         if out_of_memory(error):
@@ -102,20 +108,41 @@ def exact(device: torch.device, autocast: torch.dtype | None = None) -> Iterator
 
 
 class Direct:
-    """The model's own forward; f_x is what its last linear layer reads."""
+    """The model's own forward; f_x is what its last linear layer reads.
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model, self._last = model, last_linear(model)
+    Args:
+        model: In eval mode.
+        pools: Views of what its backbone gives.
 
-    def __call__(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    Raises:
+        BadInput: Its head does not average over a map of joints, and views are wanted.
+    """
+
+    def __init__(self, model: nn.Module, pools: Sequence[Pool] = ()) -> None:
+        self._model, self._last, self._pools = model, last_linear(model), Pools(pools)
+        if pools and type(model.cls_head) is not GCNHead:
+            raise BadInput(f"feature views: {pools[0]} is taken from a map with a row for each "
+                           f"joint, which a {type(model.cls_head).__name__} does not average; "
+                           "graph networks with a GCNHead have one")
+
+    def __call__(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         seen: list[torch.Tensor] = []
-        handle = self._last.register_forward_hook(
-            lambda module, read, written: seen.extend((read[0], written)))
+        maps: list[torch.Tensor] = []
+        handles = [self._last.register_forward_hook(
+            lambda module, read, written: seen.extend((read[0], written)))]
+        if self._pools.names:
+            handles.append(self._model.backbone.register_forward_hook(
+                lambda module, read, written: maps.append(written)))
         try:
             self._model(inputs, mode="tensor", stage="head")
         finally:
-            handle.remove()
-        return seen[0], seen[1]
+            for handle in handles:
+                handle.remove()
+        if not maps:
+            return seen[0], seen[1]
+        joints = inputs.shape[-2]
+        rows = self._pools.rows(maps[0], joints)
+        return (*seen, *self._pools.split(rows, maps[0].shape[2], joints)[1:])
 
 
 class BodyWise:
@@ -128,21 +155,25 @@ class BodyWise:
         model: An mmaction2 recognizer with a ``GCNHead``, in eval mode.
         chunk: Bodies pushed through at a time; of no influence on the result. The
             default keeps what a stage reads and writes in the processor's cache.
+        pools: Views of the feature map that are wanted beside f_x.
     """
 
-    def __init__(self, model: nn.Module, chunk: int | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, chunk: int | None = None, pools: Sequence[Pool] = ()
+    ) -> None:
         backbone = copy.deepcopy(model.backbone)
         backbone.num_person = 1  # which Shift-GCN checks its input for
         self._norm = take_input_norm(backbone)
         self._backbone, self._fc = fold(backbone), last_linear(model)
+        self._pools = Pools(pools)
         on_cpu = self._fc.weight.device.type == "cpu"
         self._chunk = chunk or (12 if on_cpu else 64)
         self._absent: dict[tuple[int, ...], torch.Tensor] = {}
 
-    def __call__(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         clips = inputs.flatten(0, 1)  # [N, M, T, V, C]
         there = (clips != 0).flatten(2).any(dim=2)
-        pooled = self._of_absent(clips).repeat(len(clips), 1, 1)  # [N, M, D]
+        pooled = self._of_absent(clips).repeat(len(clips), 1, 1)  # [N, M, K]
         clip, body = there.nonzero(as_tuple=True)
 
         def push(begin: int, end: int) -> None:
@@ -153,11 +184,12 @@ class BodyWise:
 
         shared = clips.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
         in_threads(len(clip), push, torch.get_num_threads() if shared else 1)
-        f_x = pooled.mean(dim=1)
-        return f_x, self._fc(f_x)
+        f_x, *views = self._pools.split(
+            pooled.mean(dim=1), self._fc.in_features, clips.shape[3])
+        return (f_x, self._fc(f_x), *views)
 
     def _of_absent(self, clips: torch.Tensor) -> torch.Tensor:
-        """What bodies that are not there give, ``[M, D]``."""
+        """What bodies that are not there give, ``[M, K]``."""
         bodies, *shape = key = tuple(clips.shape[1:])
         if key not in self._absent:
             alike = self._norm is None or self._norm[0].numel() == clips[0, 0, 0].numel()
@@ -167,12 +199,12 @@ class BodyWise:
         return self._absent[key]
 
     def _pooled(self, clips: torch.Tensor, body: torch.Tensor) -> torch.Tensor:
-        """``[B, T, V, C]``, each with its place in its clip, to ``[B, D]``."""
+        """``[B, T, V, C]``, each with its place in its clip, to ``[B, K]``."""
         if self._norm is not None:
             parts = self._norm.view(3, -1, 1, *clips.shape[2:])  # [3, 1 or M, 1, V, C]
             mean, scale, shift = parts if parts.shape[1] == 1 else parts[:, body]
             clips = (clips - mean) * scale + shift
-        return self._backbone(clips.unsqueeze(1)).mean(dim=(1, 3, 4)).float()
+        return self._pools.rows(self._backbone(clips.unsqueeze(1)), clips.shape[2])
 
 
 def _body_wise(model: nn.Module) -> bool:

@@ -96,18 +96,17 @@ class Halving:
         self._most: int | None = None  # sampled clips that have been found to fit
         self.cut = 0
 
-    def __call__(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """f_x and logits of a pass ``[N, clips, ...]``, on the CPU.
+    def __call__(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the recognizer gives for a pass ``[N, clips, ...]``, on the CPU.
 
         Raises:
             PipelineError: A single sampled clip does not fit.
         """
         found = self._parts(inputs)
         self.cut += len(found) > 1
-        f_x, logits = (torch.cat(parts) for parts in zip(*found))
-        return f_x, logits
+        return tuple(torch.cat(parts) for parts in zip(*found))
 
-    def _parts(self, inputs: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def _parts(self, inputs: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
         recordings, sampled = inputs.shape[:2]
         if self._most is None or recordings * sampled <= self._most:
             outputs = self._attempt(inputs)
@@ -116,17 +115,16 @@ class Halving:
             self._take_less(recordings * sampled)
         halves = inputs.tensor_split(2, dim=0 if recordings > 1 else 1)
         found = [outputs for half in halves for outputs in self._parts(half)]
-        if recordings == 1 and sum(len(f_x) for f_x, _ in found) != sampled:
+        if recordings == 1 and sum(len(f_x) for f_x, *_ in found) != sampled:
             raise PipelineError(
                 "extraction: the clips of one recording do not fit into memory together, and "
                 "this backbone's head takes no fewer; sample fewer (num_clips in "
                 "backbone.test_pipeline)")
         return found
 
-    def _attempt(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def _attempt(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...] | None:
         try:
-            f_x, logits = self._run(inputs.to(self._device))
-            return f_x.float().cpu(), logits.float().cpu()
+            return tuple(part.float().cpu() for part in self._run(inputs.to(self._device)))
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,13 @@ from zskel.extractors.distributed import (
     wait_for_all,
     world_size,
 )
-from zskel.extractors.features import Clips, Network, clips_of, require_finite
+from zskel.extractors.features import (
+    Clips,
+    Network,
+    clips_of,
+    require_finite,
+    require_one_shape,
+)
 from zskel.extractors.passes import Shape, as_runs, plan_passes
 from zskel.extractors.shard_files import Shard, read_shard, write_shard
 from zskel.extractors.sharing import ahead
@@ -63,6 +69,7 @@ class Extraction:
         f_x, logits: Float32 ``[N, D]`` and ``[N, S]``.
         cut: How many of ``passes`` did not fit into memory and were run in parts.
         machines: ``zskel.data.common.machine.machine`` of all that took part; each once.
+        pooled: Views by name, float16 ``[N, ..., D]``.
     """
 
     f_x: np.ndarray
@@ -70,6 +77,7 @@ class Extraction:
     cut: int
     passes: int
     machines: tuple[dict[str, str], ...]
+    pooled: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class _OtherShape(Exception):
@@ -90,7 +98,7 @@ def extract_in_processes(
 
     Args:
         model, spec, store, rows, batch_size: As for ``extract_features``, the same in
-            each process.
+            each process; with ``spec.pools`` the views are extracted along.
         folder: For the shards; its name has to say everything that decides the
             features. What is found there is used, and it stays.
         on_progress: Called in process 0 with (clips done by all, N).
@@ -106,8 +114,7 @@ def extract_in_processes(
     dataset = clips_of(spec, store, rows)
     shapes = _expected_shapes(dataset, store, rows)
     while True:
-        shards = _Shards(folder, plan_passes(shapes, batch_size), on_progress, len(rows),
-                         spec.num_workers)
+        shards = _Shards(folder, plan_passes(shapes, batch_size), on_progress, len(rows), spec)
         network = Network(model, spec, on_notice=on_notice)
         if shards.missing:
             network.begin(dataset[shards.passes[0][0]])
@@ -144,10 +151,10 @@ class _Shards:
 
     def __init__(
         self, folder: Path, passes: list[list[int]], on_progress: Progress | None, clips: int,
-        num_workers: int,
+        spec: BackboneSpec,
     ) -> None:
         self._folder, self.passes, self._clips = folder, passes, clips
-        self._num_workers = num_workers
+        self._num_workers, self._pools = spec.num_workers, spec.pools
         self._runs = as_runs(passes, RUN_PASSES, FEWEST_RUNS)
         self._sizes = [sum(map(len, run)) for run in self._runs]
         self._tell = on_progress if on_progress is not None and is_main() else None
@@ -196,10 +203,11 @@ class _Shards:
         machines, cut = [], 0
         for number in range(len(self._runs)):
             shard = self._held.get(number) or self._read_patiently(number)
-            parts = (shard.f_x, shard.logits)
-            arrays = arrays or [np.empty((self._clips, part.shape[1]), np.float32)
+            parts = (shard.f_x, shard.logits, *shard.pooled.values())
+            arrays = arrays or [np.empty((self._clips, *part.shape[1:]), part.dtype)
                                 for part in parts]
             for whole, part in zip(arrays, parts):
+                require_one_shape({whole.shape[1:-1], part.shape[1:-1]})
                 whole[shard.positions] = part
             np.add.at(count, shard.positions, 1)
             machines.append(shard.machine)
@@ -210,7 +218,8 @@ class _Shards:
                                 f"extracted exactly once, the first {count[wrong[0]]} times; "
                                 "remove the folder and start again")
         return Extraction(arrays[0], arrays[1], cut, len(self.passes), tuple(
-            json.loads(text) for text in dict.fromkeys(machines)))
+            json.loads(text) for text in dict.fromkeys(machines)),
+            dict(zip(self._pools, arrays[2:])))
 
     def _make(
         self, number: int, passes: Iterator[Clips], network: Network, shapes: Sequence[Shape]
@@ -224,9 +233,11 @@ class _Shards:
             parts.append(network(clips))
             done += len(positions)
             self._progress(done)
-        f_x, logits = (np.concatenate(part) for part in zip(*parts))
+        for each in zip(*parts):
+            require_one_shape({part.shape[1:-1] for part in each})
+        f_x, logits, *views = (np.concatenate(each) for each in zip(*parts))
         return Shard(self._positions(number), f_x, logits, network.cut - before,
-                      json.dumps(machine(), sort_keys=True))
+                     json.dumps(machine(), sort_keys=True), dict(zip(self._pools, views)))
 
     def _positions(self, number: int) -> np.ndarray:
         return np.concatenate([np.asarray(each, np.int64) for each in self._runs[number]])
@@ -243,7 +254,7 @@ class _Shards:
         write_shard(self._path(number), shard)
 
     def _read(self, number: int) -> Shard | None:
-        return read_shard(self._path(number), self._positions(number))
+        return read_shard(self._path(number), self._positions(number), self._pools)
 
     def _read_patiently(self, number: int) -> Shard:
         end = time.monotonic() + (_PATIENCE if world_size() > 1 else 0)

@@ -12,10 +12,11 @@ import numpy as np
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.files import digest_json
 from zskel.data.common.outside import is_outside, load_trusted, outside_code
+from zskel.data.pooled import Pool
 from zskel.data.store import SequenceStore
 
 # Of no influence on the weights, so of none on their name either.
-_ASIDE = ("num_workers", "vis_backends", "extract_autocast")
+_ASIDE = ("num_workers", "vis_backends", "extract_autocast", "pools")
 
 
 def with_own_types(config: Any) -> Any:
@@ -55,6 +56,7 @@ class BackboneSpec:
             ``[dict(type="TensorboardVisBackend")]``.
         extract_autocast: "bfloat16" or "float16": extract features in that
             precision where an operation allows it, which changes f_x, not the weights.
+        pools: Views of the feature map that are extracted along with f_x.
     """
 
     name: str
@@ -70,6 +72,7 @@ class BackboneSpec:
     num_workers: int = 0
     vis_backends: list[dict[str, Any]] = field(default_factory=list)
     extract_autocast: str = "float32"
+    pools: tuple[Pool, ...] = ()
 
     def model_config(self, num_classes: int) -> dict[str, Any]:
         """The recognizer's config for a number of classes.

@@ -45,8 +45,9 @@ def skeleton_arrays(features: SkeletonFeatures) -> dict[str, np.ndarray]:
 
 def skeleton_attributes(features: SkeletonFeatures) -> dict[str, Any]:
     """Everything else of a skeleton cache, as JSON."""
+    aside = ARRAYS if features.pooled else (*ARRAYS, "pooled")
     return {item.name: _plain(getattr(features, item.name))
-            for item in fields(features) if item.name not in ARRAYS}
+            for item in fields(features) if item.name not in aside}
 
 
 def skeleton_of(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any],

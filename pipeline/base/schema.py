@@ -10,6 +10,7 @@ from pydantic import (
     Field,
     SerializationInfo,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -19,6 +20,7 @@ from zskel.data.common.devices import Device
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.files import digest_json
 from zskel.data.common.outside import outside_code
+from zskel.data.pooled import POOLS, Pool
 from zskel.data.protocols import RANDOM_CLIPS
 
 
@@ -146,14 +148,27 @@ class BackboneConfig(_NamesCode):
 class FeatureView(_NamesCode):
     """Further features of the same clips by the same weights, in caches of their own.
 
-    A config may give the list of transforms alone.
+    Either of other clips, or of the same forward pass pooled otherwise. A config may give
+    the list of transforms alone.
 
     Attributes:
         transforms: mmaction2 transforms of the prepared clip, which go before those
             of ``backbone.test_pipeline``.
+        pool: Of ``zskel.data.pooled``.
     """
 
-    transforms: list[dict[str, Any]] = Field(min_length=1)
+    transforms: list[dict[str, Any]] = []
+    pool: Pool | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if bool(self.transforms) == (self.pool is not None):
+            raise ValueError("a view has either transforms or a pool "
+                             f"({', '.join(POOLS)}), such as dict(pool='joint_means')")
+        return self
+
+    def _left_out(self) -> set[str]:
+        return {"pool"} if self.pool is None else {"transforms"}
 
     @model_validator(mode="before")
     @classmethod
@@ -279,8 +294,9 @@ class Experiment(Section):
         class_text: What f_y is made from; None for imported features only.
         class_text_parts: Further text features by name, such as "verb" and
             "noun", for methods that embed parts of speech.
-        feature_views: Further features of each clip by name, "f_x_" and a word,
-            for methods that take them by that name.
+        feature_views: Further features of each clip by name, for methods that take them
+            by that name: "f_x_" and a word where transforms come first, any other word
+            for pooled ones.
     """
 
     name: str
@@ -291,8 +307,21 @@ class Experiment(Section):
     backbone: BackboneConfig | None = None
     class_text: TextConfig | None = None
     class_text_parts: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], TextConfig] = {}
-    feature_views: dict[Annotated[str, Field(pattern="^f_x_[a-z0-9_]+$")], FeatureView] = {}
+    feature_views: dict[
+        Annotated[str, Field(pattern="^(f_x_[a-z0-9_]+|[a-z][a-z0-9_]*)$")], FeatureView] = {}
     fit: FitConfig
+
+    @field_validator("feature_views")
+    @classmethod
+    def _named_by_their_kind(cls, views: dict[str, FeatureView]) -> dict[str, FeatureView]:
+        for name, view in views.items():
+            if name.startswith("f_x") == (view.pool is not None):
+                raise ValueError(f"{name!r}: " + (
+                    "a pooled view has a name without 'f_x', such as 'joint_means'" if view.pool
+                    else "the name of a view with transforms matches '^f_x_[a-z0-9_]+$'"))
+            if view.pool is not None and f"f_x_{name}" in views:
+                raise ValueError(f"{name!r} and 'f_x_{name}' would be one file; rename one")
+        return views
 
     @model_serializer(mode="wrap")
     def _only_what_is_asked_for(

@@ -64,7 +64,7 @@ class WorkDir:
 
     def skeleton(self, phase: str, kind: str = "f_x") -> Path:
         """The skeleton features of a phase; ``kind`` names a feature view, such as "f_x_masked"."""
-        suffix = kind.removeprefix("f_x")
+        suffix = kind.removeprefix("f_x") if kind.startswith("f_x") else f"_{kind}"
         return self.root / "features" / f"skeleton_{phase}{suffix}.h5"
 
     def skeleton_caches(self, phase: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def describe_skeleton(path: Path) -> dict[str, Any]:
         "seen_classes": len(found.seen_classes),
         "unseen_classes": len(found.unseen_classes),
         "unseen_means": f"{held_out} classes, held out from the {found.phase}-phase backbone",
-        "f_x": f"{found.f_x.shape[0]} x {found.f_x.shape[1]}",
+        "f_x": " x ".join(map(str, found.f_x.shape)),
+        **_pooled(found.pooled),
         "logits": f"{found.logits.shape[0]} x {found.logits.shape[1]}",
         "bytes": path.stat().st_size, "sha256": digest_file(path),
         "backbone": found.backbone, "weights_sha256": found.weights_sha256,
@@ -56,7 +58,7 @@ def describe_skeleton(path: Path) -> dict[str, Any]:
         "identity": identity({name: getattr(found, name) for name in IDENTITY}),
         "class_counts": class_table(found.class_names, found.label, found.subset,
                                     found.seen_classes, found.unseen_classes, held_out),
-        "statistics": _statistics(found.f_x),
+        "statistics": _statistics(found.f_x.reshape(len(found.f_x), -1)),
         "preprocessing": found.preprocessing,
         "config": found.config,
         "software": dict(found.software),
@@ -100,6 +102,20 @@ def describe_text(path: Path) -> dict[str, Any]:
         "checks": [{"check": check, "passed": True} for check in (
             "one row a class", "f_y is finite", "every class has a text")],
     }
+
+
+def _pooled(axes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the axes of a pooled view are."""
+    if not axes:
+        return {}
+    joints, parts, segments = (axes.get(key) or {} for key in ("joints", "parts", "segments"))
+    return {"pooled": {
+        "pool": axes["pool"],
+        **({"joints": ", ".join(joints)} if joints else {}),
+        **{part: ", ".join(joints[joint] for joint in own) for part, own in parts.items()},
+        **({"segments": ", ".join(segments)} if isinstance(segments, list) else {
+            name: f"rows {begin} to {end - 1}" for name, (begin, end) in segments.items()}),
+    }}
 
 
 def _accuracy(found: SkeletonFeatures) -> dict[str, float]:

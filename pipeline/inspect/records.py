@@ -98,7 +98,8 @@ def _holds_skeleton(features: SkeletonFeatures) -> str:
     subsets = ", ".join(f"{len(features.rows(subset))} {subset}"
                         for subset in sorted(set(features.subset.tolist()), reverse=True))
     seen, held_out = len(features.seen_classes), len(features.unseen_classes)
-    return (f"{features.f_x.shape[0]} x {features.f_x.shape[1]} ({subsets}), "
+    shape = " x ".join(map(str, features.f_x.shape))
+    return (f"{shape} ({subsets}), "
             f"{seen} seen and {held_out} held-out classes")
 
 

@@ -23,6 +23,7 @@ from zskel.data.common.errors import BadCache, BadConfig
 from zskel.data.common.files import digest_json
 from zskel.data.common.memory import memory_in_one_line
 from zskel.data.phases import Phase
+from zskel.data.pooled import Pool, axes_of
 from zskel.extractors.distributed import agreed, is_main
 from zskel.extractors.shard_files import (
     Shard,
@@ -63,23 +64,36 @@ class Wanted:
     path: Path
 
     @property
-    def what(self) -> str:
-        """As messages call them."""
-        view = "" if self.name == "f_x" else f" ({self.name})"
-        return f"{self.phase.name}-phase features{view}"
+    def pool(self) -> Pool | None:
+        """How the view is pooled; None where it is f_x, of clips as they are or others."""
+        found: Pool | None = self.provenance.get("view", {}).get("pool")
+        return found
 
 
-def check_transforms(wanted: Wanted) -> None:
+def of_one_pass(all_wanted: Sequence[Wanted]) -> list[list[Wanted]]:
+    """Those that one pass through the network gives, together: f_x and all pooled views."""
+    plain = [wanted for wanted in all_wanted if wanted.name == "f_x" or wanted.pool is not None]
+    return [*([plain] if plain else []),
+            *([wanted] for wanted in all_wanted if wanted not in plain)]
+
+
+def check_view(wanted: Wanted) -> None:
     """Checks the transforms of an extraction, which come after hours of training.
 
     Raises:
-        BadConfig: One is unknown or has a wrong option.
+        BadConfig: One is unknown or has a wrong option, or a view cannot be pooled from
+            what the backbone gives.
     """
     from zskel.extractors.mm import register
 
     register()
     from zskel.extractors.dataset import build_transforms
 
+    head = _spec(wanted).model.get("cls_head") or {}
+    if wanted.pool is not None and head.get("type") != "GCNHead":
+        raise BadConfig(f"feature_views.{wanted.name}: {wanted.pool} is taken from a map with a "
+                        f"row for each joint, which a {head.get('type')} does not average; graph "
+                        "networks with a GCNHead have one")
     try:
         build_transforms(_spec(wanted).test_pipeline)
     except BadConfig as error:
@@ -88,45 +102,56 @@ def check_transforms(wanted: Wanted) -> None:
 
 
 def of_trained(
-    wanted: Wanted, trained: TrainedBackbone, model_store: ModelStore | None
-) -> tuple[SkeletonFeatures, str] | None:
+    together: Sequence[Wanted], trained: TrainedBackbone, model_store: ModelStore | None
+) -> list[tuple[SkeletonFeatures, str]]:
     """Features by a trained backbone, or those that the model store has of it.
 
     Args:
-        wanted: Which features.
+        together: Which features, one of ``of_one_pass``.
         trained: The backbone.
         model_store: Where it is shared, if it is.
 
     Returns:
-        The features with a note for the user; None in all processes but the first.
+        The features with a note for the user, of each; nothing in all processes but the first.
 
     Raises:
         PipelineError: A clip gives no finite features or does not fit into memory.
     """
-    experiment, plan = wanted.experiment, wanted.plan
+    first = together[0]
+    experiment, plan = first.experiment, first.plan
     note = f"training accuracy {_last_accuracy(trained.history)}"
     entry = trained.weights.parent
-    shared = entry / _shared_name(wanted.provenance)
-    found = None
+    shared = {wanted.name: entry / _shared_name(wanted.provenance) for wanted in together}
+    found: dict[str, SkeletonFeatures] = {}
     with ExitStack() as held:
         if model_store is not None and is_main():
-            held.enter_context(model_store.locked(entry, f"the {wanted.what} of {experiment.name}"))
-            found = _shared(shared, plan, wanted.phase, trained.weights_sha256)
-        if agreed(found is not None):
-            return None if found is None else (dataclasses.replace(
-                found, config=wanted.provenance, sample_protocol=experiment.dataset.sample_protocol,
-                notices=plan.notices,
-            ), f"{note}, features shared")
-        made = _extracted(wanted, wanted.what, wanted.phase.rows, trained.weights,
-                          len(trained.classes), wanted.path,
-                          [wanted.provenance, trained.weights_sha256])
-        if made is None:
-            return None
-        features = _features(wanted, made.f_x, made.logits, trained.weights_sha256,
-                             json.loads(made.machine), "head")
-        if model_store is not None:
-            write_skeleton_features(shared, features)
-    return features, note
+            held.enter_context(model_store.locked(
+                entry, f"the {_called(together)} of {experiment.name}"))
+            there = {wanted.name: _shared(shared[wanted.name], wanted, trained.weights_sha256)
+                     for wanted in together}
+            found = {name: features for name, features in there.items() if features is not None}
+        missing = agreed([wanted.name for wanted in together if wanted.name not in found])
+        to_make = [wanted for wanted in together if wanted.name in missing]
+        made = _extracted(to_make, _called(to_make), first.phase.rows, trained.weights,
+                          len(trained.classes), first.path,
+                          [first.provenance, trained.weights_sha256]) if to_make else {}
+        if not is_main():
+            return []
+        of_all = []
+        for wanted in together:
+            if wanted.name in found:
+                of_all.append((dataclasses.replace(
+                    found[wanted.name], config=wanted.provenance,
+                    sample_protocol=experiment.dataset.sample_protocol, notices=plan.notices,
+                ), f"{note}, features shared"))
+                continue
+            shard = made[wanted.name]
+            features = _features(wanted, shard.f_x, shard.logits, trained.weights_sha256,
+                                 json.loads(shard.machine), "head")
+            if model_store is not None:
+                write_skeleton_features(shared[wanted.name], features)
+            of_all.append((features, note))
+    return of_all
 
 
 def _shared_name(provenance: Mapping[str, Any]) -> str:
@@ -140,96 +165,123 @@ def _shared_name(provenance: Mapping[str, Any]) -> str:
     return f"features-{digest[:16]}.h5"
 
 
-def _shared(
-    path: Path, plan: Plan, phase: Phase, weights_sha256: str
-) -> SkeletonFeatures | None:
+def _shared(path: Path, wanted: Wanted, weights_sha256: str) -> SkeletonFeatures | None:
     """Features that another experiment had of the same clips from the same weights."""
     try:
         found = read_skeleton_features(path)
     except BadCache:
         return None
+    store, phase = wanted.plan.store, wanted.phase
     same = (
         found.weights_sha256 == weights_sha256
         and (found.phase, found.seen_classes) == (phase.name, phase.seen_classes)
         and found.unseen_classes == phase.unseen_classes
-        and found.sample_id.tolist() == plan.store.sample_id[phase.rows].tolist()
+        and found.sample_id.tolist() == store.sample_id[phase.rows].tolist()
         and found.subset.tolist() == phase.subset.tolist()
     )
     return found if same else None
 
 
 def of_given_weights(
-    wanted: Wanted, given: Path, folder: Path, model_store: ModelStore | None = None
-) -> tuple[SkeletonFeatures, str] | None:
+    together: Sequence[Wanted], given: Path, folder: Path, model_store: ModelStore | None = None
+) -> list[tuple[SkeletonFeatures, str]]:
     """Features by weights from elsewhere; as ``of_trained`` otherwise.
 
     Such weights give the same features whatever the class split. So all clips of the
     store are extracted at once, and any split or phase takes its rows from there.
 
     Args:
-        wanted, model_store: As for ``of_trained``.
+        together, model_store: As for ``of_trained``.
         given: The weights.
         folder: Where the features of all clips are kept, each in a folder of its own.
     """
-    of_all = _of_all_clips(wanted, given, folder, model_store)
-    if of_all is None:
-        return None
+    of_all = _of_all_clips(together, given, folder, model_store)
     from zskel.extractors.probe import seen_logits
 
-    everything, shared = of_all
-    phase, store = wanted.phase, wanted.plan.store
-    f_x, logits = everything.f_x[phase.rows], everything.logits[phase.rows]
-    train_rows = np.flatnonzero(np.isin(phase.rows, phase.train))
-    logits, source = seen_logits(f_x, logits, store.label[phase.rows], train_rows,
-                                 phase.seen_classes, len(store.class_names))
-    features = _features(wanted, f_x, logits, wanted.provenance["given_weights"]["sha256"],
-                         json.loads(everything.machine), source)
-    note = f"given weights {given.name}, logits from the {source}"
-    return features, f"{note}, features shared" if shared else note
+    made = []
+    for wanted, (everything, shared) in zip(together, of_all):
+        phase, store = wanted.phase, wanted.plan.store
+        f_x, logits = everything.f_x[phase.rows], everything.logits[phase.rows]
+        mean = f_x if wanted.pool is None else _mean(f_x)
+        train_rows = np.flatnonzero(np.isin(phase.rows, phase.train))
+        logits, source = seen_logits(mean, logits, store.label[phase.rows], train_rows,
+                                     phase.seen_classes, len(store.class_names))
+        features = _features(wanted, f_x, logits, wanted.provenance["given_weights"]["sha256"],
+                             json.loads(everything.machine), source)
+        note = f"given weights {given.name}, logits from the {source}"
+        made.append((features, f"{note}, features shared" if shared else note))
+    return made
+
+
+def _mean(pooled: np.ndarray) -> np.ndarray:
+    """f_x of a pooled view, up to its rounding."""
+    return pooled.mean(axis=tuple(range(1, pooled.ndim - 1)), dtype=np.float32)
 
 
 def _of_all_clips(
-    wanted: Wanted, given: Path, folder: Path, model_store: ModelStore | None
-) -> tuple[Shard, bool] | None:
-    """All clips of the store in one shard, and whether it was there; None as ``of_trained``."""
-    provenance, store = wanted.provenance, wanted.plan.store
-    backbone = provenance["backbone"]
-    decided_by = [store.digest, provenance["given_weights"]["sha256"], provenance.get("view"), {
-        key: backbone[key] for key in _DECIDES_FEATURES if key in backbone}]
-    path = folder / digest_json(decided_by)[:16] / "features.npz"
-    rows, found = np.arange(len(store)), None
-    what = "features of all clips" + ("" if wanted.name == "f_x" else f" ({wanted.name})")
+    together: Sequence[Wanted], given: Path, folder: Path, model_store: ModelStore | None
+) -> list[tuple[Shard, bool]]:
+    """All clips of the store in one shard each, and whether it was there; as ``of_trained``."""
+    first = together[0]
+    store = first.plan.store
+    rows = np.arange(len(store))
+    paths = {wanted.name: folder / digest_json(_decides(wanted))[:16] / "features.npz"
+             for wanted in together}
+    found: dict[str, Shard | None] = {}
     with ExitStack() as held:
         if is_main():
-            if model_store is not None:
-                held.enter_context(model_store.locked(
-                    path.parent, f"the {what} of {wanted.experiment.name}"))
-            found = read_shard(path, rows)
-        if agreed(found is not None):
-            return None if found is None else (found, True)
+            for wanted in sorted(together, key=lambda each: paths[each.name]):
+                path = paths[wanted.name]
+                if model_store is not None:
+                    held.enter_context(model_store.locked(
+                        path.parent,
+                        f"the {_called([wanted], 'all clips')} of {first.experiment.name}"))
+                found[wanted.name] = read_shard(path, rows)
+        missing = agreed([wanted.name for wanted in together if found.get(wanted.name) is None])
+        to_make = [wanted for wanted in together if wanted.name in missing]
+        made: Mapping[str, Shard] = {}
+        if to_make:
+            from zskel.extractors.mm import register
 
-        from zskel.extractors.mm import register
+            register()
+            from zskel.extractors.weights import head_classes, read_state
 
-        register()
-        from zskel.extractors.weights import head_classes, read_state
+            path = paths[to_make[0].name]
+            made = _extracted(to_make, _called(to_make, "all clips"), rows, given,
+                              head_classes(read_state(given), given), path, _decides(to_make[0]))
+            for name, shard in made.items():
+                write_shard(paths[name], shard)
+            if made:
+                drop_shards(path)
+    there = {name: shard for name, shard in found.items() if shard is not None}
+    return [(made[wanted.name], False) if wanted.name in made else (there[wanted.name], True)
+            for wanted in together] if is_main() else []
 
-        found = _extracted(wanted, what, rows, given, head_classes(read_state(given), given),
-                           path, decided_by)
-        if found is None:
-            return None
-        write_shard(path, found)
-        drop_shards(path)
-    return found, False
+
+def _decides(wanted: Wanted) -> list[Any]:
+    """What features of all clips by given weights depend on."""
+    provenance = wanted.provenance
+    backbone = provenance["backbone"]
+    return [wanted.plan.store.digest, provenance["given_weights"]["sha256"],
+            provenance.get("view"),
+            {key: backbone[key] for key in _DECIDES_FEATURES if key in backbone}]
+
+
+def _called(together: Sequence[Wanted], clips: str = "") -> str:
+    """Features of one pass as messages call them."""
+    views = [wanted.name for wanted in together if wanted.name != "f_x"]
+    named = f" ({', '.join(views)})" if views and len(views) == len(together) else ""
+    return (f"features of {clips}" if clips else f"{together[0].phase.name}-phase features") + named
 
 
 def _extracted(
-    wanted: Wanted, what: str, rows: np.ndarray, weights: Path, outputs: int, path: Path,
-    decided_by: list[Any],
-) -> Shard | None:
-    """Features of some rows in the first process, with versions and machines.
+    together: Sequence[Wanted], what: str, rows: np.ndarray, weights: Path, outputs: int,
+    path: Path, decided_by: list[Any],
+) -> dict[str, Shard]:
+    """Features of some rows, by name, in the first process, with versions and machines.
 
     Args:
-        wanted: How they are extracted.
+        together: How they are extracted.
         what: As messages call them.
         rows: Of the store.
         weights, outputs: The weights and how many classes their head has.
@@ -240,20 +292,23 @@ def _extracted(
     from zskel.extractors.mm import versions
     from zskel.extractors.shards import extract_in_processes, working_digest
 
-    spec, store = _spec(wanted), wanted.plan.store
+    pools = tuple(dict.fromkeys(wanted.pool for wanted in together if wanted.pool is not None))
+    spec = dataclasses.replace(_spec(together[0]), pools=pools)
     work = f"extracting {what}"
     with bar(work) as tell, memory_in_one_line(work, "free some and start again"):
         model = load_model(spec, weights, outputs)
-        digest = working_digest([*decided_by, versions()])
-        found = extract_in_processes(model, spec, store, rows, shard_folder(path, digest),
-                                     on_progress=tell, on_notice=say)
+        digest = working_digest([*decided_by, versions(), *([list(pools)] if pools else [])])
+        found = extract_in_processes(model, spec, together[0].plan.store, rows,
+                                     shard_folder(path, digest), on_progress=tell, on_notice=say)
     if found is None:
-        return None
+        return {}
     made_by = {**versions(), **_joined(found.machines)}
     if found.cut:
         made_by["out_of_memory"] = f"{found.cut} of {found.passes} passes were run in parts"
         say(f"{made_by['out_of_memory']}: they did not fit into memory")
-    return Shard(rows, found.f_x, found.logits, found.cut, json.dumps(made_by))
+    return {wanted.name: Shard(
+        rows, found.f_x if wanted.pool is None else found.pooled[wanted.pool], found.logits,
+        found.cut, json.dumps(made_by)) for wanted in together}
 
 
 def _features(
@@ -278,6 +333,7 @@ def _features(
         config=wanted.provenance, software=made_by,
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         notices=plan.notices,
+        pooled={} if wanted.pool is None else axes_of(wanted.pool, store.layout, f_x.shape[1]),
     )
 
 

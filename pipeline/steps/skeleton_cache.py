@@ -20,7 +20,13 @@ from zskel.pipeline.base.config import Experiment
 from zskel.pipeline.base.determinism import tell_if_not_deterministic
 from zskel.pipeline.base.progress import bar, say
 from zskel.pipeline.base.workdir import WorkDir, write_pointer
-from zskel.pipeline.steps.extraction import Wanted, check_transforms, of_given_weights, of_trained
+from zskel.pipeline.steps.extraction import (
+    Wanted,
+    check_view,
+    of_given_weights,
+    of_one_pass,
+    of_trained,
+)
 from zskel.pipeline.steps.model_store import ModelStore, trained_digest, trained_with
 from zskel.pipeline.steps.phase_plan import Plan, backbone_config, backbone_spec, feature_view
 
@@ -67,19 +73,18 @@ def skeleton_cache(
             tell_if_not_deterministic(wanted.path, software)
     to_make = [wanted for wanted in all_wanted if wanted.name in missing]
     for wanted in to_make:
-        check_transforms(wanted)
+        check_view(wanted)
     if missing and given is None:
         trained = train(experiment, plan, phase, work, model_store)
-    for wanted in to_make:
+    for together in of_one_pass(to_make):
         if given is not None:
             kept = work.own_store.parent if model_store is None else model_store.root
-            made = of_given_weights(wanted, given, kept / "features", model_store)
+            made = of_given_weights(together, given, kept / "features", model_store)
         else:
-            made = of_trained(wanted, trained, model_store)
-        if made is not None:
-            features, note = made
+            made = of_trained(together, trained, model_store)
+        for wanted, (features, note) in zip(together, made):
             write_skeleton_features(wanted.path, features)
-            say(f"wrote {wanted.path}: {features.f_x.shape[0]} x {features.f_x.shape[1]}, {note}")
+            say(f"wrote {wanted.path}: {' x '.join(map(str, features.f_x.shape))}, {note}")
     if is_main():
         for wanted in all_wanted:
             drop_shards(wanted.path)

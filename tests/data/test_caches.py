@@ -19,6 +19,8 @@ from zskel.data.caches import (
 )
 from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadCache
+from zskel.data.layouts import NTU_RGBD
+from zskel.data.pooled import axes_of
 
 NAMES = ("wave", "clap", "throw a ball", "größe", "sit down")
 
@@ -76,6 +78,17 @@ def test_skeleton_features_come_back_as_written(tmp_path, phase):
     assert_equal(skeleton(phase), found)
     assert found.rows("train").tolist() == [0, 1, 2]
     assert found.rows(phase).tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize(("pool", "shape"), [
+    ("joint_means", (25, 4)), ("frame_means", (7, 4)), ("thirds_joints", (3, 25, 4))])
+def test_pooled_views_come_back_in_half_precision(tmp_path, pool, shape):
+    f_x = np.random.default_rng(2).normal(size=(6, *shape)).astype(np.float16)
+    view = skeleton(f_x=f_x, pooled=axes_of(pool, NTU_RGBD, shape[0]))
+    write_skeleton_features(tmp_path / "x.h5", view)
+    found = read_skeleton_features(tmp_path / "x.h5")
+    assert_equal(found, view)
+    assert found.f_x.dtype == np.float16
 
 
 def test_notices_come_back_and_a_cache_without_any_has_no_attribute(tmp_path):
@@ -145,6 +158,7 @@ def swapped(name: str, index, value) -> dict[str, np.ndarray]:
     return {name: array}
 
 
+FRAMES, JOINTS = (axes_of(pool, NTU_RGBD, 5) for pool in ("frame_means", "joint_means"))
 BROKEN = [
     (swapped("label", 0, 4), "subset 'train' holds class 4 \\('sit down'\\), which is unseen"),
     (swapped("label", 0, 5), r"/label\[0\] is 5, class_names has 5 names"),
@@ -165,6 +179,14 @@ BROKEN = [
     ({"unseen_classes": (2, 5)}, "unseen_classes holds 5"),
     ({"unseen_classes": (1, 4)}, "class 1 is both seen and unseen"),
     ({"class_names": ()}, "class_names is empty"),
+    ({"pooled": FRAMES}, "attribute 'pooled': frame_means has 2 dimensions, expected 3"),
+    ({"pooled": {"pool": "maxima"}}, "attribute 'pooled': pool is 'maxima', expected one of"),
+    ({"pooled": FRAMES, "f_x": np.zeros((6, 4, 3))}, "segments do not lie within 4 frames"),
+    ({"pooled": {**JOINTS, "joints": 3}, "f_x": np.zeros((6, 4, 3))}, "'pooled': not what"),
+    ({"pooled": JOINTS, "f_x": np.zeros((6, 4, 3))}, "joints has 25 names, the array 4 joints"),
+    ({"pooled": {**JOINTS, "parts": {"head": [3]}}, "f_x": np.zeros((6, 25, 3))},
+     "parts are not joints of head, hands, torso, legs"),
+    ({"pooled": JOINTS, "f_x": np.full((6, 25, 3), 1e9)}, "/f_x holds 450 non-finite values"),
 ]
 
 
@@ -245,6 +267,8 @@ DAMAGES = [
     (put("notices", "["), "attribute 'notices' is not JSON"),
     *[(put("notices", text), "'notices' is not a list of objects")
       for text in ("3", "{}", '["a"]', '[{"code": "a"}]', '[{"code": 1, "text": ""}]')],
+    (put("pooled", "{"), "attribute 'pooled' is not JSON"),
+    (put("pooled", "[3]"), "attribute 'pooled': not what `pipeline extract` writes"),
     (put("seen_classes", [0.0, 1.0, 3.0]), "'seen_classes' is not a list of integers"),
     (put("f_x", np.zeros(6, np.float32)), "/f_x has 1 dimensions, expected 2"),
     (put("f_x", np.zeros((6, 4), np.int32)), "/f_x is int32, expected float"),

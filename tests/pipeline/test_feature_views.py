@@ -15,6 +15,8 @@ import pytest
 from zskel.data.caches import read_skeleton_features, write_skeleton_features
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.files import digest_file
+from zskel.data.layouts import LAYOUTS
+from zskel.data.pooled import descriptors
 from zskel.pipeline.base.config import load_experiment
 
 PHASES = ("test", "calibration")
@@ -209,11 +211,94 @@ def test_the_key_from_before_there_were_views_means_the_masked_one() -> None:
 
 
 @pytest.mark.parametrize(("option", "message"), [
-    ("feature_views.masked=[{'type': 'Flip'}]", "feature_views.masked: .*'\\^f_x_"),
+    ("feature_views.masked=[{'type': 'Flip'}]", "feature_views: 'masked': .*'\\^f_x_"),
     ("feature_views.f_x_a={'transform': []}", "unknown key 'feature_views.f_x_a.transform'; did "
                                               "you mean 'transforms'"),
-    ("feature_views.f_x_a=[]", "feature_views.f_x_a.transforms: .* at least 1 item"),
+    ("feature_views.f_x_a=[]", "feature_views.f_x_a: a view has either transforms or a pool"),
+    ("feature_views.joints={'pool': 'joint_mean'}",
+     "feature_views.joints.pool: .*'joint_means', 'frame_means' or 'thirds_joints'"),
+    ("feature_views.f_x_a={'pool': 'joint_means'}", "feature_views: 'f_x_a': a pooled view has"),
+    ("feature_views={'f_x_a': [{'type': 'Flip'}], 'a': {'pool': 'joint_means'}}",
+     "feature_views: 'a' and 'f_x_a' would be one file"),
 ])
 def test_what_a_view_cannot_be(option: str, message: str) -> None:
     with pytest.raises(BadConfig, match=message):
         load_experiment("demo", [option])
+
+
+POOLED = tuple(word for view in (
+    "joint_means={'pool': 'joint_means'}", "frame_means={'pool': 'frame_means'}",
+    "thirds={'pool': 'thirds_joints'}",
+) for word in ("--cfg-options", f"feature_views.{view}"))
+
+
+@pytest.fixture(scope="module")
+def pooled_work(
+    tmp_path_factory: pytest.TempPathFactory, tiny_work: Path, tiny_config: Path, commands: Any
+) -> tuple[Path, str]:
+    """A copy of the tiny work directory to which the pooled views were added; what was said."""
+    work = tmp_path_factory.mktemp("pooled") / "work"
+    for part in ("store", "backbones", "features"):
+        shutil.copytree(tiny_work / part, work / part)
+    ended = commands.run("extract", tiny_config, "--work-dir", work, *POOLED)
+    assert ended.code == 0, ended.err
+    return work, ended.err
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_pooled_views_average_to_f_x_and_say_what_their_axes_are(
+    pooled_work: tuple[Path, str], phase: str
+) -> None:
+    folder = pooled_work[0] / "features"
+    whole, joints, frames, thirds = (read_skeleton_features(folder / f"skeleton_{phase}{name}.h5")
+                                     for name in ("", "_joint_means", "_frame_means", "_thirds"))
+    (count, width), layout = whole.f_x.shape, LAYOUTS["nturgb+d"]
+    assert joints.f_x.shape == (count, layout.num_joints, width)
+    assert thirds.f_x.shape == (count, 3, layout.num_joints, width)
+    for view in (joints, frames):
+        assert view.f_x.dtype == np.float16
+        assert np.array_equal(view.sample_id, whole.sample_id)
+        assert view.weights_sha256 == whole.weights_sha256
+        np.testing.assert_allclose(view.f_x.astype(np.float64).mean(axis=1), whole.f_x,
+                                   rtol=1e-3, atol=1e-3)
+        assert np.ptp(view.f_x, axis=1).max() > 0.01
+    assert joints.pooled["joints"] == list(layout.joints)
+    assert joints.pooled["parts"]["torso"] == [0, 1, 4, 8, 12, 16, 20]
+    assert frames.pooled["segments"]["end"][1] == frames.f_x.shape[1]
+    assert thirds.pooled["segments"] == ["start", "middle", "end"]
+    segments = frames.pooled["segments"].values()
+    of_thirds = [frames.f_x[:, begin:end].astype(np.float64).mean(axis=1)
+                 for begin, end in segments]
+    np.testing.assert_allclose(thirds.f_x.astype(np.float64).mean(axis=2),
+                               np.stack(of_thirds, axis=1), rtol=1e-3, atol=2e-3)
+    eight = descriptors(joints.f_x, frames.f_x, joints.pooled["parts"])
+    np.testing.assert_allclose(eight[:, 7], whole.f_x, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(eight[:, 4:7], thirds.f_x.astype(np.float64).mean(axis=2),
+                               rtol=1e-3, atol=2e-3)
+
+
+def test_pooled_views_come_from_one_pass_and_are_kept(
+    pooled_work: tuple[Path, str], tiny_work: Path, tiny_config: Path, commands: Any
+) -> None:
+    work, said = pooled_work
+    assert "training the" not in said and said.count("wrote ") == 6
+    assert said.count("extracting ") <= 2  # a pass a phase
+    again = commands.run("extract", tiny_config, "--work-dir", work, *POOLED)
+    assert again.code == 0 and "wrote" not in again.err
+    name = "features/skeleton_test.h5"
+    assert (work / name).read_bytes() == (tiny_work / name).read_bytes()
+    told = commands.run("inspect", work / "features/skeleton_test_joint_means.h5")
+    assert told.code == 0 and "joint_means" in told.out and "spine shoulder" in told.out
+    assert commands.run("verify", work, "--experiment", tiny_config).code in (0, 1)
+
+
+def test_a_backbone_without_a_map_of_joints_has_no_pooled_views(
+    tiny_work: Path, tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
+) -> None:
+    work = copy_of(tiny_work, ("store",))
+    ended = commands.run("extract", tiny_config, "--work-dir", work, *POOLED[:2],
+                         "--cfg-options", "backbone.model.cls_head.type=I3DHead")
+    assert ended.code == 2 and "training the" not in ended.err
+    assert ended.err.splitlines()[-1] == (
+        "error: feature_views.joint_means: joint_means is taken from a map with a row for each "
+        "joint, which a I3DHead does not average; graph networks with a GCNHead have one")

@@ -14,7 +14,7 @@ DEMO := work_dirs/demo
 
 help:
 	@echo "make install  create $(VENV) with the pipeline command in it"
-	@echo "make demo     synthetic recordings -> backbones -> SA-DVAE -> report"
+	@echo "make demo     synthetic recordings -> backbones -> methods -> report"
 	@echo "make test     run the tests; with COVERAGE=1 say what they reach"
 	@echo "make lint     ruff and mypy"
 	@echo "make check    make lint and make test COVERAGE=1"
@@ -41,6 +41,7 @@ demo: $(INSTALLED)
 	$(BIN)/pipeline demo-data $(DEMO)/raw
 	$(BIN)/pipeline extract demo --raw $(DEMO)/raw
 	$(BIN)/pipeline fit demo
+	$(BIN)/pipeline fit demo --method recommended
 	$(BIN)/pipeline report demo
 	@echo "open $(DEMO)/report/report.html"
 

@@ -70,3 +70,12 @@ TRANSDUCTIVE = Protocol(
     warning="all unlabelled test clips looked at together")
 
 PROTOCOLS = {protocol.name: protocol for protocol in (STRICT, RELEASED, TRANSDUCTIVE)}
+
+
+def protocol_warning(name: str) -> str:
+    """What a protocol takes from the test data, by the name that results carry.
+
+    >>> protocol_warning("strict"), protocol_warning("transductive:skeleton_cache")
+    ('', 'all unlabelled test clips looked at together')
+    """
+    return PROTOCOLS.get(name.partition(":")[0], STRICT).warning

@@ -258,6 +258,11 @@ class FitConfig(Section):
                 del content["refinement"]  # so that digests from before there were any stay
         return content
 
+    @property
+    def protocol_name(self) -> str:
+        """As results carry it: with a refinement that is not the protocol's own."""
+        return ":".join([self.protocol, *([self.refinement.name] if self.refinement else [])])
+
     @model_validator(mode="after")
     def _refine_where_it_is_told(self) -> Self:
         if self.refinement is not None and self.protocol != "transductive":

@@ -54,7 +54,7 @@ class FitJob:
     def identity(self) -> Mapping[str, Any]:
         """What tells it from others of its work directory."""
         return {"method": self.what.method_name, "variant": self.what.method(self.seed).variant,
-                "seed": self.seed, "protocol": self.config.protocol,
+                "seed": self.seed, "protocol": self.config.protocol_name,
                 "split": self.experiment.split.name}
 
     @property

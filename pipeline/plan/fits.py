@@ -65,7 +65,7 @@ def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
             if files is not None and not files.missing(method):
                 digests = files.digests(method)
             for key, gate in {"": config.gate, **config.gates}.items():
-                stem = result_stem(what.method_name, variant, config.protocol,
+                stem = result_stem(what.method_name, variant, config.protocol_name,
                                    call.experiment.split.name, seed, key)
                 path = work.results / f"{stem}.json"
                 whole = what.result_config(key)
@@ -76,7 +76,7 @@ def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
                     state = THERE if there else TO_FIT
                 found.append(Result(
                     call.experiment.name, what.method_name, variant, gate.name,
-                    config.protocol, what.seen_classifier, seed, path, digest,
+                    config.protocol_name, what.seen_classifier, seed, path, digest,
                     whole["method"]["options"], state))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zskel.zsl.protocols import PROTOCOLS
+from zskel.zsl.protocols import protocol_warning
 
 #: In the order of the paper's tables; methods without a line here come before SA-DVAE.
 METHOD_LABELS = {
@@ -24,10 +24,6 @@ DATASET_LABELS = {
     "ntu60": "NTU RGB+D 60", "ntu120": "NTU RGB+D 120", "pku-mmd": "PKU-MMD",
     "utd-mhad": "UTD-MHAD", "nw-ucla": "NW-UCLA", "synthetic": "Synthetic body",
 }
-#: What a protocol takes from the test data; one that takes nothing has no line here.
-PROTOCOL_WARNINGS = {name: protocol.warning
-                     for name, protocol in PROTOCOLS.items() if protocol.warning}
-
 RELEASED = "released"
 
 
@@ -50,7 +46,7 @@ def protocol_label(protocol: str) -> str:
     >>> protocol_label("strict"), protocol_label("released")
     ('strict', 'released: epoch and threshold chosen on test data')
     """
-    warning = PROTOCOL_WARNINGS.get(protocol)
+    warning = protocol_warning(protocol)
     return f"{protocol}: {warning}" if warning else protocol
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from zskel.pipeline.report.labels import PROTOCOL_WARNINGS, protocol_label
+from zskel.pipeline.report.labels import protocol_label
 from zskel.pipeline.report.tables import Table
+from zskel.zsl.protocols import protocol_warning
 
 #: Columns that say which row is whose, where rows differ in them.
 _TELLING = ("experiment", "protocol")
@@ -78,7 +78,8 @@ def _for_paper(table: Table) -> Table:
             if not column.context or (column.key in _TELLING and differs(column.key))]
     rows = [{**row, "protocol": protocol_label(row["protocol"])} if "protocol" in row else row
             for row in table.rows]
-    warned: set[Any] = {row.get("protocol") for row in table.rows} & set(PROTOCOL_WARNINGS)
+    warned = {str(row.get("protocol")) for row in table.rows
+              if protocol_warning(str(row.get("protocol")))}
     caption = table.heading
     if warned and not differs("protocol"):
         caption = f"{caption} Protocol {protocol_label(warned.pop())}."

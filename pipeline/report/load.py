@@ -12,10 +12,11 @@ from typing import Any
 
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_json
-from zskel.pipeline.report.labels import PROTOCOL_WARNINGS, method_order
+from zskel.pipeline.report.labels import method_order
 from zskel.pipeline.report.summary import Group, Run, Setting
 from zskel.pipeline.steps.result_record import ResultRecord
 from zskel.pipeline.steps.results import find_results, read_result
+from zskel.zsl.protocols import protocol_warning
 
 #: The paper's weights (Table 2): of runs that differ in them, these are the headline.
 PAPER_WEIGHTS = {"beta_x": 0.023, "beta_y": 0.011}
@@ -96,7 +97,7 @@ def _setting_key(record: ResultRecord) -> _SettingKey:
 
 def _setting_order(key: tuple[str, ...]) -> tuple[object, ...]:
     """What used test data comes after what did not."""
-    return (*key[:-1], key[-1] in PROTOCOL_WARNINGS, key[-1])
+    return (*key[:-1], bool(protocol_warning(key[-1])), key[-1])
 
 
 def _group_key(record: ResultRecord) -> tuple[str, ...]:

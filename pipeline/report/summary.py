@@ -15,12 +15,11 @@ from zskel.pipeline.report.labels import (
     DATASET_LABELS,
     GATE_LABELS,
     METHOD_LABELS,
-    PROTOCOL_WARNINGS,
     variant_label,
 )
 from zskel.pipeline.steps.result_record import ClassResult, ResultRecord, slugify
 from zskel.pipeline.steps.results import ResultArrays, read_arrays
-from zskel.zsl.protocols import PROTOCOLS, STRICT
+from zskel.zsl.protocols import PROTOCOLS, STRICT, protocol_warning
 
 #: At most so many variants of one method stand beside each other, class by class.
 MAX_COMPARED = 4
@@ -153,7 +152,7 @@ class Group:
 
     @property
     def _details(self) -> str:
-        usual = PROTOCOLS.get(self.first.protocol, STRICT).seen_from
+        usual = PROTOCOLS.get(self.first.protocol.partition(":")[0], STRICT).seen_from
         other = "" if self.seen_classifier == usual else f"C_s on {self.seen_classifier}"
         return ", ".join(filter(None, (variant_label(self.variant), other, self.distinction)))
 
@@ -189,7 +188,7 @@ class Setting:
     @property
     def warning(self) -> str:
         """What of the test data the protocol used, or ""."""
-        return PROTOCOL_WARNINGS.get(self.protocol, "")
+        return protocol_warning(self.protocol)
 
     @property
     def runs(self) -> tuple[Run, ...]:

@@ -112,7 +112,8 @@ class Fit:
         named = self.config.refinement
         made = usual.refinement if named is None else partial(
             REFINEMENTS.build, named.name, **named.options)
-        return replace(usual, seen_from=self.config.seen_classifier or usual.seen_from,
+        seen_from = self.config.seen_classifier or usual.seen_from
+        return replace(usual, name=self.config.protocol_name, seen_from=seen_from,
                        refinement=made)
 
 

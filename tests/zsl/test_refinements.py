@@ -138,7 +138,9 @@ def test_configs_name_refinements() -> None:
         return FitConfig(method=NamedConfig(name="ridge"), protocol="transductive",
                          refinement=NamedConfig(name=name, options=options))
 
-    made = Fit(config("cluster_votes", clusters=3.0)).protocol.refinement
+    protocol = Fit(config("cluster_votes", clusters=3.0)).protocol
+    assert protocol.name == "transductive:cluster_votes" and protocol.warning
+    made = protocol.refinement
     assert made is not None and made().clusters == 3.0
     plain = FitConfig(method=NamedConfig(name="ridge"))
     assert "refinement" not in plain.model_dump(mode="json")

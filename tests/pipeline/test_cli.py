@@ -93,3 +93,10 @@ def test_demo_data_writes_ntu_files_and_keeps_them(tmp_path: Path) -> None:
     assert [path.stat().st_mtime_ns for path in files] == before
     assert demo_data(tmp_path, seed=1, settings=few) == 2
     assert [path.stat().st_mtime_ns for path in files] != before
+
+
+def test_report_takes_what_fit_takes(tiny_work: Path, commands: Any, tmp_path: Path) -> None:
+    for arguments in ((tiny_work,), ("demo", "--work-dir", tiny_work)):
+        ended = commands.run("report", *arguments, "--out", tmp_path / "report")
+        assert ended.code == 0, ended.err
+        assert "experiment tiny" in (tmp_path / "report" / "report.md").read_text()

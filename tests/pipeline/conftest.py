@@ -6,7 +6,10 @@ Lets tests import ``undisturbed``.
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,3 +163,20 @@ def make_store() -> Callable[[Path, ResultArrays], SequenceStore]:
         return SequenceStore(path)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script of axe-core, which finds faults of accessibility."""
+    if shutil.which("npm") is None:
+        pytest.skip("no npm here")
+    folder = tmp_path_factory.mktemp("axe")
+    try:
+        subprocess.run(["npm", "pack", "axe-core@4", "--silent"], cwd=folder, timeout=60,
+                       check=True, capture_output=True)
+    except (subprocess.SubprocessError, OSError):
+        pytest.skip("axe-core cannot be had from npm's index")
+    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+        script = archive.extractfile("package/axe.min.js")
+        assert script is not None
+        return script.read().decode()

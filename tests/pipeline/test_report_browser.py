@@ -8,7 +8,6 @@ import os
 import select
 import shutil
 import subprocess
-import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -245,23 +244,6 @@ def small_page(tmp_path_factory, make_result, make_store) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedding, "embed", lambda latent: latent[:, :2])
         return write_report([folder], folder / "report").html
-
-
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory) -> str:
-    """The script of axe-core, which finds faults of accessibility."""
-    if shutil.which("npm") is None:
-        pytest.skip("no npm here")
-    folder = tmp_path_factory.mktemp("axe")
-    try:
-        subprocess.run(["npm", "pack", "axe-core@4", "--silent"], cwd=folder, timeout=60,
-                       check=True, capture_output=True)
-    except (subprocess.SubprocessError, OSError):
-        pytest.skip("axe-core cannot be had from npm's index")
-    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
-        script = archive.extractfile("package/axe.min.js")
-        assert script is not None
-        return script.read().decode()
 
 
 #: The rules that a page breaks in a way that axe calls serious or critical.

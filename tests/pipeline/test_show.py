@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import psutil
 import pytest
-from test_report_browser import CONTRAST, NAMELESS, Browser, find
+from test_report_browser import CONTRAST, FAULTS, NAMELESS, WINDOWS, Browser, find
 
 from zskel.data.common.errors import BadInput
 from zskel.pipeline.predict.predict import Predictor, predict
@@ -320,7 +320,11 @@ def test_a_file_is_dropped_and_labels_are_typed(
     wanted = predict(tiny_work, [clip], LABELS, gzsl=True)["clips"][0]
     assert text_of(browser, "prediction") == wanted["prediction"]
     assert browser.run("document.documentElement.scrollWidth") <= width
-    assert browser.run(CONTRAST)[1] == [] and browser.run(NAMELESS) == []
+    assert browser.run(NAMELESS) == []
+    for scheme in ("dark", "light"):
+        browser.call("Emulation.setEmulatedMedia", features=[
+            {"name": "prefers-color-scheme", "value": scheme}])
+        assert browser.run(CONTRAST)[1] == []
     assert browser.problems == []
     assert all(each.startswith((url, "data:")) for each in browser.requests)
     # What is refused is said, and the former file stays.
@@ -328,5 +332,27 @@ def test_a_file_is_dropped_and_labels_are_typed(
     settle(browser, wait_for, "document.getElementById('message').className.includes('wrong')")
     assert "a.skeleton" in text_of(browser, "message")
     assert text_of(browser, "prediction") == wanted["prediction"]
-    if "SHOTS" in os.environ:
-        browser.screenshot(Path(os.environ["SHOTS"]) / f"{width}.png", whole=True)
+
+
+def test_nothing_moves_for_who_asked_for_that(
+    page: Page, browser: Browser, clip: Path, wait_for: Callable[..., None]
+) -> None:
+    browser.open(f"http://127.0.0.1:{page.port}/{TOKEN}/", 1200, still=True)
+    browser.run(DROP % (json.dumps(clip.read_text()), json.dumps(clip.name)))
+    settle(browser, wait_for, "document.querySelectorAll('#figure path').length > 0")
+    assert text_of(browser, "play") == "Play"
+    drawn = "document.querySelector('#figure path.left').getAttribute('d')"
+    before = browser.run(drawn)
+    browser.run("new Promise(done => setTimeout(done, 200))")
+    assert before and browser.run(drawn) == before
+    browser.run("document.getElementById('play').click()")
+    settle(browser, wait_for, f"{drawn} !== {json.dumps(before)}")
+
+
+@pytest.mark.parametrize(("width", "dark"), WINDOWS)
+def test_axe_finds_no_serious_fault(
+    page: Page, browser: Browser, axe: str, width: int, dark: bool
+) -> None:
+    browser.open(f"http://127.0.0.1:{page.port}/{TOKEN}/", width, dark=dark)
+    browser.run(axe + ";0")
+    assert browser.run(FAULTS) == []

@@ -10,11 +10,14 @@ PACKAGES := data extractors zsl pipeline
 DIST := build/dist
 DEMO := work_dirs/demo
 
-.PHONY: help install demo test lint check wheel smoke docs clean
+CHROMIUM ?= chromium
+
+.PHONY: help install demo pictures test lint check wheel smoke docs clean
 
 help:
 	@echo "make install  create $(VENV) with the pipeline command in it"
 	@echo "make demo     synthetic recordings -> backbones -> methods -> report"
+	@echo "make pictures make demo, and the pictures of README and docs from it; needs a Chromium"
 	@echo "make test     run the tests; with COVERAGE=1 say what they reach"
 	@echo "make lint     ruff and mypy"
 	@echo "make check    make lint and make test COVERAGE=1"
@@ -44,6 +47,19 @@ demo: $(INSTALLED)
 	$(BIN)/pipeline fit demo --method recommended
 	$(BIN)/pipeline report demo
 	@echo "open $(DEMO)/report/report.html"
+
+pictures: demo
+	$(BIN)/pipeline predict $(DEMO) $(DEMO)/raw/S031C002P003R001A009.skeleton \
+		--label "wave both hands" --label "raise right arm sideways" \
+		--label "kick forward with right leg" --label "bend upper body to the left" \
+		--gif docs/answer.gif
+	$(BIN)/pipeline inspect $(DEMO)/raw --clip S031C001P003R001A009 --picture steps \
+		--draw docs/steps.png > /dev/null
+	$(BIN)/pipeline inspect $(DEMO)/raw --picture classes --draw docs/classes.png > /dev/null
+	for picture in docs/layouts/*.svg; do $(BIN)/pipeline inspect \
+		--layout "$$(basename "$$picture" .svg)" --draw "$$picture" > /dev/null || exit; done
+	$(CHROMIUM) --headless --no-sandbox --hide-scrollbars --window-size=1200,2600 \
+		--screenshot="$(CURDIR)/docs/report.png" "file://$(abspath $(DEMO))/report/report.html"
 
 ifdef COVERAGE
 test: $(DEV)

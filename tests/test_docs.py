@@ -199,3 +199,12 @@ def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
         cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0 and "WARNING" not in ended.stderr, ended.stderr
     assert (tmp_path / "site" / "adding-a-gate" / "index.html").exists()
+
+
+def test_every_picture_is_made_by_make_pictures() -> None:
+    made = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for page in PAGES:
+        for link in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            name = (page.parent / link).relative_to(ROOT).as_posix()
+            assert name in made or f"{name.rpartition('/')[0]}/*.svg" in made, link
+            assert (ROOT / name).stat().st_size < 400_000, f"{name} is large"

@@ -20,6 +20,9 @@ def inspect(
         "Draw a clip: .png shows frames side by side, .gif is animated; a layout: .svg."))] = None,
     clip: Annotated[str | None, typer.Option(metavar="SAMPLE_ID", help=(
         "The clip to describe and draw [default: draw the first]."))] = None,
+    picture: Annotated[str, typer.Option(metavar="WHAT", help=(
+        "What to draw: the clip; its steps, side by side as recorded, cleaned, normalized and "
+        "canonicalized; or classes, a clip of each."))] = "clip",
     as_json: AsJson = False,
     reader: Annotated[str | None, typer.Option(
         help="Take PATH as raw recordings of this reader.")] = None,
@@ -42,7 +45,8 @@ def inspect(
     from zskel.pipeline.inspect.inspect import show
 
     trust(reader or "")
-    document = run(path, draw, clip, reader, dataset, split, read, layout)
+    document = run(path, draw, clip, picture, layout, reader=reader, dataset=dataset,
+                   split=split, read=read)
     answer(document, as_json, show)
     if draw is not None:
         say(f"wrote {draw}")

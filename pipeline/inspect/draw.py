@@ -24,26 +24,28 @@ from matplotlib.lines import Line2D
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import atomic_path
 from zskel.data.skeleton import Clip, JointLayout, present
+from zskel.pipeline.report.clips import FRAME_MS
 
 _MIDDLE, _LEFT, _RIGHT = "#444444", "#0072b2", "#d55e00"
 #: How the first, second, ... body is drawn: line style and opacity.
 _BODIES: tuple[tuple[Any, float], ...] = (("solid", 1.0), ("dashed", 0.75), ("dotted", 0.6))
-#: Depth cameras record 30 frames a second; GIFs play at the recorded speed.
-_FRAME_MS = 1000 / 30
 #: No more pictures than this in one GIF; longer clips leave frames out.
 _MOST_PICTURES = 120
 _MARGIN = 0.1
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
+    """From where a skeleton is seen: which axis lies across, and which one points up."""
+
     title: str
     label: str
     axis: int
     mirrored: bool
+    up: int = 1
 
 
-_VIEWS = (_View("front, as the camera sees it", "x (m)", 0, True),
-          _View("side, camera to the left", "z (m)", 2, False))
+FRONT = View("front, as the camera sees it", "x (m)", 0, True)
+VIEWS = (FRONT, View("side, camera to the left", "z (m)", 2, False))
 
 
 def draw(
@@ -64,8 +66,8 @@ def draw(
     Raises:
         BadInput: Another number of joints than the layout's, or no body in any frame.
     """
-    _check(clip, layout)
-    scene = _Scene(clip, layout)
+    check(clip, layout)
+    scene = Scene(clip.keypoint, layout)
     with atomic_path(path) as temporary:
         if Path(path).suffix.lower() == ".gif":
             _animation(scene, _title(clip, class_name), temporary)
@@ -73,11 +75,12 @@ def draw(
             _sheet(scene, _title(clip, class_name), frames).savefig(temporary, format="png")
 
 
-class _Scene:
+class Scene:
     """A clip with its bones, colours and limits."""
 
-    def __init__(self, clip: Clip, layout: JointLayout) -> None:
-        self.keypoint = np.asarray(clip.keypoint, np.float64)
+    def __init__(self, keypoint: np.ndarray, layout: JointLayout) -> None:
+        self.keypoint = np.asarray(keypoint, np.float64)
+        self.frames = keypoint.shape[1]
         self.here = present(self.keypoint)
         # A joint at the origin was not tracked; a bone to it would be a lie.
         self.valid = (self.keypoint != 0).any(-1) & np.isfinite(self.keypoint).all(-1)
@@ -99,7 +102,7 @@ class _Scene:
         return np.ptp(self.limits[:2], axis=1)
 
     def figure(
-        self, title: str, panels: Sequence[Sequence[_View]], scale: float
+        self, title: str, panels: Sequence[Sequence[View]], scale: float
     ) -> tuple[Figure, np.ndarray]:
         """Empty panels under a title and a legend.
 
@@ -117,9 +120,8 @@ class _Scene:
                         dpi=100, layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes, view in zip(grid.flat, chain(*panels), strict=True):
-            left, right = self.limits[view.axis]
-            axes.set(xlim=(right, left) if view.mirrored else (left, right),
-                     ylim=self.limits[1], aspect="equal", axisbelow=True)
+            self.fit(axes, view)
+            axes.set_axisbelow(True)
             axes.tick_params(labelsize=7, length=2)
             axes.grid(linewidth=0.4, color="#dddddd")
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
@@ -134,14 +136,20 @@ class _Scene:
             loc="outside lower left", ncols=len(lines), fontsize=8, frameon=False)
         return figure, grid
 
-    def paint(self, axes: Axes, view: _View, frame: int) -> list[Any]:
+    def fit(self, axes: Axes, view: View) -> None:
+        """Makes room for all frames, at one scale across and up."""
+        left, right = self.limits[view.axis]
+        axes.set(xlim=(right, left) if view.mirrored else (left, right),
+                 ylim=self.limits[view.up], aspect="equal")
+
+    def paint(self, axes: Axes, view: View, frame: int) -> list[Any]:
         """Draws all bodies of one frame; returns what was drawn."""
         drawn: list[Any] = []
         for order, body in enumerate(self.bodies):
             if not self.here[body, frame]:
                 continue
             style, opacity = _BODIES[min(order, len(_BODIES) - 1)]
-            flat = self.keypoint[body, frame][:, [view.axis, 1]]
+            flat = self.keypoint[body, frame][:, [view.axis, view.up]]
             valid = self.valid[body, frame]
             whole = valid[self.child] & valid[self.parent]
             child, parent = self.child[whole], self.parent[whole]
@@ -158,14 +166,18 @@ class _Scene:
         return drawn
 
 
-def _sheet(scene: _Scene, title: str, frames: int) -> Figure:
+#: Where a scene is drawn, and how it is seen.
+Panel = tuple[Axes, Scene, View]
+
+
+def _sheet(scene: Scene, title: str, frames: int) -> Figure:
     """Both views of evenly spread frames, time from left to right."""
-    total = scene.keypoint.shape[1]
+    total = scene.frames
     chosen = np.unique(np.linspace(0, total - 1, min(frames, total)).round().astype(int))
     width, height = scene.size
     figure, grid = scene.figure(
-        title, [[view] * len(chosen) for view in _VIEWS], 1.9 / max(height, 1.2 * width))
-    for view, row in zip(_VIEWS, grid, strict=True):
+        title, [[view] * len(chosen) for view in VIEWS], 1.9 / max(height, 1.2 * width))
+    for view, row in zip(VIEWS, grid, strict=True):
         for axes, frame in zip(row, chosen, strict=True):
             scene.paint(axes, view, int(frame))
             axes.set_title(f"frame {frame + 1} of {total}", fontsize=8)
@@ -175,31 +187,49 @@ def _sheet(scene: _Scene, title: str, frames: int) -> Figure:
     return figure
 
 
-def _animation(scene: _Scene, title: str, path: Path) -> None:
+def _animation(scene: Scene, title: str, path: Path) -> None:
     """Both views next to each other, played at the recorded speed."""
-    from PIL import Image  # comes with matplotlib
-
-    total = scene.keypoint.shape[1]
+    total = scene.frames
     step = -(-total // _MOST_PICTURES)
     width, height = scene.size
-    figure, grid = scene.figure(title, [_VIEWS], min(3.2 / height, 4.0 / width))
-    panels = list(zip(grid[0], _VIEWS, strict=True))
-    for axes, view in panels:
+    figure, grid = scene.figure(title, [VIEWS], min(3.2 / height, 4.0 / width))
+    for axes, view in zip(grid[0], VIEWS, strict=True):
         axes.set_xlabel(view.label, fontsize=8)
         axes.set_ylabel("y (m)", fontsize=8)
         axes.set_title(view.title, fontsize=8)
-    number = figure.text(0.99, 0.99, "", ha="right", va="top", fontsize=9, animated=True)
+    film(figure, [(axes, scene, view) for axes, view in zip(grid[0], VIEWS, strict=True)],
+         [[frame] * len(VIEWS) for frame in range(0, total, step)], step * FRAME_MS, path,
+         f"frame {{}} of {total}")
+
+
+def film(
+    figure: Figure, panels: Sequence[Panel], frames: Sequence[Sequence[int]], ms: float,
+    path: Path, counter: str = "",
+) -> None:
+    """Writes a GIF.
+
+    Args:
+        figure: With its axes and titles.
+        panels: Where each skeleton moves.
+        frames: For each picture, the frame of each panel.
+        ms: Milliseconds a picture.
+        path: Of the file.
+        counter: A text in the corner, with the number of the first panel's frame.
+    """
+    from PIL import Image  # comes with matplotlib
+
+    number = figure.text(0.99, 0.01, "", ha="right", va="bottom", fontsize=9, animated=True)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     # Axes and grid are drawn once: they take most of the time and never change.
     empty = canvas.copy_from_bbox(figure.bbox)
     pictures: list[Image.Image] = []
     palette: Image.Image | None = None
-    for frame in range(0, total, step):
+    for each in frames:
         canvas.restore_region(empty)
-        number.set_text(f"frame {frame + 1} of {total}")
+        number.set_text(counter.format(each[0] + 1))
         figure.draw_artist(number)
-        for axes, view in panels:
+        for (axes, scene, view), frame in zip(panels, each, strict=True):
             for artist in scene.paint(axes, view, frame):
                 axes.draw_artist(artist)
                 artist.remove()
@@ -208,16 +238,21 @@ def _animation(scene: _Scene, title: str, path: Path) -> None:
         palette = palette or picture.quantize(64)
         pictures.append(picture.quantize(palette=palette, dither=Image.Dither.NONE))
     pictures[0].save(path, format="GIF", save_all=True, append_images=pictures[1:], loop=0,
-                     duration=_durations(len(pictures), step))
+                     duration=_durations(len(pictures), ms))
 
 
-def _durations(pictures: int, step: int) -> list[int]:
+def _durations(pictures: int, ms: float) -> list[int]:
     """Milliseconds a picture, in the steps of 10 that a GIF knows, right in the sum."""
-    ends = np.round(np.arange(pictures + 1) * step * _FRAME_MS / 10).astype(int) * 10
+    ends = np.round(np.arange(pictures + 1) * ms / 10).astype(int) * 10
     return [int(value) for value in np.diff(ends)]
 
 
-def _check(clip: Clip, layout: JointLayout) -> None:
+def check(clip: Clip, layout: JointLayout) -> None:
+    """Refuses a clip that cannot be drawn.
+
+    Raises:
+        BadInput: Another number of joints than the layout's, or no body in any frame.
+    """
     if clip.keypoint.ndim != 4 or clip.keypoint.shape[2:] != (layout.num_joints, 3):
         raise BadInput(f"clip {clip.sample_id!r} has shape {clip.keypoint.shape}, layout "
                        f"{layout.name!r} needs [M, T, {layout.num_joints}, 3]")

@@ -14,6 +14,7 @@ from zskel.data.caches import CALIBRATION, SKELETON_FORMAT, TEST, TEXT_FORMAT
 from zskel.data.common.checksums import open_hdf5
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import ONLY_ZEROS, only_zeros, read_text
+from zskel.data.common.registry import nearest
 from zskel.data.store import STORE_FORMAT
 from zskel.pipeline.base.render import show as show_description
 from zskel.pipeline.base.render import stdout_console
@@ -26,7 +27,9 @@ from zskel.pipeline.steps.result_record import FORMAT as RESULT_FORMAT
 from zskel.pipeline.steps.results import find_results
 
 FORMAT, FORMAT_VERSION = "zsl-inspection", 1
-_PICTURES = (".png", ".gif")
+_ENDINGS = (".png", ".gif")
+#: What can be drawn of clips.
+PICTURES = ("clip", "steps", "classes")
 #: What describes a path, and where its clips can be drawn from, if it has coordinates.
 _Recognised = tuple[Callable[[], dict[str, Any]], ClipSource | None]
 
@@ -35,13 +38,11 @@ def inspect(
     path: str | Path | None = None,
     out: str | Path | None = None,
     clip: str | None = None,
-    reader: str | None = None,
-    dataset: str | None = None,
-    split: str | None = None,
-    read: int = 1000,
+    picture: str = PICTURES[0],
     layout: str | None = None,
+    **told: Any,
 ) -> dict[str, Any]:
-    """Tells what a path holds and, if asked, draws one clip of it.
+    """Tells what a path holds and, if asked, draws its clips.
 
     Args:
         path: Raw recordings (folder or archive), a sequence store, skeleton or
@@ -50,7 +51,10 @@ def inspect(
         out: Where the drawing goes, ``.png`` for frames side by side or
             ``.gif`` for an animation, ``.svg`` for a layout; None: nothing is written.
         clip: Sample id of the clip to describe and draw; None: the first is drawn.
-        reader, dataset, split, read, layout: See :class:`Options`.
+        picture: What is drawn: "clip"; "steps", the same before and after each
+            preprocessing step; or "classes", a clip of each class.
+        layout: Of joints that the source does not name.
+        **told: See :class:`Options`.
 
     Returns:
         A JSON document; ``show`` prints it.
@@ -59,12 +63,14 @@ def inspect(
         BadInput: The path is nothing that is known or is damaged, or there is
             no such clip or layout.
     """
+    if picture not in PICTURES:
+        raise BadInput(f"--picture {picture}: {nearest(picture, PICTURES)}")
     if path is None:
         return _layout(layout, out)
     path = Path(path)
-    if out is not None and Path(out).suffix.lower() not in _PICTURES:
+    if out is not None and Path(out).suffix.lower() not in _ENDINGS:
         raise BadInput(f"{out}: a drawing is called .png (frames side by side) or .gif (animated)")
-    describe, clips = _recognise(path, Options(reader, dataset, split, read, layout))
+    describe, clips = _recognise(path, Options(layout=layout, **told))
     one_clip = out is not None or clip is not None
     if one_clip and clips is None:
         raise BadInput(f"{path}: has no coordinates to draw or describe a clip of; name the "
@@ -75,9 +81,15 @@ def inspect(
         chosen = clips.clip(clip)
         document["clip"] = clips.describe_clip(chosen)
         if out is not None:
-            from zskel.pipeline.inspect.draw import draw
+            from zskel.pipeline.inspect import draw, views
 
-            draw(chosen, clips.layout, out, document["clip"]["class"])
+            class_name = document["clip"]["class"]
+            if picture == "clip":
+                draw.draw(chosen, clips.layout, out, class_name)
+            elif picture == "steps":
+                views.draw_steps(chosen, clips, Path(out), class_name)
+            else:
+                views.draw_classes(clips, Path(out))
             document["drawn"] = str(out)
     return document
 

@@ -59,11 +59,15 @@ class ClipSource(ABC):
         layout: The clips' joints and bones.
         names: Class names in label order.
         sample_ids: In the source's order.
+        label: Int ``[N]``, the clips' classes.
+        raw: Whether clips are as recorded, not cleaned.
     """
 
     layout: JointLayout
     names: Sequence[str]
     sample_ids: Sequence[str]
+    label: np.ndarray
+    raw: bool
 
     @abstractmethod
     def describe(self, options: Options) -> dict[str, Any]:
@@ -108,6 +112,8 @@ class ClipSource(ABC):
 
 class RawSource(ClipSource):
     """Raw recordings behind a reader."""
+
+    raw = True
 
     def __init__(self, path: Path, name: str, reader: Reader, scan: Scan) -> None:
         self.path, self.reader, self.reader_name, self.scan = path, reader, name, scan
@@ -172,9 +178,12 @@ class RawSource(ClipSource):
 class StoreSource(ClipSource):
     """A sequence store."""
 
+    raw = False
+
     def __init__(self, path: Path) -> None:
         self.path, self.store = path, SequenceStore(path)
         self.names, self.sample_ids = self.store.class_names, self.store.sample_id.tolist()
+        self.label = self.store.label
 
     @property
     def layout(self) -> JointLayout:  # type: ignore[override]

@@ -25,15 +25,18 @@ from tests.data.other_formats import (
     write_pose_pickle,
     write_utd_mhad,
 )
+from zskel.data.bodies import DEFAULT_CLEANING, clean
 from zskel.data.caches import (
     SkeletonFeatures,
     TextFeatures,
     write_skeleton_features,
     write_text_features,
 )
+from zskel.data.canonicalize import canonicalize
 from zskel.data.classes import class_names
 from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadInput
+from zskel.data.preprocess import pre_normalize_3d
 from zskel.data.readers import READERS
 from zskel.data.skeleton import NTU_RGBD, UTD_MHAD, Clip
 from zskel.data.store import SequenceStore, build_store
@@ -43,6 +46,9 @@ from zskel.pipeline.cli.options import answer
 from zskel.pipeline.inspect.draw import _durations, draw
 from zskel.pipeline.inspect.inspect import inspect, show
 from zskel.pipeline.inspect.measures import lengths
+from zskel.pipeline.inspect.reader_choice import open_raw
+from zskel.pipeline.inspect.sources import Options, StoreSource
+from zskel.pipeline.inspect.views import steps_of
 from zskel.pipeline.steps.results import write_result
 
 ACTIONS = ("raise left arm sideways", "wave both hands", "two people push each other")
@@ -459,9 +465,56 @@ def test_animation_moves_at_the_recorded_speed(tmp_path):
     assert frames[0][0, 0].min() > 245
 
 
+@pytest.mark.parametrize(("picture", "name"), [
+    ("steps", "steps.png"), ("steps", "steps.gif"), ("classes", "classes.png"),
+    ("classes", "classes.gif")])
+def test_steps_and_classes_are_drawn(raw, work, tmp_path, picture, name):
+    for source in (raw, work):
+        out = tmp_path / name
+        told = inspect(source, out=out, clip=TWO_PEOPLE, picture=picture)
+        assert told["drawn"] == str(out)
+        with Image.open(out) as drawn:
+            assert getattr(drawn, "n_frames", 1) == (30 if out.suffix == ".gif" else 1)
+            colours = np.asarray(drawn.convert("RGB")).reshape(-1, 3)
+        for colour in ((0, 114, 178), (213, 94, 0)):  # blue is left, orange right
+            assert (np.abs(colours.astype(int) - colour).max(axis=1) < 12).sum() > 50
+
+
+def test_steps_are_those_of_the_functions(raw, work):
+    source = open_raw(raw, Options())
+    recorded = source.clip(TWO_PEOPLE).keypoint
+    cleaned = clean(recorded, DEFAULT_CLEANING)
+    expected = {"raw": recorded, "cleaned": cleaned, "normalized": pre_normalize_3d(cleaned),
+                "canonicalized": canonicalize(cleaned)}
+    found = {name: keypoint for name, keypoint, _ in steps_of(recorded, source)}
+    assert list(found) == list(expected)
+    for name, keypoint in expected.items():
+        np.testing.assert_array_equal(found[name], keypoint)
+    stored = StoreSource(work / "store" / "skeletons.h5")
+    steps = steps_of(stored.clip(TWO_PEOPLE).keypoint, stored)
+    assert [name for name, *_ in steps] == list(expected)[1:]
+
+
+def test_the_normalized_step_stands_upright(raw):
+    """Spine along the axis that the drawing takes for up, left shoulder on the right."""
+    source = open_raw(raw, Options())
+    name, keypoint, view = steps_of(source.clip(TWO_PEOPLE).keypoint, source)[2]
+    first = keypoint[0, 0]
+    assert name == "normalized" and view.mirrored
+    spine = first[NTU_RGBD.spine[1]] - first[NTU_RGBD.spine[0]]
+    assert spine[view.up] == pytest.approx(np.linalg.norm(spine), rel=0.03)
+    left, right = NTU_RGBD.shoulders
+    assert first[left, view.axis] < first[right, view.axis]
+
+
+def test_an_unknown_picture_is_refused(raw, tmp_path):
+    with pytest.raises(BadInput, match=r"--picture classs: did you mean 'classes'"):
+        inspect(raw, out=tmp_path / "a.png", picture="classs")
+
+
 def test_gif_durations_add_up():
     for pictures, step in ((1, 1), (30, 1), (77, 3)):
-        durations = _durations(pictures, step)
+        durations = _durations(pictures, step * 1000 / 30)
         assert len(durations) == pictures and min(durations) >= 30
         assert abs(sum(durations) - pictures * step * 1000 / 30) <= 5
 

@@ -119,28 +119,28 @@ class _Answers:
         self._kept: OrderedDict[str, Recordings] = OrderedDict()
 
     def take(self, path: Path) -> dict[str, Any]:
-        """Reads a file; what the page draws of it. Its folder may go afterwards."""
+        """Reads a file; what the page draws of it. The file may go afterwards."""
         folder = f"{path.parent}/"
         try:
-            with self._lock:
-                clips = self._predictor.read([path], path.parent, MOST_CLIPS)
+            with self._lock, tempfile.TemporaryDirectory(prefix="show-") as store:
+                clips = self._predictor.read([path], Path(store), MOST_CLIPS)
                 recordings, layout = self._predictor.describe(clips), clips.store.layout
+                drawings = [encode(clips.store.keypoint(row), _MOST_FRAMES)
+                            for row in range(len(clips.store))]
                 key = secrets.token_urlsafe(9)
                 self._kept[key] = replace(recordings, file=[
                     file.replace(folder, "") for file in recordings.file])
                 while len(self._kept) > MOST_FILES:
                     self._kept.popitem(last=False)
-            return {
-                "file": key, "name": path.name,
-                "skipped": [f"{skip['name']}: {skip['reason']}" for skip in clips.skipped],
-                "names": list(recordings.sample_id),
-                "bones": [list(bone) for bone in layout.bones],
-                "sides": [layout.sides[child] for child, _ in layout.bones],
-                "clips": [encode(clips.store.keypoint(row), _MOST_FRAMES)
-                          for row in range(len(clips.store))],
-            }
         except PipelineError as error:
             raise BadInput(str(error).replace(folder, "")) from None
+        return {
+            "file": key, "name": path.name, "names": list(recordings.sample_id),
+            "skipped": [f"{skip['name']}: {skip['reason']}" for skip in clips.skipped],
+            "bones": [list(bone) for bone in layout.bones],
+            "sides": [layout.sides[child] for child, _ in layout.bones],
+            "clips": drawings,
+        }
 
     def answer(self, asked: _Asked) -> dict[str, Any]:
         """The document of ``pipeline predict``."""
@@ -154,10 +154,10 @@ class _Answers:
 
 
 def _file_name(given: str) -> str:
-    """The last part of a name, in characters that every system takes."""
-    name = re.sub(r"[^\w .()+-]", "_", re.split(r"[/\\]", given)[-1])[-120:]
+    """The last part of a name, as short and in such characters that every system takes it."""
+    name = re.sub(r"[^\w .()+-]", "_", re.split(r"[/\\]", given)[-1])[-60:]
     if not name.strip(". "):
-        raise BadInput(f"{given[:120]!r} is no name of a file")
+        raise BadInput(f"{given[:60]!r} is no name of a file")
     return name
 
 

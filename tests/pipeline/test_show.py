@@ -134,6 +134,8 @@ def bomb() -> bytes:
     ("a.zip", bomb(), "a.zip"),
     ("a.skeleton", b"", "a.skeleton"),
     ("../../escape.skeleton", b"x", "escape.skeleton"),
+    ("clips.h5", b"x", "clips.h5"),
+    ("\u4e16" * 300 + "\n.skeleton", b"x", "_.skeleton"),
     ("..", b"x", "no name of a file"),
     ("", b"x", "no name of a file"),
 ])

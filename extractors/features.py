@@ -16,11 +16,12 @@ from torch import nn
 from zskel.data.common.errors import BadInput
 from zskel.data.store import SequenceStore
 from zskel.extractors.dataset import StoreClips
-from zskel.extractors.inference import exact, recognizer
+from zskel.extractors.heads.text_supervised import TextAlignment
+from zskel.extractors.inference import Recognizer, exact, recognizer
 from zskel.extractors.passes import Grouping, Halving
 from zskel.extractors.sharing import ahead
 from zskel.extractors.training import BackboneSpec
-from zskel.extractors.weights import load_into, read_state
+from zskel.extractors.weights import SUPERVISING_TEXT, load_into, read_state
 
 Clips = Sequence[dict[str, Any]]
 
@@ -36,8 +37,13 @@ def load_model(spec: BackboneSpec, weights: str | os.PathLike[str], num_classes:
     Raises:
         BadInput: The weights do not fit the model.
     """
-    model = MODELS.build(spec.model_config(num_classes))
-    load_into(model, read_state(weights), weights, f"{spec.name} with {num_classes} classes")
+    state = read_state(weights)
+    text = state.get(SUPERVISING_TEXT)
+    if spec.text_supervision is not None and (text is None or text.dim() != 2):
+        raise BadInput(f"{weights}: were not trained with the classes' texts; leave "
+                       "backbone.text_supervision out, or leave --weights out to train some")
+    model = MODELS.build(spec.model_config(num_classes, text))
+    load_into(model, state, weights, f"{spec.name} with {num_classes} classes")
     return model.eval()
 
 
@@ -54,7 +60,8 @@ def extract_features(
 
     f_x is what the head's last linear layer reads: the backbone's output,
     averaged over bodies, frames and joints, and over sampled clips where
-    ``test_pipeline`` takes several of a recording.
+    ``test_pipeline`` takes several of a recording. Where ``spec.text_supervision`` says
+    "aligned" it is h instead, that output in the space of the texts.
 
     A pass that does not fit into memory is run in halves, with a warning.
     ``zskel.extractors.shards.extract_in_processes`` gives the same to the bit, by several
@@ -113,6 +120,7 @@ class Network:
         self._pools = spec.pools
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model, self._fast = model.to(self._device), fast
+        self._aligned = (spec.text_supervision or {}).get("features") == "aligned"
         self._autocast = None if spec.extract_autocast == "float32" else getattr(
             torch, spec.extract_autocast)
         self._notice = on_notice or _warn
@@ -128,6 +136,8 @@ class Network:
         if self._run is None:
             run = recognizer(self._model, tuple(self._inputs([clip]).shape[1:]), self._fast,
                              pools=self._pools)
+            if self._aligned:
+                run = _aligned(run, self._model.cls_head.alignment)
             self._run = Halving(run, self._device, self._notice)
 
     def __call__(self, clips: Clips) -> tuple[np.ndarray, ...]:
@@ -142,6 +152,15 @@ class Network:
 
     def _inputs(self, clips: Clips) -> torch.Tensor:
         return self._model.data_preprocessor(pseudo_collate(clips), training=False)["inputs"]
+
+
+def _aligned(run: Recognizer, alignment: TextAlignment) -> Recognizer:
+    """Gives h in place of f_x."""
+    def aligned(inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        f_x, *others = run(inputs)
+        return (alignment.embed(f_x), *others)
+
+    return aligned
 
 
 def clips_of(spec: BackboneSpec, store: SequenceStore, rows: np.ndarray) -> StoreClips:

@@ -26,11 +26,14 @@ from zskel.data.common.errors import BadInput
 from zskel.data.common.memory import out_of_memory
 from zskel.data.pooled import Pool
 from zskel.extractors.folding import fold, take_input_norm
+from zskel.extractors.heads.text_supervised import TextSupervisedHead
 from zskel.extractors.pooling import Pools
 from zskel.extractors.sharing import in_threads
 
 TOLERANCE = 1e-4
 BODY_WISE = {"STGCN", "AAGCN", "ShiftGCN"}
+#: Those that average over a map of joints.
+_GCN_HEADS = (GCNHead, TextSupervisedHead)
 
 Recognizer = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 """Maps inputs ``[N, clips, ...]`` to f_x ``[N * clips, D]`` and logits ``[N * clips, S]``,
@@ -120,7 +123,7 @@ class Direct:
 
     def __init__(self, model: nn.Module, pools: Sequence[Pool] = ()) -> None:
         self._model, self._last, self._pools = model, last_linear(model), Pools(pools)
-        if pools and type(model.cls_head) is not GCNHead:
+        if pools and type(model.cls_head) not in _GCN_HEADS:
             raise BadInput(f"feature views: {pools[0]} is taken from a map with a row for each "
                            f"joint, which a {type(model.cls_head).__name__} does not average; "
                            "graph networks with a GCNHead have one")
@@ -152,7 +155,7 @@ class BodyWise:
     first body from the second (mmaction2's ``data_bn_type`` "MVC").
 
     Args:
-        model: An mmaction2 recognizer with a ``GCNHead``, in eval mode.
+        model: An mmaction2 recognizer with a ``GCNHead`` or ours, in eval mode.
         chunk: Bodies pushed through at a time; of no influence on the result. The
             default keeps what a stage reads and writes in the processor's cache.
         pools: Views of the feature map that are wanted beside f_x.
@@ -210,7 +213,7 @@ class BodyWise:
 def _body_wise(model: nn.Module) -> bool:
     backbone = getattr(model, "backbone", None)
     declared = type(backbone).__name__ in BODY_WISE or getattr(backbone, "body_wise", False)
-    return declared and type(getattr(model, "cls_head", None)) is GCNHead
+    return declared and type(getattr(model, "cls_head", None)) in _GCN_HEADS
 
 
 def _difference(

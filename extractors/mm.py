@@ -24,6 +24,7 @@ def register() -> None:
 
         register_all_modules(init_default_scope=True)
         import zskel.extractors.backbones.shift_gcn
+        import zskel.extractors.heads.text_supervised
         import zskel.extractors.masking
         import zskel.extractors.transforms  # noqa: F401
     if not hasattr(np, "Inf"):

@@ -85,7 +85,7 @@ def build_runner(
     batches = EpochBatches(
         EpochSampler(len(dataset), spec.seed), spec.batch_size, rank(), world_size())
     runner = QuietRunner(
-        model=spec.model_config(len(classes)),
+        model=spec.model_config(len(classes), spec.text_of(classes)),
         work_dir=str(folder / "logs"),
         train_dataloader=DataLoader(
             dataset, batch_sampler=batches, collate_fn=pseudo_collate,

@@ -16,7 +16,7 @@ from zskel.data.pooled import Pool
 from zskel.data.store import SequenceStore
 
 # Of no influence on the weights, so of none on their name either.
-_ASIDE = ("num_workers", "vis_backends", "extract_autocast", "pools")
+_ASIDE = ("num_workers", "vis_backends", "extract_autocast", "text", "pools")
 
 
 def with_own_types(config: Any) -> Any:
@@ -57,6 +57,10 @@ class BackboneSpec:
         extract_autocast: "bfloat16" or "float16": extract features in that
             precision where an operation allows it, which changes f_x, not the weights.
         pools: Views of the feature map that are extracted along with f_x.
+        text_supervision: Options of training by the seen classes' texts as well, with
+            a head of ``zskel.extractors.heads.text_supervised``; its "features" changes
+            f_x, not the weights.
+        text: f_y of all classes for that, ``[C, Dt]``; needed to train.
     """
 
     name: str
@@ -73,23 +77,48 @@ class BackboneSpec:
     vis_backends: list[dict[str, Any]] = field(default_factory=list)
     extract_autocast: str = "float32"
     pools: tuple[Pool, ...] = ()
+    text_supervision: Mapping[str, Any] | None = None
+    text: np.ndarray | None = None
 
-    def model_config(self, num_classes: int) -> dict[str, Any]:
+    def model_config(self, num_classes: int, text: Any = None) -> dict[str, Any]:
         """The recognizer's config for a number of classes.
 
+        Args:
+            num_classes: S.
+            text: Their f_y, ``[S, Dt]``, where texts supervise.
+
         Raises:
-            BadConfig: It has no head.
+            BadConfig: It has no head, or one that texts cannot supervise.
         """
         model = with_own_types(copy.deepcopy(dict(self.model)))
         if not isinstance(model.get("cls_head"), Mapping):
             raise BadConfig("backbone: model has no cls_head; a recognizer with a head that has "
                             "num_classes is needed, f_x is what its last linear layer reads")
         model["cls_head"] = {**model["cls_head"], "num_classes": num_classes}
+        if self.text_supervision is not None:
+            if model["cls_head"].get("type") != "GCNHead":
+                raise BadConfig("backbone.text_supervision: takes a model whose cls_head is a "
+                                f"GCNHead, found {model['cls_head'].get('type')!r}")
+            model["cls_head"] |= {"type": "TextSupervisedHead", "text": text,
+                                  "supervision": dict(self.text_supervision)}
         return model
+
+    def text_of(self, classes: tuple[int, ...]) -> np.ndarray | None:
+        """f_y of these classes, where texts supervise."""
+        if self.text_supervision is None:
+            return None
+        assert self.text is not None, "text_supervision without text"
+        return self.text[list(classes)]
 
     def digest(self, store: SequenceStore, rows: np.ndarray, classes: tuple[int, ...]) -> str:
         """Names the weights that training on these rows of this store gives."""
         spec = {name: value for name, value in asdict(self).items() if name not in _ASIDE}
+        text = self.text_of(classes)
+        if text is None:
+            del spec["text_supervision"]  # so that names from before there was any stay
+        else:
+            spec["text_supervision"].pop("features", None)
+            spec["text"] = text.tolist()
         code = outside_code(spec)
         return digest_json({
             "spec": spec, **({"code": code} if code else {}), "store": store.digest,

@@ -22,6 +22,9 @@ from zskel.data.common.files import mistaken_for
 from zskel.data.common.limits import check_archive, room
 from zskel.data.common.os_errors import raise_refusal
 
+#: Rows of the classes' texts, in the weights of a ``TextSupervisedHead``.
+SUPERVISING_TEXT = "cls_head.alignment.text"
+
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     """Reads a state dict, or that of a whole checkpoint.
@@ -94,7 +97,7 @@ def head_classes(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]
     Raises:
         BadInput: There is no such layer.
     """
-    for name in ("cls_head.fc.weight", "cls_head.fc_cls.weight", "fc.weight"):
+    for name in ("cls_head.fc.weight", "cls_head.fc_cls.weight", "fc.weight", SUPERVISING_TEXT):
         if name in state and state[name].dim() >= 2:
             return int(state[name].shape[0])
     raise BadInput(f"{path}: has no head (cls_head.fc.weight or fc.weight); it is needed to know "

@@ -123,6 +123,28 @@ class CalibrationConfig(Section):
     seed: int = 0
 
 
+class TextSupervision(Section):
+    """Training by the seen classes' texts: ``zskel.extractors.heads.text_supervised``.
+
+    Attributes:
+        weight: Of the divergence from the soft labels.
+        cross_entropy: Weight of the classifier's loss; 0: there is no classifier, as in
+            PGFA, and logits are cosines over the temperature.
+        temperature: Divides the cosines; where it is learned, at the start.
+        learn_temperature: Whether it is trained. PGFA's code means to, but does not.
+        target_sharpness: Of the soft labels softmax(sharpness [same class]).
+        features: What is cached as f_x: the "pooled" output that the classifier reads, or
+            h, which is that "aligned" with the texts by the linear layer.
+    """
+
+    weight: float = Field(1.0, gt=0)
+    cross_entropy: float = Field(1.0, ge=0)
+    temperature: float = Field(0.07, ge=0.01)
+    learn_temperature: bool = False
+    target_sharpness: float = Field(10.0, ge=0)
+    features: Literal["pooled", "aligned"] = "pooled"
+
+
 class BackboneConfig(_NamesCode):
     """The skeleton feature extractor; see ``zskel.extractors.training.BackboneSpec``."""
 
@@ -139,10 +161,12 @@ class BackboneConfig(_NamesCode):
     num_workers: int = Field(0, ge=0)
     vis_backends: list[dict[str, Any]] = []
     extract_autocast: Literal["float32", "bfloat16", "float16"] = "float32"
+    text_supervision: TextSupervision | None = None
 
     def _left_out(self) -> set[str]:
         same = {"extract_autocast"} if self.extract_autocast == "float32" else set()
-        return {"num_workers", "vis_backends"} | same
+        plain = {"text_supervision"} if self.text_supervision is None else set()
+        return {"num_workers", "vis_backends"} | same | plain
 
 
 class FeatureView(_NamesCode):

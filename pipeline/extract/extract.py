@@ -111,6 +111,7 @@ def _extract(
     if is_main():
         tell_notices(plan.notices)
         text, text_parts = text_caches(experiment, work)
+    barrier()  # they may be what the backbone is trained by
     skeleton = {
         phase.name: skeleton_cache(experiment, plan, phase, work, shared, weights.get(phase.name))
         # Given weights that do not fit should not wait for the training of the other phase.

@@ -36,6 +36,7 @@ from zskel.pipeline.steps.needed_backbones import (
 from zskel.pipeline.steps.phase_plan import make_plan, resolve_split
 from zskel.pipeline.steps.sequence_store import open_store, point_to_store
 from zskel.pipeline.steps.skeleton_cache import train
+from zskel.pipeline.steps.text_cache import text_caches
 
 FORMAT, FORMAT_VERSION = "zsl-queue", 1
 
@@ -226,6 +227,8 @@ def _train(job: Job, need: Need, model_store: ModelStore) -> None:
     assert job.plan is not None
     started = time.perf_counter()
     with _alone(job):
+        if job.experiment.needed_backbone.text_supervision is not None:
+            text_caches(job.experiment, job.work)
         trained = train(
             job.experiment, job.plan, phase_of(job.plan, need.phase), job.work, model_store)
         _drop_features(job.work, need.phase, trained.weights_sha256)

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from zskel.extractors.training import TrainedBackbone
 
 #: Of a backbone's config, what features by given weights depend on.
-_DECIDES_FEATURES = ("model", "prepare", "test_pipeline", "extract_autocast", "code")
+_DECIDES_FEATURES = (
+    "model", "prepare", "test_pipeline", "extract_autocast", "text_supervision", "code")
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,10 @@ def of_trained(
 def _shared_name(provenance: Mapping[str, Any]) -> str:
     """Of the features that go with a backbone, by what its digest leaves open."""
     digest = provenance["phase_digest"]
-    view = dict(provenance.get("view", {}))
+    view, backbone = dict(provenance.get("view", {})), provenance["backbone"]
+    aligned = (backbone.get("text_supervision") or {}).get("features") == "aligned"
     choices = [*view.pop("transforms", [None]), *([view] if view else []),
-               provenance["backbone"].get("extract_autocast")]
+               backbone.get("extract_autocast"), *(["aligned"] if aligned else [])]
     if any(choices):
         digest = digest_json([digest, *choices])
     return f"features-{digest[:16]}.h5"

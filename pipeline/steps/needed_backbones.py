@@ -47,7 +47,8 @@ class Need:
         experiment, phase, dataset, split: Who needs it for what.
         classes: How many it learns to tell apart.
         backbone: Its name in the config.
-        digest: Names its weights; None until the store is there.
+        digest: Names its weights; None until the store is there, and the texts where
+            they train it.
         same_as: The number of the first need of the same backbone, or None.
         state: One of this module's constants.
         key: Equal for equal backbones, given the same recordings.
@@ -104,7 +105,7 @@ def needs(jobs: Iterable[Job], model_store: ModelStore) -> list[Need]:
             digest, state = None, NO_STORE
             if job.plan is not None:
                 own = phase_of(job.plan, phase)
-                digest = backbone_digest(job.experiment, job.plan, own)
+                digest = backbone_digest(job.experiment, job.plan, own, job.work)
                 state = _state(job, job.plan, own, digest, model_store)
             key = digest or _key(job.experiment, phase, split)
             number = len(found) + 1
@@ -122,7 +123,11 @@ def phase_of(plan: Plan, name: str) -> Phase:
     return next(phase for phase in plan.phases if phase.name == name)
 
 
-def _state(job: Job, plan: Plan, phase: Phase, digest: str, model_store: ModelStore) -> str:
+def _state(
+    job: Job, plan: Plan, phase: Phase, digest: str | None, model_store: ModelStore
+) -> str:
+    if digest is None:
+        return TO_TRAIN
     cached = has_current_cache(job.experiment, plan, phase, job.work)
     if cached and trained_digest(job.work.backbone(phase.name)) == digest:
         return CACHED
@@ -142,6 +147,8 @@ def _key(experiment: Experiment, phase: str, split: ClassSplit) -> str:
         "backbone": experiment.needed_backbone.model_dump(mode="json"),
         "unseen": list(split.unseen), "phase": phase,
     }
+    if experiment.needed_backbone.text_supervision is not None and experiment.class_text:
+        content["class_text"] = experiment.class_text.model_dump(mode="json")
     if phase == "calibration":
         content["validation_unseen"] = list(split.validation_unseen)
         content["calibration"] = experiment.calibration.model_dump(mode="json")

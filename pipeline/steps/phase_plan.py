@@ -62,11 +62,13 @@ def backbone_config(experiment: Experiment, store: SequenceStore) -> BackboneCon
         follow(experiment.needed_backbone.model_dump(), store.layout))
 
 
-def backbone_spec(experiment: Experiment, store: SequenceStore) -> BackboneSpec:
-    """``backbone_config`` as stage one takes it."""
+def backbone_spec(
+    experiment: Experiment, store: SequenceStore, text: np.ndarray | None = None
+) -> BackboneSpec:
+    """``backbone_config`` as stage one takes it, with f_y of all classes where that trains."""
     from zskel.extractors.spec import BackboneSpec
 
-    return BackboneSpec(**backbone_config(experiment, store).model_dump())
+    return BackboneSpec(**backbone_config(experiment, store).model_dump(), text=text)
 
 
 def feature_view(view: FeatureView, store: SequenceStore) -> FeatureView:

@@ -29,6 +29,7 @@ from zskel.pipeline.steps.extraction import (
 )
 from zskel.pipeline.steps.model_store import ModelStore, trained_digest, trained_with
 from zskel.pipeline.steps.phase_plan import Plan, backbone_config, backbone_spec, feature_view
+from zskel.pipeline.steps.text_cache import supervising_text
 
 if TYPE_CHECKING:
     from zskel.extractors.training import TrainedBackbone
@@ -108,7 +109,7 @@ def train(
     register()
     from zskel.extractors.training import train_backbone, where
 
-    spec = backbone_spec(experiment, plan.store)
+    spec = backbone_spec(experiment, plan.store, supervising_text(experiment, work))
     digest = spec.digest(plan.store, phase.train, phase.seen_classes)
     folder = work.own_backbone(phase.name) if model_store is None else model_store.backbone(digest)
     with ExitStack() as held:
@@ -135,9 +136,14 @@ def train(
     return trained
 
 
-def backbone_digest(experiment: Experiment, plan: Plan, phase: Phase) -> str:
-    """Names the weights that ``train`` gives."""
-    return backbone_spec(experiment, plan.store).digest(plan.store, phase.train, phase.seen_classes)
+def backbone_digest(
+    experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir
+) -> str | None:
+    """Names the weights that ``train`` gives; None where they need texts that are to come."""
+    spec = backbone_spec(experiment, plan.store, supervising_text(experiment, work))
+    if spec.text_supervision is not None and spec.text is None:
+        return None
+    return spec.digest(plan.store, phase.train, phase.seen_classes)
 
 
 def has_current_cache(experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir) -> bool:
@@ -186,6 +192,10 @@ def _wanted(
 ) -> list[Wanted]:
     """f_x and the feature views that the experiment asks for."""
     provenance = _provenance(experiment, plan, phase)
+    if experiment.needed_backbone.text_supervision is not None:
+        text = supervising_text(experiment, work)
+        provenance["supervising_text"] = None if text is None else digest_json(
+            text[list(phase.seen_classes)].tolist())
     if given is not None:
         provenance["given_weights"] = {"file": given.name, "sha256": digest_file(given)}
     decided = {"f_x": provenance}

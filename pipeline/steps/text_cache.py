@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zskel.data.caches import TextFeatures, read_text_features, write_text_features
 from zskel.data.classes import class_names
 from zskel.data.common.errors import BadCache
@@ -30,6 +32,14 @@ def text_caches(experiment: Experiment, work: WorkDir) -> tuple[Path, dict[str, 
              for name, config in experiment.class_text_parts.items()}
     assert experiment.class_text is not None
     return text_cache(names, experiment.class_text, work), parts
+
+
+def supervising_text(experiment: Experiment, work: WorkDir) -> np.ndarray | None:
+    """f_y of all classes, ``[C, Dt]``, if it trains the backbone; None if it is not current."""
+    if experiment.needed_backbone.text_supervision is None or text_changes(
+            experiment, work)[work.text]:
+        return None
+    return read_text_features(work.text).f_y
 
 
 def current_texts(experiment: Experiment, work: WorkDir) -> dict[str, bool]:

@@ -63,7 +63,7 @@ def test_a_clip_goes_through_each_pipeline_and_the_head_reads_f_x(name: str) -> 
     assert spec.name == name.replace("_", "-")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = MODELS.build(spec.model_config(7)).eval()
+        model = MODELS.build(spec.model_config(7, np.eye(7))).eval()
     prepared = build_transforms(spec.prepare)(sample())
     for pipeline in (spec.train_pipeline, spec.test_pipeline):
         clip = build_transforms(pipeline)(dict(prepared))["inputs"].float()

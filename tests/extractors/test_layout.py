@@ -35,6 +35,7 @@ BEFORE = {
     "aagcn": "3fc4f4dc9683af3e", "aagcn_cpu": "444fa91305db46ae", "agcn": "039319247d697e31",
     "posec3d": "bc74d6f925941a43", "posec3d_cpu": "96be0b76c3d9b966",
     "shift_gcn": "d9fda48a6633a26b", "shift_gcn_cpu": "86a6127e4b966b1c",
+    "shift_gcn_text_supervised": "c3056d64bc17f40b",
     "stgcn": "408a81a9f8cfc5ea", "stgcn_cpu": "30e36268763a9bf5",
     "stgcn_tiny": "eeaf639a33832ef0", "stgcnpp": "4981f42ba1566053",
     "stgcnpp_cpu": "90123f9e2c45d36f",

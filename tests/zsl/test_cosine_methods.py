@@ -8,8 +8,9 @@ import torch
 from scipy.special import log_softmax, softmax
 from transferable import make
 
+from zskel.data.common.soft_labels import soft_label_divergence
 from zskel.zsl.methods.infonce import InfoNCE, contrast
-from zskel.zsl.methods.pgfa_head import PGFAHead, soft_label_divergence
+from zskel.zsl.methods.pgfa_head import PGFAHead
 
 SMALL = make(7, verbs=3, nouns=3, clips=6, f_x_dim=8, text_dim=5)
 rng = np.random.default_rng(0)

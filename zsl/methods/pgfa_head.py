@@ -3,8 +3,8 @@
 Zhou et al., "Prototype-guided feature alignment for zero-shot skeleton-based action
 recognition", IEEE TIP 2025 (arXiv 2507.00566). PGFA trains its backbone along with
 this layer; here f_x stays as it is (the released option ``fix_encoder``), so its
-published numbers are not those of this head. Its alignment at test time looks at
-unlabelled test clips and is no part of it.
+published numbers are not those of this head; ``backbone.text_supervision`` trains both
+together. Its alignment at test time looks at unlabelled test clips and is no part of it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
+from zskel.data.common.soft_labels import soft_label_divergence
 from zskel.zsl.methods.base import RecipeParams
 from zskel.zsl.methods.cosine import CosineMethod, CosineNetwork, CosineParams
 from zskel.zsl.methods.training import Step
@@ -90,22 +90,3 @@ class PGFAHead(CosineMethod):
             layer.weight.normal_(0, math.sqrt(2 / text_dims["f_y"]), generator=generator)
             layer.bias.zero_()
         return CosineNetwork(layer, nn.Identity(), self.params).to(torch.get_default_device())
-
-
-def soft_label_divergence(scores: Tensor, columns: Tensor, sharpness: float) -> Tensor:
-    """KL of soft labels from the softmax over a batch's clips and texts, both ways.
-
-    Every clip stands beside the texts of all clips of the batch, ``[B, B]``. The soft
-    labels of a row are softmax(sharpness m) with m = 1 for texts of its own class, 0 else.
-    The divergences of rows and of columns are averaged.
-
-    Args:
-        scores: ``[B, S]`` with the texts of all seen classes.
-        columns: ``[B]``, the class of each clip.
-        sharpness: Of the labels.
-    """
-    pairs = scores[:, columns]
-    labels = (sharpness * (columns[:, None] == columns).to(pairs.dtype)).softmax(dim=1)
-    return 0.5 * sum(
-        (F.kl_div(side.log_softmax(dim=1), labels, reduction="batchmean")
-         for side in (pairs, pairs.T)), start=pairs.new_zeros(()))

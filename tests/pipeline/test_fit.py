@@ -66,7 +66,9 @@ def test_rates_follow_from_the_predictions_and_the_cache(tiny_work: Path, seed: 
         assert arrays["label"].tolist() == label.tolist()
         assert arrays["sample_id"].tolist() == cache["sample_id"].asstr()[()][rows].tolist()
         unseen = np.isin(label, UNSEEN)
-        zsl, gzsl = arrays["zsl_prediction"], arrays["gzsl_prediction"]
+        zsl, gzsl, p_u = (arrays[name] for name in ("zsl_prediction", "gzsl_prediction", "p_u"))
+    np.testing.assert_allclose(p_u.sum(axis=1), 1, atol=1e-5)
+    assert (np.sort(UNSEEN)[p_u.argmax(axis=1)] == zsl)[unseen].all()
     assert set(zsl[unseen]) <= set(UNSEEN) and set(zsl[~unseen]) == {-1}
     assert content["zsl_accuracy"] == pytest.approx((zsl == label)[unseen].mean())
     assert content["gzsl_seen_accuracy"] == pytest.approx((gzsl == label)[~unseen].mean())

@@ -133,6 +133,7 @@ def test_an_absent_file_is_refused(tmp_path):
     ("zsl_prediction", lambda a: np.where(a == -1, -1, 4), "give zsl_accuracy"),
     ("gzsl_prediction", lambda a: a * 0 + 1, "give gzsl_unseen_accuracy"),
     ("gzsl_prediction", lambda a: a + 99, "per_class lacks"),
+    ("p_u", lambda a: a[:, 1:], "a column for each unseen class"),
 ])
 def test_arrays_that_contradict_the_record_are_not_written(
     tmp_path, make_result, name, change, named

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from zskel.data.bodies import DEFAULT_CLEANING, clean
 from zskel.data.canonicalize import canonicalize
-from zskel.data.common.errors import BadInput, ClipError
+from zskel.data.common.errors import BadInput
 from zskel.data.common.files import atomic_path
 from zskel.data.preprocess import pre_normalize_3d
 from zskel.data.skeleton import Clip
@@ -92,7 +92,7 @@ def draw_classes(source: ClipSource, path: Path) -> None:
             try:
                 clip = source.clip_at(int(index))
                 check(clip, source.layout)
-            except (ClipError, BadInput):
+            except BadInput:
                 continue
             panels.append((name, Scene(clip.keypoint, source.layout), FRONT))
             break

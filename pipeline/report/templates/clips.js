@@ -20,7 +20,7 @@
     return parent.appendChild(node);
   }
 
-  function percent(values, at) { return values.length ? " " + values[at].toFixed(1) + " %" : ""; }
+  function percent(values, at) { return values.length ? " " + values[at].toFixed(1) + "\u00a0%" : ""; }
 
   // Row or column of a class in the matrices; the last is that of all seen ones.
   function position(data, label) {

@@ -99,4 +99,4 @@ def test_report_takes_what_fit_takes(tiny_work: Path, commands: Any, tmp_path: P
     for arguments in ((tiny_work,), ("demo", "--work-dir", tiny_work)):
         ended = commands.run("report", *arguments, "--out", tmp_path / "report")
         assert ended.code == 0, ended.err
-        assert "experiment tiny" in (tmp_path / "report" / "report.md").read_text()
+        assert "Experiment tiny" in (tmp_path / "report" / "report.md").read_text()

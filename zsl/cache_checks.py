@@ -41,7 +41,7 @@ class Caches:
             validation-unseen classes nor the calibration rows.
         text: Text features of all classes; for methods with ``text_parts`` a mapping
             with those of each part.
-        extra: For methods with ``extra_features``.
+        extra: For methods with ``extra_features`` or ``feature_views``.
 
     Raises:
         BadCache: They do not belong together.
@@ -171,11 +171,58 @@ def extra_of(
         BadInput: The method takes features that are not there.
         BadCache: Their rows are not those of ``features``.
     """
+    # The method says itself which of them it cannot do without.
+    return _of_phase(method, method.extra_features, extra, features)
+
+
+def views_of(
+    method: Method, extra: Extra, features: SkeletonFeatures
+) -> dict[str, np.ndarray]:
+    """The feature views that a method takes in place of f_x, ``[N, ..., D]`` each.
+
+    Args:
+        method, extra, features: See :func:`extra_of`.
+
+    Raises:
+        BadInput: One is not there.
+        BadCache: Their rows are not those of ``features``.
+    """
+    found = _of_phase(method, method.feature_views, extra, features)
+    for name in method.feature_views:
+        if name not in found:
+            raise BadInput(f"{method.name} takes the feature view {name} in place of f_x; that "
+                           f"of the {features.phase} phase is missing")
+    return {name: found[name] for name in method.feature_views}
+
+
+def input_of(method: Method, extra: Extra, features: SkeletonFeatures) -> np.ndarray:
+    """What a method takes as f_x: that, or the values of its views, ``[N, D]``.
+
+    Args:
+        method, extra, features: See :func:`views_of`.
+
+    Raises:
+        BadCache, BadInput: See :func:`views_of`.
+    """
+    if not method.feature_views:
+        return features.f_x
+    return side_by_side(views_of(method, extra, features))
+
+
+def side_by_side(views: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Values of views one after the other, a row a clip."""
+    rows = [view.reshape(len(view), -1) for view in views.values()]
+    return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+
+
+def _of_phase(
+    method: Method, names: Sequence[str], extra: Extra, features: SkeletonFeatures
+) -> dict[str, np.ndarray]:
     arrays = {}
-    for name in method.extra_features:
+    for name in names:
         found = [other for other in extra.get(name, ()) if other.phase == features.phase]
         if not found:
-            continue  # the method says itself what it cannot do without
+            continue
         if len(found) != 1:
             raise BadInput(f"{method.name} takes {name}: there must be one cache of it for the "
                            f"{features.phase} phase, there are {len(found)}")

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures
-from zskel.zsl.cache_checks import Caches
+from zskel.zsl.cache_checks import Caches, Extra, input_of
 from zskel.zsl.fitted import Fitted
 from zskel.zsl.gates.base import Gate, GateInput, mix
 from zskel.zsl.methods.base import Latents, Progress, State, ZeroShotMethod
 from zskel.zsl.metrics import Predictions, Values, accuracy, measure
 from zskel.zsl.phase_models import PhaseModels, fit_method, fit_seen_classifier
-from zskel.zsl.protocols import STRICT, Protocol
+from zskel.zsl.protocols import STRICT, Protocol, check_honest
 from zskel.zsl.refinements.base import Refinement
 from zskel.zsl.threads import single_threaded
 
@@ -105,6 +105,7 @@ def evaluate_gates(
     """
     test, calibration = caches.test, caches.calibration
     methods = {CALIBRATION: method(seed), TEST: method(seed)}
+    check_honest(methods[TEST], protocol)
     made = {name: make(seed) for name, make in gates.items()}
     refinement = protocol.refinement() if protocol.refinement is not None else None
     needs = frozenset().union(*(gate.needs for gate in made.values()))
@@ -120,14 +121,14 @@ def evaluate_gates(
                 on_progress(before[phase] + done, total)
 
         method, features = methods[phase], phases[phase]
-        best = _BestEpoch(method, features) if protocol.best_epoch else None
+        best = _BestEpoch(method, features, caches.extra) if protocol.best_epoch else None
         fit_method(method, features, caches.text, caches.extra,
                    on_progress=advance, on_epoch=best)
         if best is not None:
             selection[phase] = best.restore()
         method.fit_unseen_classifier(features.unseen_classes)
-        c_s = fit_seen_classifier(method, features, protocol.seen_from)
-        return PhaseModels(method, features, caches.text, protocol.seen_from, c_s)
+        c_s = fit_seen_classifier(method, features, protocol.seen_from, caches.extra)
+        return PhaseModels(method, features, caches.text, protocol.seen_from, c_s, caches.extra)
 
     models = calibrated = fitted(CALIBRATION)
     rows = calibration.rows(CALIBRATION)
@@ -143,7 +144,7 @@ def evaluate_gates(
     if refinement is not None:
         needs |= refinement.needs
         selection["refinement"] = refinement.description()
-    inputs, latents = models.inputs(rows, needs), models.method.transform(test.f_x[rows])
+    inputs, latents = models.inputs(rows, needs), models.transform(rows)
     of_seen = np.isin(test.label[rows], models.seen_classes)
     counts = {
         "train": len(test.rows(TRAIN)),
@@ -164,15 +165,18 @@ def evaluate_gates(
 class _BestEpoch:
     """Watches a fit and keeps the state of the best epoch, the first of equally good ones."""
 
-    def __init__(self, method: ZeroShotMethod, features: SkeletonFeatures) -> None:
+    def __init__(
+        self, method: ZeroShotMethod, features: SkeletonFeatures, extra: Extra
+    ) -> None:
         rows = features.rows(features.phase)
         self._rows = rows[np.isin(features.label[rows], features.unseen_classes)]
-        self._method, self._features = method, features
+        self._method, self._features, self._extra = method, features, extra
         self._state: State | None = None
         self._chosen: dict[str, Any] = {"zsl_accuracy": -1.0}
 
     def __call__(self, epoch: int) -> None:
-        accuracy = zsl_accuracy_so_far(self._method, self._features, self._rows)
+        accuracy = zsl_accuracy_so_far(
+            self._method, self._features, self._rows, self._extra)
         if accuracy > self._chosen["zsl_accuracy"]:
             self._state = self._method.state()
             self._chosen = {"epoch": epoch, "zsl_accuracy": accuracy, "rows": len(self._rows)}
@@ -241,7 +245,7 @@ def _refined(
 
 
 def zsl_accuracy_so_far(
-    method: ZeroShotMethod, features: SkeletonFeatures, rows: np.ndarray
+    method: ZeroShotMethod, features: SkeletonFeatures, rows: np.ndarray, extra: Extra
 ) -> float:
     """ZSL accuracy in the middle of a fit: C_u alone, fitted for it.
 
@@ -249,7 +253,10 @@ def zsl_accuracy_so_far(
         method: While it is fitted.
         features: Of the phase.
         rows: Of its unseen classes.
+        extra: See ``zskel.zsl.cache_checks.Extra``.
     """
     method.fit_unseen_classifier(features.unseen_classes)
-    p_u = method.predict_proba(features.f_x[rows])
+    taken = input_of(method, extra, features)[rows]
+    p_u = method.proba_knowing(taken, features.label[rows]) if method.looks_at_labels \
+        else method.predict_proba(taken)
     return accuracy(features.label[rows], method.unseen_classes[p_u.argmax(axis=1)])

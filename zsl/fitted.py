@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from zskel.data.caches import CALIBRATION, TEST, SkeletonFeatures
 from zskel.zsl import model_file
-from zskel.zsl.cache_checks import Text
+from zskel.zsl.cache_checks import Extra, Text
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.gates import GATES
 from zskel.zsl.gates.base import Gate
@@ -103,7 +104,7 @@ def check_fitted(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def load_fitted(
     path: str | os.PathLike[str], test: SkeletonFeatures, calibration: SkeletonFeatures,
-    text: Text, gate: str | None = None,
+    text: Text, gate: str | None = None, extra: Extra = MappingProxyType({}),
 ) -> Fitted:
     """Reads what :func:`save_fitted` wrote.
 
@@ -111,6 +112,7 @@ def load_fitted(
         path: The file.
         test, calibration, text: The caches that the models were fitted on.
         gate: Key of the one gate to read; None: all of them.
+        extra: The feature views, for a method that takes some in place of f_x.
 
     Raises:
         BadInput: The file is damaged or of another format.
@@ -132,7 +134,8 @@ def load_fitted(
             if phase in card["seen_classifiers"]:
                 c_s = SeenClassifier()
                 c_s.restore(State(of(f"{phase}.seen"), card["seen_classifiers"][phase]))
-            phases[phase] = PhaseModels(method, features, text, card["seen_from"], c_s)
+            phases[phase] = PhaseModels(method, features, text, card["seen_from"], c_s,
+                                        extra)
         gates = {}
         for key, kept in card["gates"].items():
             if gate is not None and key != gate:

@@ -54,7 +54,8 @@ class Answers:
 
 
 def predict_labels(
-    models: PhaseModels, gate: Gate | None, f_x: np.ndarray, logits: np.ndarray | None = None
+    models: PhaseModels, gate: Gate | None, f_x: np.ndarray, logits: np.ndarray | None = None,
+    views: np.ndarray | None = None,
 ) -> Answers:
     """Classifies clips among labels, as an evaluation does among classes.
 
@@ -63,8 +64,10 @@ def predict_labels(
         gate: Fitted for as many labels.
         f_x: ``[N, D]``.
         logits: ``[N, S]`` of the backbone, where C_s is its last layer.
+        views: See ``PhaseModels.inputs_of``.
     """
-    inputs: GateInput = models.inputs_of(f_x, logits, gate.needs if gate is not None else ())
+    needs = gate.needs if gate is not None else ()
+    inputs: GateInput = models.inputs_of(f_x, logits, needs, views)
     return Answers(
         models.seen_classes, models.unseen_classes, inputs.unseen_proba, inputs.seen_proba,
         *(() if gate is None else (gate.predict_proba(inputs), gate.probabilities(inputs))),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from zskel.data.caches import TRAIN, SkeletonFeatures
 from zskel.data.common.errors import BadInput
-from zskel.zsl.cache_checks import Extra, Text, extra_of, text_of
+from zskel.zsl.cache_checks import Extra, Text, extra_of, input_of, text_of, views_of
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.gates.base import EVIDENCE, F_X, F_Y, JOINT_PROBA, REFERENCE, GateInput, Reference
-from zskel.zsl.methods.base import EpochHook, Progress, ZeroShotMethod
+from zskel.zsl.methods.base import EpochHook, Latents, Progress, ZeroShotMethod
 from zskel.zsl.methods.checks import TextFeatures, unit_rows
 from zskel.zsl.protocols import SeenFrom
 
@@ -33,23 +34,27 @@ def fit_method(
         BadInput: The method cannot work with the features, or a loss is not finite.
     """
     train = features.rows(TRAIN)
-    others = {name: f[train] for name, f in extra_of(method, extra, features).items()}
+    others: dict[str, Any] = {
+        name: f[train] for name, f in extra_of(method, extra, features).items()}
+    if method.feature_views:
+        others["view_shapes"] = {
+            name: view.shape[1:] for name, view in views_of(method, extra, features).items()}
     method.fit(
-        features.f_x[train], features.label[train], text_of(method, text),
+        input_of(method, extra, features)[train], features.label[train], text_of(method, text),
         seen_classes=features.seen_classes, on_progress=on_progress, on_epoch=on_epoch, **others,
     )
 
 
 def fit_seen_classifier(
-    method: ZeroShotMethod, features: SkeletonFeatures, seen_from: SeenFrom
+    method: ZeroShotMethod, features: SkeletonFeatures, seen_from: SeenFrom, extra: Extra
 ) -> SeenClassifier | None:
     """C_s of a phase, with a fitted method; None where it is the backbone's last layer."""
     if seen_from == "logits":
         return None
     train = features.rows(TRAIN)
-    f_x = features.f_x[train]
-    return SeenClassifier().fit(
-        f_x if seen_from == "f_x" else method.transform(f_x).z_r, features.label[train])
+    of_seen = features.f_x[train] if seen_from == "f_x" else method.transform(
+        input_of(method, extra, features)[train]).z_r
+    return SeenClassifier().fit(of_seen, features.label[train])
 
 
 class PhaseModels:
@@ -61,6 +66,7 @@ class PhaseModels:
         text: Of all classes.
         seen_from: What C_s is.
         seen_classifier: C_s; None where it is the backbone's last layer.
+        extra: See ``zskel.zsl.cache_checks.Extra``; for methods that take views.
 
     Attributes:
         seen_classes: Columns of C_s.
@@ -68,12 +74,13 @@ class PhaseModels:
 
     def __init__(
         self, method: ZeroShotMethod, features: SkeletonFeatures, text: Text,
-        seen_from: SeenFrom, seen_classifier: SeenClassifier | None,
+        seen_from: SeenFrom, seen_classifier: SeenClassifier | None, extra: Extra,
     ) -> None:
         self.method, self.features, self.seen_from = method, features, seen_from
         self.seen_classifier = seen_classifier
         self.seen_classes = np.asarray(features.seen_classes)
         self._train = features.rows(TRAIN)
+        self._input = input_of(method, extra, features)
         self._f_y: TextFeatures = text_of(method, text)
 
     @property
@@ -106,10 +113,17 @@ class PhaseModels:
         Raises:
             BadInput: The method cannot give something that is needed.
         """
-        return self.inputs_of(self.features.f_x[rows], self.features.logits[rows], needs)
+        features = self.features
+        return self.inputs_of(features.f_x[rows], features.logits[rows], needs, self._input[rows],
+                              features.label[rows])
+
+    def transform(self, rows: np.ndarray) -> Latents:
+        """Latents of rows of the cache."""
+        return self.method.transform(self._input[rows])
 
     def inputs_of(
-        self, f_x: np.ndarray, logits: np.ndarray | None, needs: Collection[str] = ()
+        self, f_x: np.ndarray, logits: np.ndarray | None, needs: Collection[str] = (),
+        views: np.ndarray | None = None, label: np.ndarray | None = None,
     ) -> GateInput:
         """The same for clips of anywhere.
 
@@ -118,13 +132,17 @@ class PhaseModels:
             logits: ``[N, S]`` of the phase's backbone; needed only where C_s is
                 its last layer.
             needs: See :meth:`inputs`.
+            views: What the method takes, where it takes feature views in place of f_x.
+            label: For methods that look at it (``ZeroShotMethod.looks_at_labels``).
         """
         method = self.method
+        taken = f_x if views is None else views
+        peek = label if method.looks_at_labels else None
         return GateInput(
-            self._seen_logits(f_x, logits),
-            method.predict_proba(f_x),
-            joint_proba=method.predict_joint_proba(f_x) if JOINT_PROBA in needs else None,
-            evidence=method.evidence(f_x) if EVIDENCE in needs else {},
+            self._seen_logits(f_x if self.seen_from == "f_x" else taken, logits),
+            method.predict_proba(taken) if peek is None else method.proba_knowing(taken, peek),
+            joint_proba=method.predict_joint_proba(taken) if JOINT_PROBA in needs else None,
+            evidence=method.evidence(taken) if EVIDENCE in needs else {},
             f_x=f_x if F_X in needs else None,
             f_y=self._text() if F_Y in needs else None,
             reference=self._reference() if REFERENCE in needs else None,

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from zskel.data.common.errors import BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.zsl.refinements import REFINEMENTS
 
 if TYPE_CHECKING:
+    from zskel.zsl.methods.base import ZeroShotMethod
     from zskel.zsl.refinements.base import Refinement
 
 SeenFrom = Literal["f_x", "z_r", "logits"]
@@ -68,6 +69,19 @@ RELEASED = Protocol("released", seen_from="logits", best_epoch=True,
 TRANSDUCTIVE = Protocol(
     "transductive", refinement=lambda: REFINEMENTS.get("cluster_votes")(),
     warning="all unlabelled test clips looked at together")
+
+
+def check_honest(method: ZeroShotMethod, protocol: Protocol) -> None:
+    """Refuses a method that looks at test labels, unless the protocol says that some are.
+
+    Raises:
+        BadConfig: It does; the message says how to run it.
+    """
+    if method.looks_at_labels and protocol.name != RELEASED.name:
+        raise BadConfig(f"{method.name}: this recipe looks at the labels of the clips that it "
+                        "names, as the released code does; it needs fit.protocol='released', "
+                        f"which is {protocol.name!r} here")
+
 
 PROTOCOLS = {protocol.name: protocol for protocol in (STRICT, RELEASED, TRANSDUCTIVE)}
 

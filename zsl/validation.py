@@ -32,7 +32,7 @@ from zskel.zsl.gates.base import GateInput
 from zskel.zsl.methods.base import EpochHook, Progress, ZeroShotMethod
 from zskel.zsl.metrics import Predictions, Values, measure
 from zskel.zsl.phase_models import PhaseModels, fit_method, fit_seen_classifier
-from zskel.zsl.protocols import SeenFrom
+from zskel.zsl.protocols import STRICT, SeenFrom, check_honest
 from zskel.zsl.threads import single_threaded
 
 FOLDS = 5
@@ -94,6 +94,7 @@ class Validation:
         Raises:
             BadInput: The method cannot work with the features, or a loss is not finite.
         """
+        check_honest(method, STRICT)
         fit_method(method, self.features, self.text, self.extra,
                    on_progress=on_progress, on_epoch=on_epoch)
 
@@ -110,7 +111,8 @@ class Validation:
         """
         features = self.features
         method.fit_unseen_classifier(features.unseen_classes)
-        models = PhaseModels(method, features, self.text, self.seen_from, self._c_s(method))
+        models = PhaseModels(method, features, self.text, self.seen_from, self._c_s(method),
+                             self.extra)
         needs = self.gate(seed).needs
         inputs, columns = models.inputs(self.rows, needs), models.columns(self.rows)
         judged = []
@@ -127,13 +129,15 @@ class Validation:
 
         What is fitted for it is forgotten; the fit goes on as if nobody had asked.
         """
-        return zsl_accuracy_so_far(method, self.features, self.rows[~self.is_seen])
+        return zsl_accuracy_so_far(
+            method, self.features, self.rows[~self.is_seen], self.extra)
 
     def _c_s(self, method: ZeroShotMethod) -> SeenClassifier | None:
         if self.seen_from != "f_x":
-            return fit_seen_classifier(method, self.features, self.seen_from)
+            return fit_seen_classifier(method, self.features, self.seen_from, self.extra)
         if self._seen_classifier is None:
-            self._seen_classifier = fit_seen_classifier(method, self.features, self.seen_from)
+            self._seen_classifier = fit_seen_classifier(
+                method, self.features, self.seen_from, self.extra)
         return self._seen_classifier
 
     def _divide(self, columns: np.ndarray, seed: int) -> list[np.ndarray]:

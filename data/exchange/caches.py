@@ -25,6 +25,7 @@ class Imported:
         test, calibration: The skeleton features of the two phases.
         text: f_y, or None where the source has none.
         text_parts: Further text features by name, such as "verb".
+        views: Feature views of the two phases by what their files are called.
         split: Name of the class split.
         notes: One sentence for each thing that had to be resolved or that one
             should know before believing a number.
@@ -36,6 +37,7 @@ class Imported:
     text_parts: Mapping[str, TextFeatures] = field(default_factory=dict)
     split: str = "imported"
     notes: tuple[str, ...] = ()
+    views: Mapping[str, tuple[SkeletonFeatures, SkeletonFeatures]] = field(default_factory=dict)
 
 
 def skeleton_arrays(features: SkeletonFeatures) -> dict[str, np.ndarray]:

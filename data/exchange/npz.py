@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,16 @@ from zskel.data.exchange.caches import (
 
 FORMAT = "zsl-npz-1"
 
+Views = Mapping[str, tuple[SkeletonFeatures, SkeletonFeatures]]
+
 
 def export_npz(
     folder: Path, test: SkeletonFeatures, calibration: SkeletonFeatures,
-    texts: Mapping[str, TextFeatures], force: bool = False,
+    texts: Mapping[str, TextFeatures], force: bool = False, views: Views = MappingProxyType({}),
 ) -> list[Path]:
     """Writes ``skeleton_<phase>.npz`` for both phases, ``text.npz`` and ``text_<part>.npz``.
+
+    Feature views are ``skeleton_<phase>_<view>.npz``.
 
     The arrays have the names and types of the HDF5 caches; ``attributes`` is a
     string of JSON with the rest.
@@ -46,6 +51,7 @@ def export_npz(
         test, calibration: The skeleton features of the two phases.
         texts: "" -> f_y, and part -> f_y of that part.
         force: Replace files that are there.
+        views: Feature views by what their files are called.
 
     Returns:
         The files.
@@ -54,8 +60,10 @@ def export_npz(
         BadInput: A file is there already.
     """
     files = {}
-    for features in (test, calibration):
-        files[folder / f"skeleton_{features.phase}.npz"] = {
+    for view, features in [("", test), ("", calibration),
+                           *((view, each) for view, both in views.items() for each in both)]:
+        name = "_".join(filter(None, ("skeleton", features.phase, view)))
+        files[folder / f"{name}.npz"] = {
             **skeleton_arrays(features),
             "attributes": json_array({"format": FORMAT, **skeleton_attributes(features)}),
         }
@@ -82,9 +90,15 @@ def import_npz(folder: Path) -> Imported:
     parts = {path.stem.removeprefix("text_"): _text(path)
              for path in sorted(folder.glob("text_*.npz"))}
     text = _text(folder / "text.npz") if (folder / "text.npz").exists() or not parts else None
+    views = {path.stem.removeprefix(f"skeleton_{TEST}_"): path
+             for path in sorted(folder.glob(f"skeleton_{TEST}_*.npz"))}
+    of_views = {view: (_skeleton(path, TEST), _skeleton(
+        folder / f"skeleton_{CALIBRATION}_{view}.npz", CALIBRATION))
+        for view, path in views.items()}
     config = phases[TEST].config
     split = config.get("split", "imported") if isinstance(config, dict) else "imported"
-    return Imported(phases[TEST], phases[CALIBRATION], text, parts, str(split))
+    return Imported(phases[TEST], phases[CALIBRATION], text, parts, str(split),
+                    views=of_views)
 
 
 def _skeleton(path: Path, phase: str) -> SkeletonFeatures:

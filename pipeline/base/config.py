@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -180,6 +180,23 @@ def load_views(name: str) -> dict[str, Any]:
         BadConfig: There is no such config; the message names the nearest.
     """
     return dict(read_config(find_config(name, "views config", "_base_/views"))["feature_views"])
+
+
+def with_texts_of(parts: Collection[str]) -> str:
+    """A config of ``configs/_base_/text`` that has these text parts, the plainest by name."""
+    return _first_with(parts, "text", lambda name: load_texts(name)[1])
+
+
+def with_views_of(views: Collection[str]) -> str:
+    """A config of ``configs/_base_/views`` that has these feature views, the plainest by name."""
+    return _first_with(views, "views", load_views)
+
+
+def _first_with(
+    keys: Collection[str], folder: str, load: Callable[[str], Mapping[str, Any]]
+) -> str:
+    names = config_names(shipped_configs() / "_base_" / folder)
+    return next((name for name in sorted(names, key=len) if set(keys) <= set(load(name))), "...")
 
 
 def _public(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from zskel.data.caches import (
     CALIBRATION,
     TEST,
+    SkeletonFeatures,
     TextFeatures,
     read_skeleton_features,
     read_text_features,
@@ -55,7 +56,7 @@ def export(
     if to == "npz":
         from zskel.data.exchange.npz import export_npz
 
-        files = export_npz(folder, test, calibration, texts, force)
+        files = export_npz(folder, test, calibration, texts, force, _views(work))
     elif to == "table":
         from zskel.data.exchange.table import export_table
 
@@ -78,6 +79,16 @@ def export(
     for note in notes:
         say(f"note: {note}")
     return files
+
+
+def _views(work: WorkDir) -> dict[str, tuple[SkeletonFeatures, SkeletonFeatures]]:
+    """The feature views that both phases have, by what their files are called."""
+    main = work.skeleton(TEST)
+    names = [path.stem.removeprefix(f"{main.stem}_")
+             for path in work.skeleton_caches(TEST) if path != main]
+    paths = {name: (work.skeleton(TEST, name), work.skeleton(CALIBRATION, name)) for name in names}
+    return {name: (read_skeleton_features(both[0]), read_skeleton_features(both[1]))
+            for name, both in paths.items() if both[1].is_file()}
 
 
 def _texts(work: WorkDir) -> dict[str, TextFeatures]:

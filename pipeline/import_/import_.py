@@ -106,12 +106,16 @@ def import_features(
         write_json(work_dir / "import.json", {**origin, "notes": list(imported.notes)})
         write_skeleton_features(work.skeleton(TEST), imported.test)
         write_skeleton_features(work.skeleton(CALIBRATION), imported.calibration)
+        of_views = {work.skeleton(features.phase, view): features
+                    for view, both in imported.views.items() for features in both}
+        for path, features in of_views.items():
+            write_skeleton_features(path, features)
         for part, text in _texts(imported).items():
             if part not in embedded:
                 path = work.text_part(part) if part else work.text
                 write_text_features(path, text)
                 say(f"wrote {path}: {text.f_y.shape[0]} x {text.f_y.shape[1]}, {text.encoder}")
-        kept = {work.skeleton(TEST), work.skeleton(CALIBRATION)}
+        kept = {work.skeleton(TEST), work.skeleton(CALIBRATION), *of_views}
         kept |= {work.text_part(part) if part else work.text for part in _texts(imported)}
         for stale in set(work.text.parent.glob("*.h5")) - kept:
             stale.unlink()  # Of features that were replaced: parts of speech, feature views.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,17 +41,20 @@ def weights_file(work: WorkDir, cache: SkeletonFeatures, given: str | Path | Non
 
 
 def features_of(
-    store: SequenceStore, cache: SkeletonFeatures, weights: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """f_x ``[N, D]`` and logits ``[N, S]`` of all clips of a store.
+    store: SequenceStore, cache: SkeletonFeatures, weights: Path,
+    views: Mapping[str, SkeletonFeatures],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """f_x ``[N, D]`` and logits ``[N, S]`` of all clips of a store, and views side by side.
 
     Args:
         store: The clips, cleaned as those of the cache.
         cache: Of the test phase; says how features are made.
         weights: From :func:`weights_file`.
+        views: The test-phase caches of pooled views that a method takes in place of f_x.
 
     Raises:
-        BadInput: A feature is not finite, or the cache does not say how it was made.
+        BadInput: A feature is not finite, the cache does not say how it was made, or a
+            view is not pooled from the same pass.
     """
     if "backbone" not in cache.config:
         raise BadInput("the skeleton features do not say which backbone config made them; "
@@ -61,14 +66,22 @@ def features_of(
     from zskel.extractors.probe import seen_logits
     from zskel.extractors.spec import BackboneSpec
     from zskel.extractors.weights import head_classes, read_state
+    from zskel.zsl.cache_checks import side_by_side
 
     config = BackboneConfig.model_validate(cache.config["backbone"])
-    spec = BackboneSpec(**config.model_dump())
+    pools: dict[str, Any] = {name: view.pooled.get("pool") for name, view in views.items()}
+    if None in pools.values():
+        raise BadInput(f"the method takes {', '.join(pools)}, which are not all pooled views; "
+                       "predict makes no others of recordings")
+    spec = BackboneSpec(**config.model_dump(), pools=tuple(dict.fromkeys(pools.values())))
     model = load_model(spec, weights, head_classes(read_state(weights), weights))
     with bar("extracting features") as tell:
-        f_x, logits = extract_features(model, spec, store, np.arange(len(store)), on_progress=tell)
+        f_x, logits, *pooled = extract_features(
+            model, spec, store, np.arange(len(store)), on_progress=tell)
+    made = dict(zip(spec.pools, pooled))
     # A probe on given weights is fitted on the cache's training rows, so they come along.
     whole = np.concatenate([cache.f_x, f_x])
     logits, _ = seen_logits(whole, logits, cache.label, cache.rows(TRAIN), cache.seen_classes,
                             len(cache.class_names))
-    return f_x, logits[-len(f_x):]
+    return f_x, logits[-len(f_x):], side_by_side(
+        {name: made[pool] for name, pool in pools.items()}) if pools else None

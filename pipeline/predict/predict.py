@@ -147,6 +147,7 @@ class Recordings:
         skipped: See ``Clips``.
         f_x: ``[N, D]``.
         logits: ``[N, S]``.
+        views: ``[N, K]``, for a method that takes feature views in place of f_x.
     """
 
     sample_id: Sequence[str]
@@ -155,6 +156,7 @@ class Recordings:
     skipped: Sequence[Mapping[str, str]]
     f_x: np.ndarray
     logits: np.ndarray
+    views: np.ndarray | None
 
 
 class Predictor:
@@ -194,8 +196,10 @@ class Predictor:
             raise BadInput(f"{path}: was fitted by {card['method']!r}, which is not of ours; name "
                            "it as --method file.py:Class, or give the experiment's config if that "
                            "does")
-        check_current(path, card, caches, METHODS.get(card["method"]))
-        self._texts = caches.texts(METHODS.get(card["method"]))
+        of_card = METHODS.get(card["method"])
+        check_current(path, card, caches, of_card)
+        self._texts, self._extra = caches.texts(of_card), caches.extra(of_card)
+        self._views = {name: self._extra[name][0] for name in of_card.feature_views}
         self._weights = weights_file(self.work, self._test, reading.weights)
 
     @property
@@ -223,7 +227,7 @@ class Predictor:
         return Recordings(
             ids, [clips.files[each] for each in ids],
             [names[c] if clips.labelled and c >= 0 else None for c in map(int, store.label)],
-            list(clips.skipped), *features_of(store, self._test, self._weights))
+            list(clips.skipped), *features_of(store, self._test, self._weights, self._views))
 
     def answer(self, recordings: Recordings, question: Question) -> dict[str, Any]:
         """The document of :func:`predict`."""
@@ -231,9 +235,10 @@ class Predictor:
 
         card, gate, resolved = self.card, self._gate, question.resolved
         # An answer changes the models, so each has its own.
-        fitted = load_fitted(self._path, self._test, self._calibration, self._texts, gate)
+        fitted = load_fitted(self._path, self._test, self._calibration, self._texts, gate,
+                              self._extra)
         answers, how, notices = _answers(
-            fitted, card, gate, question.labels, recordings.f_x, recordings.logits, question.gzsl)
+            fitted, card, gate, question.labels, recordings, question.gzsl)
         # The ids of new labels follow those of the classes.
         names = [*self._test.class_names, *resolved.new]
         return {
@@ -289,7 +294,7 @@ def _work(source: str | Path) -> WorkDir:
 
 def _answers(
     fitted: Fitted, card: dict[str, Any], gate_key: str, labels: Labels,
-    f_x: np.ndarray, logits: np.ndarray, gzsl: bool,
+    recordings: Recordings, gzsl: bool,
 ) -> tuple[Answers, str | None, list[str]]:
     """Answers, how the gate came about (None: there is none), and notices."""
     from zskel.zsl.novel_labels import choose_among_labels, gate_for, predict_labels
@@ -307,7 +312,8 @@ def _answers(
     if how is not None and how != "as fitted":
         notices.append(f"the gate was {how}, because there are {len(labels)} labels")
     models = choose_among_labels(fitted.phases[TEST], labels)
-    return predict_labels(models, gate, f_x, logits), how, notices
+    answers = predict_labels(models, gate, recordings.f_x, recordings.logits, recordings.views)
+    return answers, how, notices
 
 
 def _clip(

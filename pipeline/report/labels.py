@@ -10,7 +10,7 @@ METHOD_LABELS = {
     "smie": "SMIE", "conse": "ConSE", "eszsl": "ESZSL", "ridge": "Ridge regression",
     "text_prototypes": "Text prototypes",
     "infonce": "InfoNCE", "msf": "MSF", "fs_vae": "FS-VAE", "pgfa_head": "PGFA's head",
-    "tdsm": "TDSM", "flora": "Flora",
+    "tdsm": "TDSM", "flora": "Flora", "purls": "PURLS", "neuron": "Neuron",
     "sa_dvae": "SA-DVAE",
 }
 #: In the order of the paper's Tables 6 and 7.

@@ -12,7 +12,7 @@ from zskel.data.common.files import digest_json
 from zskel.pipeline.base.config import Experiment, NamedConfig
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.search.space import SearchConfig, Step, check_parameters
-from zskel.pipeline.steps.feature_files import cache_digest, missing_texts
+from zskel.pipeline.steps.feature_files import cache_digest, missing_features
 from zskel.zsl.gates import GATES
 from zskel.zsl.methods import METHODS
 from zskel.zsl.validation import Validation
@@ -126,11 +126,12 @@ def read_validation(job: SearchJob) -> tuple[Validation, dict[str, str]]:
         BadInput: The method takes text features that are not there.
     """
     work, method = job.work, job.method(dict(job.experiment.fit.method.options))
-    missing = missing_texts(work, method)
+    missing = missing_features(work, method, (CALIBRATION,))
     if missing:
         raise BadInput(missing)
     texts = {part: work.text_part(part) for part in method.text_parts} or {"": work.text}
-    others = {name: work.skeleton(CALIBRATION, name) for name in method.extra_features}
+    others = {name: work.skeleton(CALIBRATION, name)
+              for name in (*method.extra_features, *method.feature_views)}
     others = {name: path for name, path in others.items() if path.is_file()}
     files = {"calibration cache": work.skeleton(CALIBRATION),
              **{f"text cache {part}".strip(): path for part, path in texts.items()},

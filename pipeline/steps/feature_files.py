@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from zskel.data.caches import (
 from zskel.data.common.errors import BadCache
 from zskel.data.common.files import digest_file
 from zskel.data.text_rows import cut_classes
+from zskel.pipeline.base.config import with_texts_of, with_views_of
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.steps.result_record import CacheDigests, Text
 
@@ -65,7 +67,7 @@ class FeatureFiles:
         return Caches(self.test, self.calibration, self.texts(method), self.extra(method))
 
     def extra(self, method: Any) -> dict[str, tuple[SkeletonFeatures, SkeletonFeatures]]:
-        """Further skeleton features that a method can use, where they were extracted."""
+        """Further skeleton features that a method takes, where they were extracted."""
         return {
             name: (read_skeleton_features(paths[0]), read_skeleton_features(paths[1]))
             for name, paths in self._extra_paths(method).items()
@@ -94,7 +96,7 @@ class FeatureFiles:
 
     def missing(self, method: Any) -> str:
         """Why a method cannot be fitted on these caches; empty if it can."""
-        return missing_texts(self._work, method)
+        return missing_features(self._work, method)
 
     @cached_property
     def text_width(self) -> int:
@@ -106,7 +108,7 @@ class FeatureFiles:
 
     def _extra_paths(self, method: Any) -> dict[str, tuple[Path, Path]]:
         found = {name: (self._work.skeleton(TEST, name), self._work.skeleton(CALIBRATION, name))
-                 for name in method.extra_features}
+                 for name in (*method.extra_features, *method.feature_views)}
         return {name: paths for name, paths in found.items()
                 if all(path.is_file() for path in paths)}
 
@@ -121,15 +123,24 @@ class FeatureFiles:
         return self._digests[path]
 
 
-def missing_texts(work: WorkDir, method: Any) -> str:
-    """Why a method's text features are not all there; empty if they are."""
+def missing_features(
+    work: WorkDir, method: Any, phases: Sequence[str] = (TEST, CALIBRATION)
+) -> str:
+    """Why what a method takes besides f_x and f_y is not all there; empty if it is."""
+    folder = work.text.parent
     lacking = [part for part in method.text_parts if not work.text_part(part).is_file()]
-    if not lacking:
-        return ""
-    return (f"{method.name} takes the text features {' and '.join(lacking)}, which are not in "
-            f"{work.text.parent}; add _base_/text/verb_noun_parts.py to the experiment's config "
-            "and run `pipeline extract` again, or `pipeline import` with --class-text "
-            "verb_noun_parts")
+    if lacking:
+        config = with_texts_of(lacking)
+        return (f"{method.name} takes the text features {' and '.join(lacking)}, which are not in "
+                f"{folder}; add _base_/text/{config}.py to the experiment's config and run "
+                f"`pipeline extract` again, or `pipeline import` with --class-text {config}")
+    lacking = [view for view in method.feature_views
+               if not all(work.skeleton(phase, view).is_file() for phase in phases)]
+    if lacking:
+        return (f"{method.name} takes the feature views {' and '.join(lacking)}, which are not in "
+                f"{folder}; add _base_/views/{with_views_of(lacking)}.py, or what it says, to the "
+                "experiment's config and run `pipeline extract` again")
+    return ""
 
 
 def cache_digest(path: Path) -> str:

@@ -74,7 +74,8 @@ def keep_fitted_model(
         same = all(card["origin"][k] == origin[k] for k in alike)
         before: Any = card["origin"] if same else None
         older = before and load_fitted(
-            path, files.test, files.calibration, files.texts(fitted.method))
+            path, files.test, files.calibration, files.texts(fitted.method),
+            extra=files.extra(fitted.method))
     except (BadInput, KeyError):
         older = None
     if older:

@@ -20,6 +20,8 @@ from zskel.data.exchange.npz import export_npz, import_npz
 from zskel.data.exchange.own_arrays import read_own_arrays
 from zskel.data.exchange.smie import export_smie
 from zskel.data.exchange.table import export_table
+from zskel.data.layouts import NTU_RGBD
+from zskel.data.pooled import axes_of
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "features"
 
@@ -45,6 +47,19 @@ def test_npz_after_export_gives_the_same_caches_to_the_bit(
     same(found.text, texts[""])
     same(found.text_parts["verb"], texts["verb"])
     same(found.text_parts["noun"], texts["noun"])
+
+
+def test_npz_takes_feature_views_along(tmp_path: Path) -> None:
+    test, calibration, texts = random_caches(0, 2, 4)
+    both = [replace(each, pooled=axes_of("frame_means", NTU_RGBD, 3),
+                    f_x=np.repeat(each.f_x[:, None], 3, axis=1).astype(np.float16))
+            for each in (test, calibration)]
+    export_npz(tmp_path, test, calibration, texts, views={"frame_means": (both[0], both[1])})
+    found = import_npz(tmp_path)
+    assert set(found.views) == {"frame_means"}
+    for ours, theirs in zip(found.views["frame_means"], both):
+        same(ours, theirs)
+    assert found.test.pooled == {}
 
 
 def test_an_npz_is_readable_without_us(tmp_path: Path) -> None:

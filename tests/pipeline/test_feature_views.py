@@ -18,6 +18,7 @@ from zskel.data.common.files import digest_file
 from zskel.data.layouts import LAYOUTS
 from zskel.data.pooled import descriptors
 from zskel.pipeline.base.config import load_experiment
+from zskel.zsl.methods import METHODS
 
 PHASES = ("test", "calibration")
 ASKED = ("--cfg-options", "masked_features=true")  # the key from before there were views
@@ -302,3 +303,58 @@ def test_a_backbone_without_a_map_of_joints_has_no_pooled_views(
     assert ended.err.splitlines()[-1] == (
         "error: feature_views.joint_means: joint_means is taken from a map with a row for each "
         "joint, which a I3DHead does not average; graph networks with a GCNHead have one")
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("purls", ["hidden_dim=16"]), ("neuron", ["prototypes=8"])])
+def test_methods_take_pooled_views_in_fit_and_predict(
+    pooled_work: tuple[Path, str], tiny_config: Path, tiny_raw: Path, commands: Any,
+    copy_of: Callable[..., Path], name: str, options: list[str],
+) -> None:
+    method = METHODS.get(name)
+    work = copy_of(pooled_work[0], ("store", "backbones", "features"))
+    features = work / "features"
+    for part in method.text_parts:
+        shutil.copy(features / "text.h5", features / f"text_{part}.h5")
+    for phase in PHASES:
+        (features / f"skeleton_{phase}_thirds.h5").rename(
+            features / f"skeleton_{phase}_thirds_joints.h5")
+    own = [word for option in (f"fit.method={{'name': '{name}'}}", "fit.method.options.epochs=2",
+                               *(f"fit.method.options.{each}" for each in options))
+           for word in ("--cfg-options", option)]
+    fit = ("fit", tiny_config, "--work-dir", work, "--seeds", "1", *own)
+    ended = commands.run(*fit)
+    assert ended.code == 0, ended.err
+    (path,) = (work / "results").glob(f"{name}*.json")
+    others = json.loads(path.read_text())["cache_digests"]["others"]
+    assert {f"skeleton_test_{view}" for view in method.feature_views} <= set(others)
+    clip = next(Path(tiny_raw).rglob("*.skeleton"))
+    told = commands.run("predict", work, clip, "--method", name, "--json")
+    assert told.code == 0, told.err
+    assert json.loads(told.out)["clips"][0]["prediction"]
+    released = commands.run(*fit, "--cfg-options", "fit.method.options.recipe=released")
+    assert released.code == 2
+    assert "looks at the labels of the clips that it names" in released.err.splitlines()[-1]
+    (features / f"skeleton_test_{method.feature_views[0]}.h5").unlink()
+    lacking = commands.run(*fit)
+    assert lacking.code == 2
+    config = "thirds_joints" if name == "purls" else "pooled"
+    assert f"add _base_/views/{config}.py" in lacking.err.splitlines()[-1]
+
+
+def test_given_weights_give_all_views_of_all_clips_in_one_pass(
+    pooled_work: tuple[Path, str], tiny_config: Path, tiny_raw: Path, commands: Any, tmp_path: Path
+) -> None:
+    file = pooled_work[0] / "backbones" / "test" / "weights.pth"
+    ended = commands.run("extract", tiny_config, "--raw", tiny_raw, "--weights", file,
+                         "--work-dir", tmp_path, *POOLED)
+    assert ended.code == 0, ended.err
+    assert ended.err.count("wrote ") >= 8 and ended.err.count("features shared") == 4
+    assert len(list((tmp_path / "store" / "features").glob("*/features.npz"))) == 4
+    for name in ("", "_joint_means", "_frame_means", "_thirds"):
+        ours, theirs = (read_skeleton_features(folder / "features" / f"skeleton_test{name}.h5")
+                        for folder in (tmp_path, pooled_work[0]))
+        np.testing.assert_allclose(ours.f_x.astype(np.float64), theirs.f_x, rtol=1e-3, atol=2e-3)
+        assert ours.pooled == theirs.pooled
+        assert np.array_equal(ours.logits, read_skeleton_features(
+            tmp_path / "features" / "skeleton_test.h5").logits) or name

@@ -91,7 +91,7 @@ def test_f_x_is_that_of_the_cache(
     clips = read_clips(files_of(tiny_raw, ids), dataset, None, cache.class_names,
                        cache.preprocessing["cleaning"], tmp_path)
     weights = weights_file(WorkDir(tiny_work), cache, None)
-    f_x, logits = features_of(clips.store, cache, weights)
+    f_x, logits, _ = features_of(clips.store, cache, weights, {})
     order = [cache.sample_id.tolist().index(name) for name in clips.store.sample_id]
     np.testing.assert_allclose(f_x, cache.f_x[order], atol=1e-5)
     np.testing.assert_allclose(logits, cache.logits[order], atol=1e-4)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_methods import small
+from small_methods import small, texts_of
 from transferable import Transferable, make
 
 from zskel.zsl.methods import METHODS
@@ -40,7 +40,7 @@ every_recipe = pytest.mark.parametrize(("name", "recipe"), CASES)
 
 
 def texts(model: ZeroShotMethod, problem: Transferable):
-    return problem.parts if model.text_parts else problem.f_y
+    return texts_of(model, problem.f_y, problem.parts)
 
 
 def options_of(recipe: str) -> dict[str, str]:
@@ -141,7 +141,7 @@ def test_texts_of_unseen_classes_do_not_touch_training(name: str) -> None:
         text[rows] = text[rows][:, ::-1] + 1
     whole = changed.pop("")
     fit(one, SMALL)
-    two.fit(SMALL.f_x, SMALL.y, changed if two.text_parts else whole, seen_classes=SMALL.seen)
+    two.fit(SMALL.f_x, SMALL.y, texts_of(two, whole, changed), seen_classes=SMALL.seen)
     assert one.history == two.history
     np.testing.assert_array_equal(
         one.transform(SMALL.test_f_x).z_r, two.transform(SMALL.test_f_x).z_r)

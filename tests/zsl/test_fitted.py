@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from small_methods import texts_of
 from transferable import make
 
 from zskel.data.caches import CALIBRATION, TEST, SkeletonFeatures, TextFeatures
@@ -161,7 +162,7 @@ def test_every_method_takes_further_classes(name):
     problem = make(1, clips=4)
     method = quick(name)
     others = {"f_x_masked": problem.f_x_masked} if method.extra_features else {}
-    whole = problem.parts if method.text_parts else problem.f_y
+    whole = texts_of(method, problem.f_y, problem.parts)
     # The last unseen class is not there at first: ids are rows, so it is the last row.
     last = problem.unseen[-1]
     order = [c for c in range(25) if c != last] + [last]

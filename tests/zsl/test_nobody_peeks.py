@@ -12,9 +12,11 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
-from small_methods import small
+from small_methods import small, texts_of
 
 from zskel.data.caches import TEST, SkeletonFeatures, TextFeatures
+from zskel.data.layouts import NTU_RGBD
+from zskel.data.pooled import axes_of
 from zskel.zsl.cache_checks import Caches
 from zskel.zsl.evaluation import Evaluation, evaluate_gates
 from zskel.zsl.gates import GATES
@@ -71,6 +73,12 @@ def take(features: SkeletonFeatures, rows: np.ndarray) -> SkeletonFeatures:
 FEATURES, CALIBRATION_FEATURES, TEXTS = made_up()
 
 
+def pooled(features: SkeletonFeatures) -> SkeletonFeatures:
+    """Two frames for each clip, made of the columns of f_x."""
+    return replace(features, f_x=features.f_x.reshape(len(features.f_x), 2, -1),
+                   pooled=axes_of("frame_means", NTU_RGBD, 2))
+
+
 def gate_of(name: str, seed: int) -> Gate:
     return GATES.build(name, seed=seed, **GATE_OPTIONS.get(name, {}))
 
@@ -79,10 +87,12 @@ def evaluations(
     name: str, features: SkeletonFeatures, protocol: Protocol = STRICT
 ) -> dict[str, Evaluation]:
     """Of every gate on the method."""
-    parts = METHODS.get(name).text_parts
+    method = METHODS.get(name)
     gates = {gate: partial(gate_of, gate) for gate in GATES.names()}
     caches = Caches(
-        features, CALIBRATION_FEATURES, {part: TEXTS[part] for part in parts} or TEXTS[""])
+        features, CALIBRATION_FEATURES, texts_of(method, TEXTS[""], TEXTS),
+        {view: [pooled(each) for each in (features, CALIBRATION_FEATURES)]
+         for view in method.feature_views})
     return evaluate_gates(
         caches, method=lambda seed: small(name, seed=seed), gates=gates, protocol=protocol)
 

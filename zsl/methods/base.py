@@ -103,6 +103,10 @@ class ZeroShotMethod(ABC):
             such as ("verb", "noun"); ``f_y`` is then a mapping with these keys.
         extra_features: Names of further skeleton features ``[N, D]`` that
             ``fit`` takes as keywords, such as ("f_x_masked",).
+        feature_views: Names of the feature views ``[N, ..., D]`` that it takes in place of
+            f_x, such as ("joint_means", "frame_means"). "f_x" is then, everywhere, one row
+            a clip with the values of all of them, one view after the other, and ``fit``
+            takes their shapes by name, without N, as ``view_shapes``.
         faster_on_gpu: Whether a step of it is expected to be faster on a GPU, at the
             batch sizes that are published for it; ``benchmarks/gpu.py`` measures it.
         history: Mean of every loss term, one value an epoch; after ``fit``.
@@ -118,6 +122,7 @@ class ZeroShotMethod(ABC):
     params_model: ClassVar[type[MethodParams]] = MethodParams
     text_parts: ClassVar[tuple[str, ...]] = ()
     extra_features: ClassVar[tuple[str, ...]] = ()
+    feature_views: ClassVar[tuple[str, ...]] = ()
     faster_on_gpu: ClassVar[bool] = False
     params: MethodParams
     history: dict[str, list[float]]
@@ -135,6 +140,15 @@ class ZeroShotMethod(ABC):
         """What of it is not the default, as results name it."""
         recipe = self.params.recipe if isinstance(self.params, RecipeParams) else "paper"
         return "default" if recipe == "paper" else recipe
+
+    @property
+    def looks_at_labels(self) -> bool:
+        """Whether its ``proba_knowing`` is to be used.
+
+        Some released code looks at the clips' own labels when it names them. To show by
+        how much it gains, a method may, too, under the protocol "released" and no other.
+        """
+        return False
 
     @abstractmethod
     def steps(self, samples: int) -> int:
@@ -177,6 +191,10 @@ class ZeroShotMethod(ABC):
     @abstractmethod
     def predict_proba(self, f_x: np.ndarray) -> np.ndarray:
         """Probabilities ``[N, U]`` over ``unseen_classes``; rows sum to 1."""
+
+    def proba_knowing(self, f_x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """``predict_proba`` of clips whose class ids ``y`` are looked at, which is dishonest."""
+        return self.predict_proba(f_x)
 
     def predict_joint_proba(self, f_x: np.ndarray) -> np.ndarray:
         """Probabilities ``[N, S + U]`` of one classifier over all classes.

@@ -68,8 +68,8 @@ def evaluate(
 
     Args:
         caches: Features of both phases and of the texts.
-        method: Called once a phase.
-        gate: Called once.
+        method: Called once a phase with the seed, returns an unfitted method.
+        gate: Called once with the seed, returns an unfitted gate.
         protocol: What C_s is, and which epoch counts.
         seed: Handed to ``method`` and ``gate``.
         on_progress: Told the method's training steps, over both phases.

@@ -35,10 +35,14 @@ class Registry:
     Args:
         kind: As messages call it, e.g. "reader".
         parts: Name -> ``"package.module:attribute"``, or the part itself.
+        base: ``"package.module:Class"`` that code of one's own is a subclass of, if any.
     """
 
-    def __init__(self, kind: str, parts: Mapping[str, str | Callable[..., Any]]) -> None:
+    def __init__(
+        self, kind: str, parts: Mapping[str, str | Callable[..., Any]], base: str | None = None
+    ) -> None:
         self.kind = kind
+        self._base = base
         self._parts = dict(parts)
         self._loaded: set[str] = set()
 
@@ -61,10 +65,7 @@ class Registry:
         if name not in self._parts:
             raise BadConfig(f"unknown {self.kind} {name!r}; {nearest(name, self._parts)}")
         part = self._parts[name]
-        if isinstance(part, str):
-            module, _, attribute = part.partition(":")
-            part = getattr(importlib.import_module(module), attribute)
-        return part
+        return _imported(part) if isinstance(part, str) else part
 
     def called(self, name: str) -> str:
         """What a part is called in results: its own ``name`` where it is from outside.
@@ -76,6 +77,11 @@ class Registry:
 
     def _load(self, name: str) -> Any:
         part = load_trusted(name, self.kind)
+        if self._base is not None and not (
+                isinstance(part, type) and issubclass(part, _imported(self._base))):
+            place, _, attribute = name.rpartition(":")
+            raise BadConfig(f"{place}: {attribute} is no {self.kind} (a subclass of "
+                            f"{self._base.replace(':', '.')})")
         called = getattr(part, "name", None)
         if isinstance(called, str):
             if called in self._parts and called not in self._loaded:
@@ -100,3 +106,8 @@ class Registry:
             hint = "".join(f"; {nearest(option, signature.parameters)}" for option in strange)
             raise BadConfig(f"{self.kind} {name!r}: {error}{hint}") from None
         return part(*arguments, **options)
+
+
+def _imported(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -11,6 +11,6 @@ READERS = Registry("reader", {
     "pku_mmd": "zskel.data.readers.pku_mmd:PKUMMDReader",
     "pose_pickle": "zskel.data.readers.pose_pickle:PosePickleReader",
     "utd_mhad": "zskel.data.readers.utd_mhad:UTDMHADReader",
-})
+}, base="zskel.data.readers.base:Reader")
 
 __all__ = ["READERS", "Entry", "Reader", "Scan", "Skip"]

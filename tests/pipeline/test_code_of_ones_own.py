@@ -135,12 +135,16 @@ def test_the_command_line_takes_them_too(
     ("{folder}/two.py:Thing", "has no 'Thing'"),
     ("{folder}/wrong.py:Thing", "cannot be loaded: ZeroDivisionError"),
     ("{folder}/taken.py:Thing", "calls itself 'ridge', as one that ships does"),
+    ("{folder}/two.py:MyGate", "two.py: MyGate is no method (a subclass of "
+                               "zskel.zsl.methods.base.ZeroShotMethod)"),
+    ("{folder}/two.py:np", "two.py: np is no method"),
 ])
 def test_what_is_wrong_with_them_is_one_line(
     name: str, message: str, config: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "wrong.py").write_text("1 / 0")
-    (tmp_path / "taken.py").write_text("class Thing:\n    name = 'ridge'\n")
+    (tmp_path / "taken.py").write_text(
+        STAGE_TWO.replace("MyRidge", "Thing").replace("my_ridge", "ridge"))
     name = name.format(folder=tmp_path)
     trust(name)
     with pytest.raises(BadConfig, match="method") as caught:

@@ -11,6 +11,6 @@ GATES = Registry("gate", {
     "hard": "zskel.zsl.gates.hard:HardGate",
     "joint_softmax": "zskel.zsl.gates.joint_softmax:JointSoftmax",
     "left_out_classes": "zskel.zsl.gates.left_out_classes:LeftOutClassesGate",
-})
+}, base="zskel.zsl.gates.base:Gate")
 
 __all__ = ["GATES"]

@@ -23,6 +23,6 @@ METHODS = Registry("method", {
     "synse": "zskel.zsl.methods.synse:SynSE",
     "tdsm": "zskel.zsl.methods.tdsm:TDSM",
     "text_prototypes": "zskel.zsl.methods.text_prototypes:TextPrototypes",
-})
+}, base="zskel.zsl.methods.base:ZeroShotMethod")
 
 __all__ = ["METHODS"]

@@ -8,6 +8,6 @@ REFINEMENTS = Registry("refinement", {
     "cluster_votes": "zskel.zsl.refinements.cluster_votes:ClusterVotes",
     "prototype_alignment": "zskel.zsl.refinements.prototype_alignment:PrototypeAlignment",
     "skeleton_cache": "zskel.zsl.refinements.skeleton_cache:SkeletonCache",
-})
+}, base="zskel.zsl.refinements.base:Refinement")
 
 __all__ = ["REFINEMENTS"]

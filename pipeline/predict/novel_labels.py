@@ -80,7 +80,7 @@ def resolve_labels(labels: Sequence[str], cache: SkeletonFeatures, gzsl: bool) -
             lent.append(cache.class_names[index])
             resolved.notices.append(
                 f"{cache.class_names[index]!r} is a seen class; in ZSL its text alone counts, "
-                "--gzsl uses what was learned of it")
+                "`pipeline predict --gzsl` uses what was learned of it")
     resolved.new.extend(lent)
     count = len(resolved.classes) + len(resolved.new)
     if gzsl and count == 0:

@@ -18,13 +18,14 @@ def try_(
     label: Annotated[list[str] | None, typer.Option(metavar="TEXT", help=(
         "What the clips may show, in your own words; give two or more."))] = None,
     weights: Annotated[Path | None, typer.Option(metavar="FILE|WORK_DIR", help=(
-        "Of a recognizer, ours or as its authors publish it; or where something was "
-        "fitted."))] = None,
+        "The recognizer's weights: a state dict or checkpoint, as its authors publish it or as "
+        "`pipeline extract` trains it; or a work directory in which a method was fitted."))] = None,
     backbone: Annotated[str | None, typer.Option(help=(
-        "Whose weights they are, of configs/_base_/backbones [default: the first that they "
-        "fit]."))] = None,
+        "The network that the weights belong to, of configs/_base_/backbones [default: the first "
+        "that they fit]."))] = None,
     classes: Annotated[str | None, typer.Option(metavar="DATASET|FILE", help=(
-        "What the recognizer knows [default: by their number, ntu60 or ntu120]."))] = None,
+        "The classes that the recognizer knows: a data set, or a text file with the class of each "
+        "output, a line each in its order [default: by their number, ntu60 or ntu120]."))] = None,
     reader: Annotated[str | None, typer.Option(
         help="Read the files with this reader [default: the first that understands them].")] = None,
     layout: Annotated[str | None, typer.Option(metavar="NAME", help=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -34,8 +35,8 @@ class Weights(NamedTuple):
     Attributes:
         path: State dict or checkpoint, ours or as authors publish it.
         backbone: A name of ``configs/_base_/backbones``; None: the first that they fit.
-        classes: Name of a data set, or a text file with a class a line in the order of
-            the head; None: by their number.
+        classes: Name of a data set, or a text file with the class of each output of the
+            head, a line each in its order; None: by their number.
     """
 
     path: Path
@@ -73,7 +74,7 @@ def open_recognizer(weights: Weights, layout: JointLayout) -> Recognizer:
 
     path, configs = weights.path, _configs(weights.backbone)
     count = head_classes(read_state(path), path)
-    names = _classes(path, count, weights.classes)
+    names = known_classes(path, count, weights.classes)
     refusals: list[str] = []
     for name, config in configs:
         try:
@@ -81,9 +82,9 @@ def open_recognizer(weights: Weights, layout: JointLayout) -> Recognizer:
             return Recognizer(spec, load_model(spec, path, count), names)
         except BadInput as error:
             refusals.append(f"{name}: {error}")
-    if len(refusals) == 1:
-        raise BadInput(refusals[0])
-    raise BadInput(f"{path}: fits no backbone that ships ("
+    if weights.backbone is not None:
+        raise BadInput(f"{refusals[0]}; without --backbone the one that the weights fit is taken")
+    raise BadInput(f"{path}: fits no shipped backbone ("
                    f"{', '.join(each.partition(':')[0] for each in refusals)}); --backbone NAME "
                    "says why one refuses it")
 
@@ -92,24 +93,44 @@ def _configs(only: str | None) -> list[tuple[str, BackboneConfig]]:
     folder = resources.files("zskel.configs") / "_base_" / "backbones"
     names = sorted(item.name[:-3] for item in folder.iterdir() if item.name.endswith(".py"))
     if only is not None and only not in names:
-        raise BadInput(f"--backbone {only}: ships not; {nearest(only, names)}")
+        raise BadInput(f"--backbone {only}: is not shipped; {nearest(only, names)}")
     # Shift-GCN first: its published weights are the ones most likely to be at hand.
     found = [only] if only else sorted(names, key=lambda name: not name.startswith("shift_gcn"))
     return [(name, load_section(Path(str(folder / f"{name}.py")), "backbone", BackboneConfig))
             for name in found]
 
 
-def _classes(weights: Path, count: int, given: str | None) -> Sequence[str]:
+def known_classes(weights: Path, count: int, given: str | None) -> Sequence[str]:
+    """Names of the ``count`` classes of a head; see :class:`Weights` for the arguments.
+
+    Of a data set those are taken that ``pipeline extract`` trained on.
+
+    Raises:
+        BadInput: It is not known which they are, or they are not as many.
+    """
     found: Any = given or _BY_CLASSES.get(count)
     if found is None:
         raise BadInput(f"{weights}: its head has {count} classes; say which with --classes: a data "
-                       f"set ({', '.join(datasets())}) or a text file with a class a line")
+                       f"set ({', '.join(datasets())}) or a text file with the class of each "
+                       "output, a line each in the order of the head")
     names = class_names(found) if found in datasets() else tuple(
         line.strip() for line in read_text(found).splitlines() if line.strip()) \
         if Path(found).is_file() else None
     if names is None:
         raise BadInput(f"--classes {found}: no such data set or file; {nearest(found, datasets())}")
+    own = _trained_on(weights)
+    if len(own) == count and max(own) < len(names):
+        return [names[index] for index in own]
     if len(names) != count:
         raise BadInput(f"--classes {found}: {len(names)} classes, the head of {weights} has "
                        f"{count}")
     return names
+
+
+def _trained_on(weights: Path) -> Sequence[int]:
+    """The class of each output as ``pipeline extract`` keeps it beside weights; else none."""
+    beside = weights.with_name("backbone.json")
+    if weights.name != "weights.pth" or not beside.is_file():
+        return ()
+    found: Sequence[int] = json.loads(read_text(beside)).get("classes", ())
+    return found

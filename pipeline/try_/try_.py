@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from zskel.data.common.errors import BadInput
+from zskel.data.common.errors import BadInput, MissingModel
 from zskel.data.common.files import digest_file
 from zskel.data.store import SequenceStore
 from zskel.data.text_rows import check_distinct, is_blank
 from zskel.pipeline.base.config import DatasetConfig
 from zskel.pipeline.base.progress import bar
+from zskel.pipeline.base.workdir import read_pointer
 from zskel.pipeline.inspect.reader_choice import BY_SUFFIX, open_raw
 from zskel.pipeline.inspect.sources import Options
 from zskel.pipeline.predict.clips import read_clips
@@ -60,11 +61,18 @@ def try_recordings(
     Raises:
         PipelineError: There are no weights, no clip can be read, or a label is empty.
     """
+    _check(files, labels, top)
     if weights is None:
         raise BadInput(f"no weights given; {WHERE}")
-    _check(files, labels, top)
     if weights.path.is_dir():
+        if weights.backbone or weights.classes or text_model != TEXT_MODEL:
+            raise BadInput(f"{weights.path}: a work directory has its own backbone, classes and "
+                           "text model; --backbone, --classes and --text-model are for a file of "
+                           "weights")
         return predict(weights.path, files, labels, top=top, gif=gif)
+    pointer = read_pointer(weights.path)
+    if pointer is not None:  # backbones/test.json of a work directory, say
+        weights = weights._replace(path=weights.path.parent / pointer["path"] / "weights.pth")
     if not weights.path.is_file():
         raise BadInput(f"{weights.path}: no such file; {WHERE}")
     dataset = _dataset(Path(files[0]), options)
@@ -105,8 +113,8 @@ def _check(files: Sequence[str | Path], labels: Sequence[str], top: int) -> None
         if plain.count(name) > 1:
             raise BadInput(f"label {label!r} is given twice")
     if len(labels) < 2:
-        raise BadInput("at least two labels are needed, for among one there is only one answer: "
-                       "--label 'wave hand' --label jump")
+        raise BadInput("give at least two labels to choose among, --label 'wave hand' --label "
+                       "jump, and --weights FILE or WORK_DIR")
     if top < 1:
         raise BadInput(f"top is {top}, expected at least 1")
 
@@ -145,7 +153,10 @@ def _answers(
     from zskel.extractors.text import ENCODERS, embed_classes
     from zskel.zsl.untrained import unseen_probabilities
 
-    encoder = ENCODERS.build("sentence_bert", model=text_model)
+    try:
+        encoder = ENCODERS.build("sentence_bert", model=text_model)
+    except MissingModel as error:
+        raise MissingModel(f"{error}; here that is --text-model FOLDER") from None
     seen, new = (embed_classes(encoder, names, [[name] for name in names], "label")
                  for names in (recognizer.classes, labels))
     check_distinct(new, "labels")

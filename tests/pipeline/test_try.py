@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from zskel.data.classes import class_names
 from zskel.data.common.errors import BadInput
+from zskel.pipeline.try_.recognizers import known_classes
 from zskel.zsl.untrained import unseen_probabilities
 
 
@@ -71,7 +73,7 @@ def test_what_is_missing_is_one_line(
 def test_weights_that_nothing_is_known_of_are_one_line(
     clip: Path, commands: Any, tiny_work: Path, tmp_path: Path
 ) -> None:
-    weights = tiny_work / "backbones" / "test" / "weights.pth"
+    weights = shutil.copy(tiny_work / "backbones" / "test" / "weights.pth", tmp_path / "w.pth")
     common = ("try", clip, "--label", "wave", "--label", "sit", "--weights", weights)
     ended = commands.run(*common)
     assert ended.code == 2 and "say which with --classes" in ended.err
@@ -79,6 +81,21 @@ def test_weights_that_nothing_is_known_of_are_one_line(
     assert ended.code == 2 and "--classes ntu60: 60 classes, the head of" in ended.err
     ended = commands.run(*common, "--backbone", "stgcn_tinny")
     assert ended.code == 2 and "did you mean 'stgcn_tiny'" in ended.err
+
+
+def test_own_weights_know_their_classes(clip: Path, commands: Any, tiny_work: Path) -> None:
+    trained = tiny_work / "backbones" / "test"
+    kept = json.loads((trained / "backbone.json").read_text())["classes"]
+    names = [class_names("synthetic")[index] for index in kept]
+    common = ("try", clip, "--label", "wave", "--label", "sit", "--json", "--classes", "synthetic")
+    ended = commands.run(*common, "--weights", trained / "weights.pth", "--backbone",
+                         tiny_work / "none")
+    assert ended.code == 2 and "is not shipped" in ended.err
+    assert list(known_classes(trained / "weights.pth", len(kept), "synthetic")) == names
+    for refused in (("--classes", "synthetic"), ("--backbone", "stgcn")):
+        ended = commands.run("try", clip, "--label", "a", "--label", "b", "--weights", tiny_work,
+                             *refused)
+        assert ended.code == 2 and "a work directory has its own backbone" in ended.err
 
 
 def test_probabilities_are_those_of_the_formula() -> None:

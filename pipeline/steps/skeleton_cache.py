@@ -184,6 +184,8 @@ def _made_from(path: Path) -> dict[str, Any]:
     then = dict(config) if isinstance(config, Mapping) else {}
     if "masking" in then:  # before there were views, of the one that there was
         then["view"] = {"transforms": [then.pop("masking")]}
+    if then.get("split_source") == "data.synthetic":  # before all had one import name
+        then["split_source"] = "zskel.data.synthetic"
     return then
 
 

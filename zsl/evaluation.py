@@ -11,7 +11,7 @@ import numpy as np
 from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures
 from zskel.zsl.cache_checks import Caches, Extra, input_of
 from zskel.zsl.fitted import Fitted
-from zskel.zsl.gates.base import Gate, GateInput, mix
+from zskel.zsl.gates.base import Gate, GateInput, checked_p_d, mix
 from zskel.zsl.methods.base import Latents, Progress, State, ZeroShotMethod
 from zskel.zsl.metrics import Predictions, Values, accuracy, measure
 from zskel.zsl.phase_models import PhaseModels, fit_method, fit_seen_classifier
@@ -208,6 +208,7 @@ def predict(
     label = models.features.label[rows]
     unseen = np.isin(label, unseen_classes)
     seen_side, unseen_side = gate.sides(inputs)
+    p_seen = checked_p_d(gate, inputs)
     margin, probabilities = gate.margins(inputs), gate.probabilities(inputs)
     p_u = inputs.unseen_proba
     if refinement is not None:
@@ -229,7 +230,7 @@ def predict(
             unseen, unseen_classes[unseen_side.argmax(axis=1)],
             seen_classes[seen_side.argmax(axis=1)]),
         margin=margin,
-        p_seen=gate.predict_proba(inputs),
+        p_seen=p_seen,
         p_u=np.asarray(p_u, np.float32),
     )
 

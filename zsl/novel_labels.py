@@ -11,7 +11,7 @@ import numpy as np
 from zskel.data.caches import CALIBRATION, TEST
 from zskel.data.common.errors import BadInput
 from zskel.zsl.fitted import Fitted
-from zskel.zsl.gates.base import Gate, GateInput
+from zskel.zsl.gates.base import Gate, GateInput, checked_p_d
 from zskel.zsl.methods.checks import TextFeatures
 from zskel.zsl.phase_models import PhaseModels
 
@@ -70,7 +70,7 @@ def predict_labels(
     inputs: GateInput = models.inputs_of(f_x, logits, needs, views)
     return Answers(
         models.seen_classes, models.unseen_classes, inputs.unseen_proba, inputs.seen_proba,
-        *(() if gate is None else (gate.predict_proba(inputs), gate.probabilities(inputs))),
+        *(() if gate is None else (checked_p_d(gate, inputs), gate.probabilities(inputs))),
     )
 
 

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,7 @@ from zskel.data.common.errors import BadConfig
 from zskel.data.common.files import digest_file
 
 _TRUSTED: set[str] = set()
+_LOADED: set[str] = set()  # modules, by ``__name__``
 _NAME = re.compile(r".*\.py:[A-Za-z_]\w*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -112,6 +114,20 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
+def error_in_outside_code(error: Exception) -> str | None:
+    """The file, line and words of an error that code from outside made, else None.
+
+    It may have arisen in a library that the code called, but not in this package.
+    """
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        module = frame.f_globals.get("__name__", "")
+        if module in _LOADED:
+            return f"{frame.f_code.co_filename}, line {line}: {one_line(error)}"
+        if module.startswith("zskel."):
+            break
+    return None
+
+
 def _parts(name: str, kind: str) -> tuple[str, str]:
     place, colon, attribute = name.rpartition(":")
     if not colon or not place or not attribute.isidentifier():
@@ -134,9 +150,11 @@ def _source(place: str) -> Path | None:
 
 def _load(place: str, source: Path) -> ModuleType:
     if not place.endswith(".py"):
+        _LOADED.add(place)
         return importlib.import_module(place)
     # Known by its content, so that two files of the same name are two modules.
     name = f"_outside_{source.stem}_{digest_file(source)[:16]}"
+    _LOADED.add(name)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, source)

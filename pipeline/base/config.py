@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -28,7 +29,7 @@ from zskel.pipeline.base.schema import (
     TextConfig,
     Texts,
 )
-from zskel.pipeline.base.shipped import config_names, shipped_configs
+from zskel.pipeline.base.shipped import config_names, config_text, shipped_configs
 
 # Whoever loads a config finds its types beside the functions.
 __all__ = [
@@ -152,6 +153,11 @@ def load_method_and_gate(name: str, dataset: str) -> tuple[NamedConfig, NamedCon
         trust(name)
         return NamedConfig(name=name), None
     path = find_config(name, "method config", "_base_/methods")
+    text = config_text(path) or ""
+    classes = re.findall(r"^class (\w+)", text, re.MULTILINE)
+    if classes and not re.search(r"^(fit|_base_)\b", text, re.MULTILINE):  # no config, not run
+        raise BadConfig(f"{name}: a method of one's own is named file.py:Class, such as "
+                        f"{name}:{classes[-1]}")
     own = f"{path.stem}_{dataset.replace('-', '_')}"
     if own in method_names():
         path = path.with_stem(own)

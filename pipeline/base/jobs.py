@@ -15,6 +15,7 @@ from typing import Any
 from zskel.data.common.errors import PipelineError, interrupt_behind
 from zskel.data.common.memory import peak_memory
 from zskel.data.common.os_errors import described, refusal
+from zskel.data.common.outside import error_in_outside_code
 from zskel.data.common.processes import end_with_parent, without_signals
 from zskel.pipeline.base.progress import bar, report_to, say, tell_warning
 
@@ -92,6 +93,9 @@ def describe_error(error: Exception) -> str:
     line = " ".join(str(error).split())
     if isinstance(error, PipelineError):
         return line
+    outside = error_in_outside_code(error)
+    if outside is not None:
+        return outside
     say("".join(traceback.format_exception(error)).rstrip())
     return f"{type(error).__name__}: {line}"
 

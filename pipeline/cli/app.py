@@ -65,6 +65,7 @@ def main() -> None:
 
     from zskel.data.common.errors import PipelineError
     from zskel.data.common.os_errors import described, refusal
+    from zskel.data.common.outside import error_in_outside_code
     from zskel.pipeline.base.signals import terminate_like_an_interrupt
 
     warnings.showwarning = _show_warning
@@ -80,9 +81,10 @@ def main() -> None:
     except Exception as error:
         # Disk full, read-only, permission denied: nothing half-written is left.
         refused = error if isinstance(error, OSError) else refusal(error)
-        if refused is None:
+        line = error_in_outside_code(error) if refused is None else described(refused)
+        if line is None:
             raise
-        _fail(described(refused), 1)
+        _fail(line, 1)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from zskel.data.caches import read_skeleton_features, read_text_features
-from zskel.data.common.errors import BadConfig
-from zskel.data.common.outside import trust
-from zskel.pipeline.base.config import check_experiment, load_experiment
+from zskel.data.common.errors import BadConfig, BadInput
+from zskel.data.common.outside import error_in_outside_code, load_trusted, trust
+from zskel.pipeline.base.config import check_experiment, load_experiment, load_method
 from zskel.pipeline.predict.predict import ModelChoice, predict
 from zskel.pipeline.steps.fits import Fit
+from zskel.zsl.gates.base import GateInput, checked_p_d
+from zskel.zsl.gates.calibrated_stacking import CalibratedStacking
 from zskel.zsl.methods import METHODS
 
 STAGE_ONE = '''
@@ -168,3 +171,42 @@ def test_a_digest_knows_the_code(config: Path, tmp_path: Path) -> None:
     assert check_experiment(experiment.model_dump(mode="json"), "again").digest() == before
     (tmp_path / "two.py").write_text("# other\n" + STAGE_TWO)
     assert load_experiment(str(config)).digest() != before
+
+
+def test_an_error_in_them_names_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "slips.py"
+    file.write_text("from zskel.data.common.registry import nearest\n"
+                    "def own():\n    return {}['b_x']\n"
+                    "def in_a_library():\n    import json\n    json.loads('{')\n"
+                    "def in_the_package():\n    nearest(1, [])\n")
+    told = []
+    for name in ("own", "in_a_library", "in_the_package"):
+        trust(f"{file}:{name}")
+        try:
+            load_trusted(f"{file}:{name}", "slip")()
+        except Exception as error:
+            told.append(error_in_outside_code(error))
+    assert told[0] == f"{file}, line 3: KeyError: 'b_x'"
+    assert told[1] is not None and told[1].startswith(f"{file}, line 6: JSONDecodeError: ")
+    assert told[2:] == [None]
+
+
+def test_a_gate_that_gives_no_probabilities_is_told_so() -> None:
+    class Three(CalibratedStacking):
+        name = "three"
+        answer = np.array([0.5, 3.0])
+
+        def predict_proba(self, inputs: GateInput) -> np.ndarray:
+            return self.answer
+
+    gate, inputs = Three(), GateInput(np.zeros((2, 3)), np.full((2, 2), 0.5))
+    with pytest.raises(BadInput, match=r"^gate three: predict_proba gave 3\.0, expected values "):
+        checked_p_d(gate, inputs)
+    gate.answer = np.full((2, 2), 0.5)
+    with pytest.raises(BadInput, match=r"an array of shape \[2, 2\], expected \[2\]"):
+        checked_p_d(gate, inputs)
+
+
+def test_a_file_without_its_class_is_no_method(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"named file\.py:Class, such as .*two\.py:MyGate$"):
+        load_method(f"{tmp_path}/two.py", "ntu60")

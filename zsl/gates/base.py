@@ -182,6 +182,23 @@ class Gate(ABC):
             return np.log(p_d) - np.log1p(-p_d) + np.log(seen) - np.log(unseen)
 
 
+def checked_p_d(gate: Gate, inputs: GateInput) -> np.ndarray:
+    """What a gate's ``predict_proba`` gives, ``[N]``.
+
+    Raises:
+        BadInput: It is of another shape, or no probability.
+    """
+    p_d = np.asarray(gate.predict_proba(inputs))
+    if p_d.shape != (len(inputs),):
+        raise BadInput(f"gate {gate.name}: predict_proba gave an array of shape "
+                       f"{list(p_d.shape)}, expected [{len(inputs)}]")
+    wrong = p_d[~((p_d >= 0) & (p_d <= 1))]
+    if len(wrong):
+        raise BadInput(f"gate {gate.name}: predict_proba gave {float(wrong[0])}, expected values "
+                       "from 0 to 1")
+    return p_d
+
+
 def mix(p_d: np.ndarray, p_s: np.ndarray, p_u: np.ndarray) -> np.ndarray:
     """Eq. 11: p(y|x) = p_d p_s (+) (1 - p_d) p_u, ``[N, S + U]``.
 

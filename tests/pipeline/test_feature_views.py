@@ -290,7 +290,7 @@ def test_pooled_views_come_from_one_pass_and_are_kept(
     assert (work / name).read_bytes() == (tiny_work / name).read_bytes()
     told = commands.run("inspect", work / "features/skeleton_test_joint_means.h5")
     assert told.code == 0 and "joint_means" in told.out and "spine shoulder" in told.out
-    assert commands.run("verify", work, "--experiment", tiny_config).code in (0, 1)
+    assert commands.run("verify", work, "--experiment", tiny_config).code == 0
 
 
 def test_a_backbone_without_a_map_of_joints_has_no_pooled_views(

@@ -33,7 +33,7 @@ def fit(
     method: Annotated[list[str] | None, typer.Option(
         autocompletion=method_names, help=(
             "A config of configs/_base_/methods instead of the experiment's method; may be "
-            "repeated; all: every method."))] = None,
+            "repeated; all: every method. fit.method.options of --cfg-options are for it."))] = None,
     gate: Annotated[list[str] | None, typer.Option(
         autocompletion=gate_names, help=(
             "A gate to evaluate beside the experiment's own; may be repeated; all: every gate."
@@ -51,7 +51,10 @@ def fit(
     """Stage two: fit methods and their gates on the caches, evaluate, write results."""
     from zskel.pipeline.base.config import load_experiment
     from zskel.pipeline.fit.fit import fit as run
+    from zskel.pipeline.steps.fits import with_own_options
 
-    run(load_experiment(experiment, with_device(cfg_options, device)), work_dir,
-        None if seeds is None else range(seeds), method or (), gate or (), not no_models,
-        deterministic, execution_of(jobs, executor, jobs_per_task, executor_options or ()))
+    overrides = with_device(cfg_options, device)
+    run(load_experiment(experiment, overrides), work_dir,
+        None if seeds is None else range(seeds), with_own_options(method or (), overrides),
+        gate or (), not no_models, deterministic,
+        execution_of(jobs, executor, jobs_per_task, executor_options or ()))

@@ -12,7 +12,7 @@ from zskel.data.common.devices import chosen_device
 from zskel.data.common.errors import BadConfig, BadInput, PipelineError
 from zskel.data.common.files import remove_left_behind
 from zskel.extractors.distributed import require_single_process
-from zskel.pipeline.base.config import Experiment
+from zskel.pipeline.base.config import Experiment, NamedConfig
 from zskel.pipeline.base.determinism import use_deterministic_algorithms
 from zskel.pipeline.base.jobs import (
     SERIAL,
@@ -45,7 +45,7 @@ class FitRequest:
     experiment: Experiment
     work: WorkDir
     seeds: Sequence[int]
-    methods: Sequence[str] = ()
+    methods: Sequence[str | NamedConfig] = ()
     gates: Sequence[str] = ()
     keep_models: bool = True
     error: str | None = None
@@ -55,7 +55,7 @@ def fit(
     experiment: Experiment,
     work_dir: str | Path | None = None,
     seeds: Sequence[int] | None = None,
-    methods: Sequence[str] = (),
+    methods: Sequence[str | NamedConfig] = (),
     gates: Sequence[str] = (),
     keep_models: bool = True,
     deterministic: bool = False,
@@ -73,7 +73,8 @@ def fit(
         seeds: Default: as many as the config says, from 0.
         methods: Configs of ``configs/_base_/methods`` instead of the
             experiment's method; "all" is one config for every method. The gate of
-            a config that names one is evaluated too.
+            a config that names one is evaluated too. A ``NamedConfig`` has options
+            that override those of the config.
         gates: Registered gates to evaluate beside the experiment's own; "all"
             is every one that works with the method.
         keep_models: Whether to keep what was fitted; a few MB a method and seed.

@@ -118,7 +118,7 @@ def outcomes(content: Mapping[str, Any]) -> list[tuple[str, str | None]]:
 def _described(request: FitRequest) -> str:
     options = request.experiment.fit.method.options
     own = f"the experiment's method, {options.get('variant', 'as it is')}"
-    return f"{request.experiment.name}: {', '.join(request.methods) or own}"
+    return f"{request.experiment.name}: {', '.join(map(str, request.methods)) or own}"
 
 
 def _report(table: Table, work_dirs: Sequence[Path], root: Path) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zskel.data.common.devices import chosen_device
-from zskel.data.common.errors import BadInput
+from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.common.files import digest_json
 from zskel.data.common.outside import trust
 from zskel.pipeline.base.config import (
@@ -19,6 +19,7 @@ from zskel.pipeline.base.config import (
     load_method_and_gate,
     method_names,
 )
+from zskel.pipeline.base.config_files import override
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.result_record import CacheDigests
 from zskel.pipeline.steps.results import read_arrays, read_result
@@ -29,6 +30,7 @@ from zskel.zsl.refinements import REFINEMENTS
 
 #: Every method, or every gate that works with the method.
 ALL = "all"
+_METHOD = ["fit", "method"]  # its key in a config
 
 
 class Fit:
@@ -117,8 +119,39 @@ class Fit:
                        refinement=made)
 
 
+def with_own_options(
+    methods: Sequence[str], overrides: Sequence[str]
+) -> Sequence[str | NamedConfig]:
+    """The methods; a single one with what overrides of a config say of the method's options.
+
+    Args:
+        methods: As ``zskel.pipeline.fit.fit.fit`` takes them.
+        overrides: As ``load_experiment`` takes them.
+
+    Raises:
+        BadConfig: There are several methods, or an override is not of the options.
+
+    >>> with_own_options(["infonce"], ["fit.method.options.epochs=1", "fit.seeds=2"])
+    [NamedConfig(code={}, name='infonce', options={'epochs': 1})]
+    """
+    own = [each for each in overrides if each.partition("=")[0].split(".")[:2] == _METHOD]
+    if not methods or not own:
+        return methods
+    if len(_expand(methods)) > 1:
+        raise BadConfig(f"--cfg-options {own[0]!r}: is for one method, --method names several; "
+                        "fit them one by one")
+    below = ".".join([*_METHOD, "options."])
+    options: dict[str, Any] = {}
+    for each in own:
+        if not each.startswith(below):
+            raise BadConfig(f"--cfg-options {each!r}: --method {methods[0]} says which method; "
+                            f"beside it goes {below}KEY=VALUE alone")
+        override(options, [each.removeprefix(below)])
+    return [NamedConfig(name=methods[0], options=options)]
+
+
 def fit_configs(
-    experiment: Experiment, methods: Sequence[str], gates: Sequence[str]
+    experiment: Experiment, methods: Sequence[str | NamedConfig], gates: Sequence[str]
 ) -> list[FitConfig]:
     """The fit section for each method, with the gates asked for added.
 
@@ -138,9 +171,11 @@ def fit_configs(
     if not methods:
         return [with_gates]
     configs = []
-    for name in _expand(methods):
+    for given in _expand(methods):
+        name, options = (given, {}) if isinstance(given, str) else (given.name, given.options)
         method, gate = (own.method, None) if name == own.method.name else load_method_and_gate(
             name, experiment.dataset.name)
+        method = method.model_copy(update={"options": {**method.options, **options}})
         kept = with_gates.gates if ALL not in gates else {
             key: gate for key, gate in with_gates.gates.items() if _works(gate, method)}
         if gate is not None and gate.name != own.gate.name:
@@ -159,11 +194,11 @@ def is_current_result(path: Path, config_digest: str, digests: CacheDigests) -> 
     return whole and record.config_digest == config_digest and record.cache_digests == digests
 
 
-def _expand(methods: Sequence[str]) -> list[str]:
-    """Names with "all" replaced by every method that has a config of its name."""
+def _expand(methods: Sequence[str | NamedConfig]) -> list[str | NamedConfig]:
+    """Each once, with "all" replaced by every method that has a config of its name."""
     every = [name for name in METHODS.names() if name in method_names()]
-    return list(dict.fromkeys(
-        name for given in methods for name in (every if given == ALL else [given])))
+    return list({getattr(each, "name", each): each
+                 for given in methods for each in (every if given == ALL else [given])}.values())
 
 
 def _works(gate: NamedConfig, method: NamedConfig) -> bool:

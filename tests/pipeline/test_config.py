@@ -15,7 +15,7 @@ from zskel.pipeline.base.config import (
     find_config,
     load_experiment,
 )
-from zskel.pipeline.steps.fits import Fit
+from zskel.pipeline.steps.fits import Fit, fit_configs, with_own_options
 from zskel.pipeline.steps.phase_plan import resolve_split
 
 DEMO = load_experiment("demo").model_dump(mode="json")
@@ -227,6 +227,26 @@ def test_wrong_method_and_gate_options_are_found_before_anything_is_fitted(
     experiment = load_experiment("demo", [option])
     with pytest.raises(BadConfig, match=message):
         Fit(experiment.fit).method(0)
+
+
+def test_method_options_are_for_the_method_that_is_named_beside_them() -> None:
+    def chosen(methods: list[str], *options: str) -> Fit:
+        experiment = load_experiment("demo", options)
+        (config,) = fit_configs(experiment, with_own_options(methods, options), ())
+        return Fit(config)
+
+    of_config = chosen(["infonce"]).method(0).params
+    changed = chosen(["infonce"], "fit.method.options.epochs=1").method(0).params
+    assert changed == of_config.model_copy(update={"epochs": 1})
+    own = chosen(["sa_dvae"], "fit.method.options.epochs=1")
+    assert own.config == load_experiment("demo", ["fit.method.options.epochs=1"]).fit
+    with pytest.raises(BadConfig, match="bogus"):
+        chosen(["infonce"], "fit.method.options.bogus=1").method(0)
+    for methods in (["all"], ["infonce", "ridge"]):
+        with pytest.raises(BadConfig, match="is for one method, --method names several"):
+            chosen(methods, "fit.method.options.epochs=1")
+    with pytest.raises(BadConfig, match="--method infonce says which method"):
+        chosen(["infonce"], "fit.method.name=ridge")
 
 
 def test_the_digest_follows_the_content() -> None:

@@ -19,7 +19,7 @@ from zskel.data.classes import class_names, register_dataset
 from zskel.data.common.errors import BadCache, BadConfig, BadInput
 from zskel.data.common.files import write_json, write_text
 from zskel.data.common.registry import nearest
-from zskel.pipeline.base.config import check_experiment, load_method, load_texts
+from zskel.pipeline.base.config import check_experiment, load_method_and_gate, load_texts
 from zskel.pipeline.base.config_files import experiment_source
 from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import say
@@ -217,6 +217,7 @@ def _experiment(
     imported: Imported, name: str, origin: dict[str, str], method: str
 ) -> dict[str, Any]:
     test = imported.test
+    chosen, gate = load_method_and_gate(method, test.dataset)
     content: dict[str, Any] = {
         "name": name,
         "imported": origin,
@@ -224,8 +225,9 @@ def _experiment(
                     "sample_protocol": test.sample_protocol},
         "split": {"name": imported.split, "unseen": [int(c) for c in test.unseen_classes],
                   "validation_unseen": [int(c) for c in imported.calibration.unseen_classes]},
-        "fit": {"method": load_method(method, test.dataset).model_dump(mode="json"),
-                "gate": {"name": "domain_classifier"}, "protocol": "strict", "seeds": 3},
+        "fit": {"method": chosen.model_dump(mode="json"),
+                "gate": gate.model_dump(mode="json") if gate else {"name": "domain_classifier"},
+                "protocol": "strict", "seeds": 3},
     }
     if not all(features.logits[features.rows(features.phase)].any()
                for features in (test, imported.calibration)):

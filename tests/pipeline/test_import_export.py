@@ -212,10 +212,13 @@ def test_the_documented_random_split_and_embedding(
 ) -> None:
     work = tmp_path / "random-0"
     done(commands.run("import", "npz", documented, "--work-dir", work, "--random-split", 0,
-                      "--unseen", 2, "--class-text", "minilm_label"))
+                      "--unseen", 2, "--class-text", "minilm_label",
+                      "--method", "recommended"))
     text = read_text_features(work / "features" / "text.h5")
     assert text.f_y.shape == (7, 384) and text.text.tolist()[0] == "sit"
     experiment = load_experiment(str(work / "experiment.py"))
+    assert (experiment.fit.method.name, experiment.fit.gate.name) == (
+        "text_prototypes", "left_out_classes")
     expected = np.random.default_rng(0).choice(7, size=2, replace=False)
     assert experiment.split.unseen == sorted(expected.tolist())
     assert experiment.split.name == "random-2-seed0"

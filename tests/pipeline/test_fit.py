@@ -117,6 +117,22 @@ def test_a_changed_option_fits_again(
     assert len(record(work, 0)["history"]["test"]) == 3
 
 
+def test_other_texts_than_the_config_asks_for_are_refused(
+    tiny_work: Path, tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
+) -> None:
+    work = copy_of(tiny_work, ("features",))
+    fit = ("fit", tiny_config, "--work-dir", work, "--seeds", 1, "--method", "ridge")
+    ended = commands.run(*fit, "--cfg-options", "class_text.source.name=motion")
+    assert ended.code != 0 and not (work / "results").exists()
+    assert ended.err.splitlines()[-1].endswith(
+        'class_text.source.name was "label", is "motion"; run `pipeline extract`, or give fit '
+        "the options that were given there")
+    with h5py.File(work / "features" / "text.h5", "r+") as file:
+        del file.attrs["config"]  # as older versions and others write it
+    write_checksum(work / "features" / "text.h5")
+    assert commands.run(*fit, "--cfg-options", "class_text.source.name=motion").code == 0
+
+
 def test_a_lost_or_broken_record_is_fitted_again_to_the_same_numbers(
     tiny_work: Path, tiny_config: Path, commands: Any, copy_of: Callable[..., Path]
 ) -> None:

@@ -33,7 +33,7 @@ def fit(
     method: Annotated[list[str] | None, typer.Option(
         autocompletion=method_names, help=(
             "A config of configs/_base_/methods instead of the experiment's method; may be "
-            "repeated; all: every method. fit.method.options of --cfg-options are for it."))] = None,
+            "repeated; all: every method. It gets fit.method.options of --cfg-options."))] = None,
     gate: Annotated[list[str] | None, typer.Option(
         autocompletion=gate_names, help=(
             "A gate to evaluate beside the experiment's own; may be repeated; all: every gate."

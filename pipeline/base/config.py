@@ -59,7 +59,21 @@ def load_experiment(name: str, options: Sequence[str] = ()) -> Experiment:
     content = _public(content)
     content.setdefault("name", path.stem)
     trust_config(content)
-    return check_experiment(content, str(path), path.parent)
+    try:
+        return check_experiment(content, str(path), path.parent)
+    except BadConfig as error:
+        if not options or str(error) == _error_of(name):
+            raise
+        return check_experiment(content, "--cfg-options", path.parent)
+
+
+def _error_of(name: str) -> str | None:
+    """What is wrong with an experiment without overrides."""
+    try:
+        load_experiment(name)
+    except BadConfig as error:
+        return str(error)
+    return None
 
 
 def load_section(path: Path, key: str, section: type[Section]) -> Any:
@@ -266,7 +280,14 @@ def _explain(error: ValidationError, section: type[Section]) -> str:
     if first["type"] == "missing":
         return f"key {key!r} is missing"
     said = first["msg"].removeprefix("Value error, ")
-    return f"{key}: {said[0].lower()}{said[1:]}, found {first['input']!r}"
+    said = f"{key}: {said[0].lower()}{said[1:]}"
+    if first["type"] == "value_error" and isinstance(first["input"], Mapping):
+        return said  # of a whole section, which would bury it
+    said += f", found {first['input']!r}"
+    if first["type"] == "literal_error":  # whose values have been listed
+        hint = nearest(str(first["input"]), re.findall(r"'([^']*)'", first["ctx"]["expected"]))
+        return f"{said}; {hint}" if hint.startswith("did you mean") else said
+    return said
 
 
 def _fields_at(section: type[Section], location: Sequence[int | str]) -> Sequence[str]:

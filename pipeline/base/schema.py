@@ -201,10 +201,15 @@ class FeatureView(_NamesCode):
 
 
 class NamedConfig(_NamesCode):
-    """A registered name, or that of code of one's own, with its options."""
+    """A registered name, or that of code of one's own, with its options; or the name alone."""
 
     name: str
     options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
 
     def _may_name_code(self, content: dict[str, Any]) -> Any:
         return content["name"]  # options are the part's own business, and so is their staleness

@@ -249,6 +249,36 @@ def test_method_options_are_for_the_method_that_is_named_beside_them() -> None:
         chosen(["infonce"], "fit.method.name=ridge")
 
 
+def test_a_name_alone_is_a_part_without_options() -> None:
+    alone = load_experiment("demo", ["fit.protocol=transductive", "fit.refinement=cluster_votes",
+                                     "fit.gate=hard"])
+    whole = load_experiment("demo", ["fit.protocol=transductive", "fit.gate={'name': 'hard'}",
+                                     "fit.refinement.name=cluster_votes"])
+    assert alone == whole and alone.digest() == whole.digest()
+
+
+@pytest.mark.parametrize(("text", "options", "message"), [
+    ("", ["fit.protocl=strict"],
+     "--cfg-options: unknown key 'fit.protocl'; did you mean 'protocol'?"),
+    ("fit = dict(protocl='strict')", ["fit.seeds=1"],
+     "{path}: unknown key 'fit.protocl'; did you mean 'protocol'?"),
+    ("", ["fit.protocol=transductve"],
+     "--cfg-options: fit.protocol: input should be 'strict', 'released' or 'transductive', "
+     "found 'transductve'; did you mean 'transductive'?"),
+    ("fit = dict(refinement='cluster_votes')", [],
+     "{path}: fit: refinement looks at all test clips together: it needs protocol "
+     "'transductive', which is 'strict' here"),
+])
+def test_what_is_wrong_is_said_of_where_it_stands(
+    tmp_path: Path, text: str, options: list[str], message: str
+) -> None:
+    path = tmp_path / "my.py"
+    path.write_text(f"_base_ = ['demo.py']\n{text}\n")
+    with pytest.raises(BadConfig) as caught:
+        load_experiment(str(path), options)
+    assert str(caught.value) == message.format(path=path)
+
+
 def test_the_digest_follows_the_content() -> None:
     assert load_experiment("demo").digest() == load_experiment("demo").digest()
     assert load_experiment("demo", ["fit.seeds=4"]).digest() != load_experiment("demo").digest()

@@ -95,7 +95,8 @@ def find_fitted_model(work: WorkDir, method: str | None, seed: int) -> tuple[Pat
     Args:
         work: The work directory.
         method: Name of a method, of a method with its variant ("sa_dvae fd"), or of
-            the file; None: the experiment's own, or the only one that is there.
+            the file; None: the experiment's own, or the only one that is there. Of
+            several protocols of one method, "strict" is taken.
         seed: Of the fit.
 
     Raises:
@@ -122,9 +123,13 @@ def find_fitted_model(work: WorkDir, method: str | None, seed: int) -> tuple[Pat
                             for name in _names(path, card)[:2]})
             raise BadInput(f"{work.root}: no fitted model {method!r}; {nearest(method, known)}")
         found = named
+    if len({_names(path, card)[1] for path, card in found.items()}) == 1:  # protocols differ
+        strict = {path: card for path, card in found.items()
+                  if card["origin"]["identity"]["protocol"] == "strict"}
+        found = strict or found
     if len(found) > 1:
-        raise BadInput(f"{work.root}: several fitted models of seed {seed}; choose with --method: "
-                       + ", ".join(path.stem for path in found))
+        raise BadInput(f"{work.root}: several fitted models of seed {seed}; choose with "
+                       "--method NAME, one of " + ", ".join(path.stem for path in found))
     return next(iter(found.items()))
 
 

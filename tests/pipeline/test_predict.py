@@ -406,8 +406,13 @@ def test_of_several_methods_the_experiments_own_is_asked_or_the_one_named(
         "text_prototypes", "left_out_classes")
     assert predict(work, other, model=ModelChoice("text_prototypes", "left_out_classes"),
                    gzsl=True)["clips"] == recommended["clips"]
+    assert commands.run(*fit, "--method", "recommended", "--cfg-options",
+                        "fit.protocol=transductive").code == 0
+    assert predict(work, other, model=ModelChoice("recommended"))["protocol"] == "strict"
+    name = "text_prototypes-default-transductive-default-seed0"
+    assert predict(work, other, model=ModelChoice(name))["protocol"] == "transductive"
     assert commands.run(*fit, "--cfg-options", "fit.method.options.variant=fd").code == 0
-    with pytest.raises(BadInput, match="choose with --method: sa_dvae-fd-strict.*, sa_dvae-fd-tc"):
+    with pytest.raises(BadInput, match="choose with --method NAME, one of sa_dvae-fd-strict"):
         predict(work, clip)
     assert predict(work, clip, model=ModelChoice("sa_dvae fd"))["variant"] == "fd"
     assert predict(work, clip, model=ModelChoice(STEM.format(0)))["variant"] == "fd+tc"

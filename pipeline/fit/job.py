@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from zskel.data.caches import TRAIN
+from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_json
 from zskel.data.common.memory import memory_in_one_line
 from zskel.data.common.outside import trust_config
+from zskel.pipeline.base.changes import differences, few
 from zskel.pipeline.base.config import Experiment, FitConfig
 from zskel.pipeline.base.determinism import use_deterministic_algorithms
 from zskel.pipeline.base.progress import bar, say
@@ -21,8 +23,8 @@ from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.fits import Fit, is_current_result
 from zskel.pipeline.steps.fitted_models import fitted_model_path, gates_to_fit, keep_fitted_model
 from zskel.pipeline.steps.records import make_arrays, make_record
-from zskel.pipeline.steps.result_record import CacheDigests, result_stem
-from zskel.pipeline.steps.results import write_result
+from zskel.pipeline.steps.result_record import CacheDigests, ResultRecord, result_stem
+from zskel.pipeline.steps.results import read_result, write_result
 from zskel.zsl.devices import computing_on
 from zskel.zsl.threads import single_threaded
 
@@ -198,8 +200,19 @@ class Fitter:
             config=what.result_config(key), test=files.test, calibration=files.calibration,
             text=files.text_record(what.method(job.seed)), digests=found.digests, seconds=seconds,
         )
+        changes = _changes(found.paths[key], record)
         write_result(job.work.root, record, make_arrays(evaluation))
+        if changes:
+            say(f"replaced {found.paths[key].name}: {few(changes)}")
         say(f"{what.method_name}{f', gate {key}' if key else ''}, seed {job.seed}: "
             f"ZSL {record.zsl_accuracy:.1%}, GZSL seen {record.gzsl_seen_accuracy:.1%}, "
             f"unseen {record.gzsl_unseen_accuracy:.1%}, H {record.gzsl_harmonic_mean:.1%} "
             f"({record.duration_seconds:.0f} s) -> {found.paths[key]}")
+
+
+def _changes(path: Path, record: ResultRecord) -> list[str]:
+    """How the config of a result that is there, if one is, differs from that of the new one."""
+    try:
+        return differences(read_result(path).config, record.config, "fit")
+    except BadInput:
+        return []

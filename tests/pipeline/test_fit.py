@@ -110,6 +110,8 @@ def test_a_changed_option_fits_again(
     ended = commands.run("fit", tiny_config, "--work-dir", work, "--seeds", 1,
                          "--cfg-options", "fit.method.options.epochs=3")
     assert ended.code == 0, ended.err
+    assert (f"replaced {STEM.format(0)}.json: fit.method.options.epochs was 2, is 3"
+            in ended.err.splitlines())
     after = stamps(work)
     assert {name for name in after if after[name] != before[name]} == {
         f"{STEM.format(0)}.json", f"{STEM.format(0)}.npz"}

@@ -20,7 +20,9 @@ from seven_sets import SETS
 
 from zskel.zsl.methods import METHODS
 
-UNSEEN, EPOCHS = 10, 30
+UNSEEN = 10
+OPTIONS: dict[str, dict[str, int]] = {
+    "purls": dict(epochs=30, hidden_dim=256), "neuron": dict(epochs=30)}  # minutes, not hours
 BODY, THIRDS = 6, 3
 SHAPES: dict[str, dict[str, tuple[int, int]]] = {
     "purls": {"thirds_joints": (BODY + THIRDS, 256)},
@@ -50,7 +52,7 @@ def accuracies(name: str, seed: int, data: Any, f_y: np.ndarray) -> tuple[float,
     unseen = np.sort(np.random.default_rng(seed).permutation(len(names))[:UNSEEN])
     odd, is_unseen = subject % 2 == 1, np.isin(label, unseen)
     train, test = odd & ~is_unseen, ~odd & is_unseen
-    model = METHODS.build(name, recipe="released", epochs=EPOCHS, seed=seed)
+    model = METHODS.build(name, recipe="released", **OPTIONS[name], seed=seed)
     flat = parts.reshape(len(parts), -1)
     model.fit(flat[train], label[train], dict.fromkeys(model.text_parts, f_y),
               seen_classes=np.unique(label[train]).tolist(), view_shapes=SHAPES[name])

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from zskel.data.common.errors import interrupt_behind
+from zskel.data.common.errors import BadInput, interrupt_behind
 from zskel.pipeline.base.signals import Terminated
 
 
@@ -18,6 +18,9 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except BaseException as error:
+            if getattr(error, "option_name", None) == "--json-log":
+                raise BadInput("--json-log stands before the command: pipeline --json-log FILE "
+                               f"{ctx.invoked_subcommand} ...") from None
             # Further up typer takes an interrupt for itself and says nothing.
             interrupt = interrupt_behind(error)
             if interrupt is None:

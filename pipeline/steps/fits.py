@@ -11,7 +11,8 @@ from typing import Any
 from zskel.data.common.devices import chosen_device
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.common.files import digest_json
-from zskel.data.common.outside import trust
+from zskel.data.common.outside import is_outside, trust
+from zskel.data.common.registry import nearest
 from zskel.pipeline.base.config import (
     Experiment,
     FitConfig,
@@ -163,7 +164,11 @@ def fit_configs(
         BadConfig: A name is unknown.
     """
     own = experiment.fit
-    names = GATES.names() if ALL in gates else gates
+    known = GATES.names()
+    unknown = [name for name in gates if name not in (ALL, *known) and not is_outside(name)]
+    if unknown:
+        raise BadConfig(f"unknown gate {unknown[0]!r}; {nearest(unknown[0], [ALL, *known])}")
+    names = known if ALL in gates else gates
     trust(*names)
     extra = {GATES.called(name): NamedConfig(name=name)
              for name in names if name != own.gate.name}

@@ -70,7 +70,7 @@ def test_names_and_indices_on_the_command_line(
 def test_an_unknown_name_tells_the_nearest(config: str, option: str, message: str) -> None:
     with pytest.raises(BadConfig) as caught:
         load_experiment(config, [option])
-    assert str(caught.value) == f"{config}: {message}"
+    assert str(caught.value) == f"--cfg-options: {message}"
 
 
 def test_a_name_that_two_classes_have_needs_its_index(config: str) -> None:

@@ -142,3 +142,10 @@ def test_the_shell_completes_names(words: str, expected: str, not_expected: str)
         "COMP_CWORD": str(len(words.split()) - 1)})
     offered = ended.stdout.split()
     assert expected in offered and not_expected not in offered
+
+
+def test_json_log_after_the_command_says_where_it_stands(python: Callable[..., Any]) -> None:
+    ended = python("-m", "zskel", "fit", "demo", "--json-log", "log")
+    assert ended.returncode == 2
+    assert ended.stderr == ("error: --json-log stands before the command: "
+                            "pipeline --json-log FILE fit ...\n")

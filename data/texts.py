@@ -138,7 +138,8 @@ def look_up(
         sources = {key: table[name] for key, table in (whole or tables).items() if name in table}
         if len(set(sources.values())) > 1:
             raise BadConfig(f"class {name!r} differs between {', '.join(sources)}; "
-                            "say whose it is with the option dataset")
+                            "say whose it is with class_text.source.options.dataset, or with "
+                            "--dataset of `pipeline import npz`")
         found.append(next(iter(sources.values()), None))
     return found
 

@@ -100,12 +100,16 @@ class OwnArrays:
         """
         split.require_calibration()
         if not (self.subset == TEST).any():
-            raise BadInput('no clips test; name the file of those that do as another [[source]] '
-                           f'with subset = "{TEST}"')
+            raise BadInput('no clip is a test clip; name the file of the test clips as another '
+                           f'[[source]] with subset = "{TEST}"')
         notes = list(self.notes)
         subset = np.where(self.subset == CALIBRATION, TRAIN, self.subset)
         group, held_out = self._calibration_groups(subset, split, notes)
         what = CLIP if (self.subset == CALIBRATION).any() else "subject"
+        left_out = int(((subset == TRAIN) & np.isin(self.label, split.unseen)).sum())
+        if left_out:
+            notes.append(f"{left_out} of {len(self.label)} clips are left out: training clips of "
+                         "unseen classes")
         phases = (test_phase(self.label, subset, split),
                   calibration_phase(self.label, subset, group, split, held_out, what))
         if any(source.f_x_calibration is None for source in self.mapping.source):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from inspect import signature
 from typing import Any, TypeVar
 
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.registry import Registry, nearest
 from zskel.data.text_rows import is_blank
-from zskel.data.texts import NO_NOUN, PartTexts, descriptions, look_up, of_all, part_texts
+from zskel.data.texts import NO_NOUN, PartTexts, descriptions, look_up, of_all, part_texts, plain
 
 _T = TypeVar("_T")
 
@@ -88,7 +90,8 @@ def motion(class_names: Sequence[str], dataset: str | None = None) -> list[list[
     Raises:
         BadConfig: A class has no text.
     """
-    return parts(class_names, ["motion"], dataset)
+    found = _shipped("motion text", class_names, of_all(part_texts), dataset)
+    return [[own.motion] for own in found]
 
 
 def concat(
@@ -166,6 +169,21 @@ def source_name(name: str, options: Mapping[str, Any]) -> str:
     return f"{name}({', '.join(names)})"
 
 
+def of_dataset(name: str, options: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """A source's options with ``dataset`` wherever it, or one that it joins, takes one.
+
+    >>> of_dataset("concat", {"sources": ["label", "motion"]}, "ntu60")["sources"][1]
+    {'name': 'motion', 'options': {'dataset': 'ntu60'}}
+    """
+    own = dict(options)
+    if "dataset" in signature(SOURCES.get(name)).parameters:
+        own["dataset"] = dataset
+    if "sources" in own:
+        own["sources"] = [{"name": part, "options": of_dataset(part, rest, dataset)}
+                          for part, rest in (_named(name, each) for each in own["sources"])]
+    return own
+
+
 def class_texts(name: str, class_names: Sequence[str], **options: object) -> list[list[str]]:
     """The K texts of each class, ``[C][K]``.
 
@@ -193,8 +211,12 @@ def _shipped(
     for name, text in zip(class_names, found, strict=True):
         if text is None:
             where = f"data set {dataset!r}" if dataset else "any shipped data set"
-            raise BadConfig(f"class {name!r} has no {what} in {where}; give your own "
-                            "with the source 'file'")
+            tables = tables if dataset is None else {dataset: tables[dataset]}
+            known = {plain(other): other for table in tables.values() for other in table}
+            near = get_close_matches(plain(name), known, n=1)
+            raise BadConfig(f"class {name!r} has no {what} in {where}"
+                            + (f", the nearest class is {known[near[0]]!r}" if near else "")
+                            + "; give your own with the source 'file'")
     return [text for text in found if text is not None]
 
 

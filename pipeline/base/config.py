@@ -30,14 +30,15 @@ from zskel.pipeline.base.schema import (
     Texts,
 )
 from zskel.pipeline.base.shipped import config_names, config_text, shipped_configs
+from zskel.pipeline.base.workdir import DEFAULT_ROOT
 
 # Whoever loads a config finds its types beside the functions.
 __all__ = [
     "BackboneConfig", "CalibrationConfig", "DatasetConfig", "Experiment", "FeatureView",
     "FitConfig", "ImportedConfig", "NamedConfig", "SplitConfig", "TextConfig",
-    "check_experiment", "experiment_name", "experiment_names", "find_config", "load_experiment",
-    "load_method", "load_method_and_gate", "load_section", "load_texts", "load_views",
-    "method_names",
+    "check_experiment", "experiment_name", "experiment_names", "find_config",
+    "imported_work_dir", "load_experiment", "load_method", "load_method_and_gate",
+    "load_section", "load_texts", "load_views", "method_names",
 ]
 
 
@@ -243,11 +244,22 @@ def experiment_name(source: str) -> str:
     return load_experiment(source).name if source.endswith(".py") else source
 
 
+def imported_work_dir(name: str) -> Path | None:
+    """The work directory of an experiment whose config ``pipeline import`` wrote there.
+
+    Raises:
+        BadConfig: As ``find_config``.
+    """
+    folder = find_config(name).parent
+    return folder if (folder / "import.json").is_file() else None
+
+
 def find_config(name: str, what: str = "experiment", folder: str = "") -> Path:
     """A config file by its path, or a shipped one by its name.
 
     Args:
-        name: Of the config without ``.py``, or the path of one.
+        name: Of the config without ``.py``, or the path of one. An experiment may also be
+            a work directory, or one of ``work_dirs``, with the ``experiment.py`` of an import.
         what: What it is the config of, for the message.
         folder: Where in ``configs/`` those of its kind are.
 
@@ -259,6 +271,15 @@ def find_config(name: str, what: str = "experiment", folder: str = "") -> Path:
             return Path(name)
         raise BadConfig(f"{name}: no such config file")
     known = config_names(shipped_configs() / folder)
+    if name not in known and not folder:
+        for work_dir in (Path(name), DEFAULT_ROOT / name):
+            if (work_dir / "experiment.py").is_file():
+                return work_dir / "experiment.py"
+        if Path(name).is_dir():
+            own = Path(name).resolve().name
+            raise BadConfig(f"{name}: is a folder without the experiment.py of an import; give "
+                            "the name or config file of its experiment"
+                            + (f", {own!r}" if own in known else ""))
     if name not in known:
         raise BadConfig(f"no {what} {name!r}; {nearest(name, known)}")
     return shipped_configs() / folder / f"{name}.py"

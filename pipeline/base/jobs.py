@@ -238,8 +238,8 @@ def show_progress(
             elif event.kind == "warning":
                 tell_warning(event.content)
             elif event.kind in ("began", "progress"):
-                done, total = event.content or (0, 1)
-                running[event.job] = done / max(total, 1)
+                steps, total = event.content or (0, 1)
+                running[event.job] = steps / max(total, 1)
             else:
                 ended += 1
                 running.pop(event.job, None)
@@ -248,7 +248,9 @@ def show_progress(
                     say(f"failed: {names[event.job]}: {event.content}")
                 else:
                     memory = max(memory, event.content or 0)
-            tell(ended + sum(running.values()), len(names), _notes(running, names))
+            # How long all take, nobody knows before the first has ended.
+            done = ended + sum(running.values()) if ended else 0
+            tell(done, len(names), _notes(running, names))
     if memory:
         say(f"each process had up to {memory / 1e9:.1f} GB of memory")
     return failed

@@ -31,7 +31,7 @@ def gate_names(incomplete: str) -> list[str]:
 experiment_names, method_names = completion(""), completion("_base_/methods", "all")
 ExperimentName = Annotated[str, typer.Argument(
     metavar="EXPERIMENT", autocompletion=experiment_names,
-    help="Name of a config in configs/, or path to a config file.")]
+    help="Name of a config in configs/, path to a config file, or work directory of an import.")]
 WorkDirOption = Annotated[Path | None, typer.Option(
     help="Where everything is kept [default: work_dirs/EXPERIMENT].")]
 Options = Annotated[list[str] | None, typer.Option(
@@ -69,10 +69,11 @@ FitDevice = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option("--dev
 FittedSource = Annotated[str, typer.Argument(
     metavar="WORK_DIR|EXPERIMENT", help="Where something was fitted.")]
 FittedMethod = Annotated[str | None, typer.Option("--method", help=(
-    "Of several that were fitted [default: the experiment's own]."))]
+    "Which method, where several were fitted [default: the experiment's own]."))]
 FittedGate = Annotated[str, typer.Option("--gate", help=(
-    "A further gate of that fit [default: the experiment's own]."))]
-FittedSeed = Annotated[int, typer.Option("--seed", min=0, help="Of the fit.")]
+    "Which gate of that fit answers [default: the experiment's own]."))]
+FittedSeed = Annotated[int, typer.Option(
+    "--seed", min=0, help="Which fit, by the seed that it had.")]
 ReaderOption = Annotated[str | None, typer.Option("--reader", help=(
     "Read the files with this reader [default: the experiment's]."))]
 TextSources = Annotated[list[str] | None, typer.Option(

@@ -12,8 +12,10 @@ from zskel.pipeline.cli.app import app
 
 @app.command("demo-data")
 def demo_data(
-    folder: Annotated[Path, typer.Argument(help="Where the .skeleton files go.")],
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    folder: Annotated[Path, typer.Argument(
+        metavar="FOLDER", help="Where the .skeleton files go.")],
+    seed: Annotated[int, typer.Option(
+        min=0, help="The seed of everything that is drawn at random.")] = 0,
     performers: Annotated[int, typer.Option(
         min=1, max=999, help="How many people perform each action.")] = 10,
     cameras: Annotated[int, typer.Option(min=1, max=3, help="How many record them.")] = 3,

@@ -17,7 +17,7 @@ def export(
     to: Annotated[tuple[str, Path], typer.Option(metavar="FORMAT FOLDER", help=(
         "synse, smie, npz or table, and where the files go."))],
     layout: Annotated[str, typer.Option(
-        help="Of synse: whose scripts are to read it: sa-dvae, synse-zsl or msf.")] = "sa-dvae",
+        help="For synse, whose scripts are to read it: sa-dvae, synse-zsl or msf.")] = "sa-dvae",
     dataset: Annotated[str | None, typer.Option(
         help="What the scripts call the data set [default: ours, or pku51].")] = None,
     visual: Annotated[str | None, typer.Option(

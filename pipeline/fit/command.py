@@ -49,12 +49,12 @@ def fit(
     deterministic: Deterministic = False,
 ) -> None:
     """Stage two: fit methods and their gates on the caches, evaluate, write results."""
-    from zskel.pipeline.base.config import load_experiment
+    from zskel.pipeline.base.config import imported_work_dir, load_experiment
     from zskel.pipeline.fit.fit import fit as run
     from zskel.pipeline.steps.fits import with_own_options
 
     overrides = with_device(cfg_options, device)
-    run(load_experiment(experiment, overrides), work_dir,
+    run(load_experiment(experiment, overrides), work_dir or imported_work_dir(experiment),
         None if seeds is None else range(seeds), with_own_options(method or (), overrides),
         gate or (), not no_models, deterministic,
         execution_of(jobs, executor, jobs_per_task, executor_options or ()))

@@ -204,7 +204,7 @@ class Fitter:
         write_result(job.work.root, record, make_arrays(evaluation))
         if changes:
             say(f"replaced {found.paths[key].name}: {few(changes)}")
-        say(f"{what.method_name}{f', gate {key}' if key else ''}, seed {job.seed}: "
+        say(f"{what.method_name}, gate {key or record.config['gate']['name']}, seed {job.seed}: "
             f"ZSL {record.zsl_accuracy:.1%}, GZSL seen {record.gzsl_seen_accuracy:.1%}, "
             f"unseen {record.gzsl_unseen_accuracy:.1%}, H {record.gzsl_harmonic_mean:.1%} "
             f"({record.duration_seconds:.0f} s) -> {found.paths[key]}")

@@ -19,7 +19,13 @@ from zskel.data.classes import class_names, register_dataset
 from zskel.data.common.errors import BadCache, BadConfig, BadInput
 from zskel.data.common.files import write_json, write_text
 from zskel.data.common.registry import nearest
-from zskel.pipeline.base.config import check_experiment, load_method_and_gate, load_texts
+from zskel.pipeline.base.config import (
+    NamedConfig,
+    TextConfig,
+    check_experiment,
+    load_method_and_gate,
+    load_texts,
+)
 from zskel.pipeline.base.config_files import experiment_source
 from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import say
@@ -38,7 +44,8 @@ class ImportOptions:
 
     Attributes:
         name: Of the experiment; default: the work directory's.
-        dataset: Of ``synse``: whose class names hold.
+        dataset: Of ``synse``: whose class names hold. Of ``npz``: the shipped data set
+            whose texts ``class_text`` takes.
         class_names: A text file with the class names of a data set of one's own.
         without_logits: Of ``synse``: take a folder without ``_out`` files.
         random_split: Of a mapping file: draw ``unseen`` classes with this seed
@@ -83,6 +90,9 @@ def import_features(
     """
     if form not in FORMATS:
         raise BadConfig(f"no format {form!r} to import; {nearest(form, FORMATS)}")
+    if form == "npz" and options.dataset is not None and not options.class_text:
+        raise BadConfig("--dataset: says for npz whose texts --class-text takes, which is not "
+                        "given; the data set's own name is in the mapping file")
     from zskel.zsl.cache_checks import check_caches
 
     work = WorkDir(work_dir)
@@ -101,7 +111,8 @@ def import_features(
     check_experiment(content, "the imported features")
     with work_dir_locked(work.root, "pipeline import", make=True):
         _require_room(work, options.force)  # somebody else may have written meanwhile
-        imported, embedded = _embed(imported, options.class_text, work)
+        imported, embedded = _embed(imported, options.class_text, work,
+                                    options.dataset if form == "npz" else None)
         # First, so that an import that is stopped from here on can be repeated.
         write_json(work_dir / "import.json", {**origin, "notes": list(imported.notes)})
         write_skeleton_features(work.skeleton(TEST), imported.test)
@@ -122,7 +133,7 @@ def import_features(
         path = work_dir / "experiment.py"
         write_text(path, experiment_source(
             ["Written by `pipeline import`; change `fit` as you like."], content))
-    _tell(imported, work, path)
+    _tell(imported, work)
     return path
 
 
@@ -172,7 +183,7 @@ def _own(source: Path, options: ImportOptions) -> Imported:
 
 
 def _embed(
-    imported: Imported, configs: Sequence[str], work: WorkDir
+    imported: Imported, configs: Sequence[str], work: WorkDir, dataset: str | None
 ) -> tuple[Imported, set[str]]:
     """Makes the text features that were asked for, in place of the source's; tells which."""
     if not configs and not _texts(imported):
@@ -184,6 +195,9 @@ def _embed(
     names, made = imported.test.class_names, set()
     for config in configs:
         whole, own = load_texts(config)
+        if dataset is not None:
+            whole = None if whole is None else _of_dataset(whole, dataset)
+            own = {part: _of_dataset(section, dataset) for part, section in own.items()}
         if whole is not None:
             text = read_text_features(text_cache(names, whole, work))
             made.add("")
@@ -192,6 +206,17 @@ def _embed(
         made |= set(own)
         notes.append(f"text features of the class names as _base_/text/{config}.py says")
     return replace(imported, text=text, text_parts=parts, notes=tuple(notes)), made
+
+
+def _of_dataset(config: TextConfig, dataset: str) -> TextConfig:
+    """A text section whose sources look in one shipped data set."""
+    from zskel.extractors.text.sources import of_dataset
+
+    def source(own: NamedConfig) -> NamedConfig:
+        return NamedConfig(name=own.name, options=of_dataset(own.name, own.options, dataset))
+
+    parts = [part.model_copy(update={"source": source(part.source)}) for part in config.concat_with]
+    return config.model_copy(update={"source": source(config.source), "concat_with": parts})
 
 
 def _require_room(work: WorkDir, force: bool) -> None:
@@ -236,7 +261,7 @@ def _experiment(
     return content
 
 
-def _tell(imported: Imported, work: WorkDir, path: Path) -> None:
+def _tell(imported: Imported, work: WorkDir) -> None:
     for features in (imported.test, imported.calibration):
         train, held_out = features.rows("train"), features.rows(features.phase)
         say(f"wrote {work.skeleton(features.phase)}: {len(train)} training rows of "
@@ -244,4 +269,4 @@ def _tell(imported: Imported, work: WorkDir, path: Path) -> None:
             f"{len(features.unseen_classes)} unseen classes, f_x {features.f_x.shape[1]}-d")
     for note in imported.notes:
         say(f"note: {note}")
-    say(f"now: pipeline fit {path} --work-dir {work.root}")
+    say(f"now: pipeline fit {work.root}")

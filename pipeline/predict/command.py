@@ -42,7 +42,8 @@ def predict(
     gif: Annotated[Path | None, typer.Option(metavar="FILE|FOLDER", help=(
         "Draw the clip under its answers: a .gif; for several clips a folder."))] = None,
     device: DeviceOption = "auto",
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Gets the JSON too.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help=(
+        "Write the JSON to this file too."))] = None,
     as_json: AsJson = False,
 ) -> None:
     """Classify recordings among labels of your own."""

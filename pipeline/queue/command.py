@@ -33,7 +33,7 @@ def queue(
     cfg_options: Options = None,
     workers: ParsersOption = None,
     as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help=(
-        "Gets the list, or what became of each backbone and experiment."))] = None,
+        "Write the list, or what became of each backbone and experiment, to this file."))] = None,
 ) -> None:
     """Stage one of many experiments: every backbone that they need, trained once.
 

@@ -14,6 +14,8 @@ from zskel.zsl.metrics import MAIN, METRICS
 LEVEL = 0.95
 #: Behind a mean whose paired difference to the headline's has an interval without 0.
 BETTER, WORSE = "▲", "▼"
+#: The 95 % interval of two differences is over ten times as wide as they lie apart.
+FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,10 @@ class Difference:
 
 
 def differences(setting: Setting) -> list[Difference]:
-    """Every group against the headline; only where both have the same two seeds or more."""
+    """Every group against the headline; only where both have the same ``FEWEST`` seeds or more."""
     head, found = setting.headline, []
     for group in setting.groups:
-        if group == head or group.seeds != head.seeds or len(group.seeds) < 2:
+        if group == head or group.seeds != head.seeds or len(group.seeds) < FEWEST:
             continue
         # scipy.stats takes half a second, and most commands never get here.
         from zskel.zsl.statistics import paired_comparison

@@ -41,7 +41,7 @@ def run_table(
     jobs_per_task: JobsPerTask = 4,
     executor_options: ExecutorOptions = None,
     as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help=(
-        "Gets what became of each backbone, experiment and fit."))] = None,
+        "Write what became of each backbone, experiment and fit to this file."))] = None,
 ) -> None:
     """All of a table: backbones, features, fits and report; what is there already is kept."""
     from zskel.data.common.devices import keep_to

@@ -36,23 +36,24 @@ def search(
     )] = 1,
     method: Annotated[str | None, typer.Option(autocompletion=completion("_base_/methods"), help=(
         "A config of configs/_base_/methods instead of the experiment's method."))] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of what is sampled.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed by which trials are drawn.")] = 0,
     work_dir: WorkDirOption = None,
     device: FitDevice = None,
     cfg_options: Options = None,
     as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help=(
-        "Gets all trials and the best setting."))] = None,
+        "Write all trials and the best setting to this file."))] = None,
 ) -> None:
     """Search a method's hyper-parameters on the calibration phase; the test phase stays closed.
 
     The same command goes on where a stopped one was, and on other machines shares the work
     if --storage is the same.
     """
-    from zskel.pipeline.base.config import load_experiment
+    from zskel.pipeline.base.config import imported_work_dir, load_experiment
     from zskel.pipeline.search.search import plan_search
     from zskel.pipeline.search.search import search as run
 
     job = plan_search(
         load_experiment(experiment, with_device(cfg_options, device)), space, trials=trials,
-        storage=storage, method=method, seed=seed, work_dir=work_dir)
+        storage=storage, method=method, seed=seed,
+        work_dir=work_dir or imported_work_dir(experiment))
     run(job, jobs, as_json)

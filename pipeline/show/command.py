@@ -23,7 +23,7 @@ from zskel.pipeline.cli.options import (
 def show_(
     source: FittedSource,
     port: Annotated[int, typer.Option(
-        min=0, max=65535, help="Of 127.0.0.1, the only address [default: a free one].",
+        min=0, max=65535, help="Port of 127.0.0.1, the only address [default: a free one].",
         show_default=False)] = 0,
     browser: Annotated[bool, typer.Option(
         "--browser/--no-browser", help="Whether to open the page.")] = True,

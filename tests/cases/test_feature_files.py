@@ -83,7 +83,7 @@ def change(path: Path, apply: Callable[[dict[str, Any]], object]) -> Path:
     ("a-three-files", ["no known subject", 'subset = "calibration"', "`subject`"]),
     ("e-h5", ["feat.h5: give either subset or train_subjects", 'subset = "train"']),
     ("f-three-files-subset-arrays", ["no known subject", 'mark some of every seen class']),
-    ("h-constant-subset-no-file", ["no clips test", 'subset = "test"']),
+    ("h-constant-subset-no-file", ["no clip is a test clip", 'subset = "test"']),
     ("i-file-is-npy", ["train_feat.npy: is an .npy file", 'write "train_feat.npy" where '
                        "'features' stands"]),
 ])

@@ -222,7 +222,7 @@ def test_names_are_read_as_in_the_data_set_that_has_them_all(
 
 @pytest.mark.parametrize("names", [["throw"], ["throw", "sit"], ["throw", "dance"]])
 def test_a_name_with_two_meanings_is_an_error(names: list[str]) -> None:
-    with pytest.raises(BadConfig, match="class 'throw' differs between one, two.*option dataset"):
+    with pytest.raises(BadConfig, match="class 'throw' differs between one, two.*options.dataset"):
         look_up(names, TABLES)
 
 

@@ -41,7 +41,7 @@ def test_the_same_name_is_told_as_its_data_set_means_it() -> None:
     assert len(set(thrown.values())) == 3
     for dataset, text in thrown.items():
         assert class_texts("description", ["throw"], dataset=dataset) == [[text]]
-        with pytest.raises(BadConfig, match="class 'throw' differs.*option dataset"):
+        with pytest.raises(BadConfig, match="class 'throw' differs.*options.dataset"):
             class_texts("description", ["throw"])
 
 
@@ -54,8 +54,10 @@ def test_parts_and_motion_of_the_shipped_classes() -> None:
         class_texts("parts", ["wave"], of=["hand"])
     with pytest.raises(BadConfig, match="list of parts"):
         class_texts("parts", ["wave"], of="hands")
-    with pytest.raises(BadConfig, match="'moonwalk' has no part text in any shipped data set"):
+    with pytest.raises(BadConfig, match="'moonwalk' has no motion text in any shipped data set"):
         class_texts("motion", ["moonwalk"])
+    with pytest.raises(BadConfig, match="'utd-mhad', the nearest class is 'clap'"):
+        class_texts("motion", ["clapp"], dataset="utd-mhad")
 
 
 def test_verbs_and_nouns() -> None:

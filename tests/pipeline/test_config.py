@@ -214,6 +214,12 @@ def test_an_unknown_experiment_names_the_nearest(name: str, message: str) -> Non
         load_experiment(name)
 
 
+def test_a_folder_that_was_not_imported_names_its_experiment(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    with pytest.raises(BadConfig, match="without the experiment.py.*its experiment, 'demo'"):
+        load_experiment(str(tmp_path / "demo"))
+
+
 @pytest.mark.parametrize(("option", "message"), [
     ("fit.method.name=sa_dave", "sa_dave"),
     ("fit.method.options.beta=1", "beta"),

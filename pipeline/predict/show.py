@@ -34,7 +34,8 @@ def show(document: Mapping[str, Any]) -> None:
     clips = document["clips"]
     seen = f" and {len(document['seen_classes'])} seen classes" \
         if document["setting"] == "gzsl" else ""
-    fit = f", seed {document['seed']}, split {document['split']}" if "seed" in document else ""
+    fit = (f", protocol {document['protocol']}, seed {document['seed']}, split {document['split']}"
+           if "seed" in document else "")
     console.print(escape(
         f"{document['method']} {document['variant']}{fit}: {len(clips)} clip(s) among "
         f"{len(document['labels'])} labels{seen}"), highlight=False)

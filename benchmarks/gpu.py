@@ -224,11 +224,12 @@ def method(bench: Bench, name: str) -> Iterator[Row]:
             (first, start), (last, end) = marks[0], marks[-1]
             return 1000 * (end - start) / (last - first), made.transform(f_x[:512]).z_r
 
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         (cpu, expected), (there, found) = fit("cpu"), fit(bench.device.type)
     finally:
-        torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(threads)
     gained = f"{cpu / there:.2f} times"
     if bench.device.type == "cuda" and (there < cpu) != kind.faster_on_gpu:
         gained += ", not as `auto` assumes"

@@ -21,7 +21,7 @@ from zskel.data.caches import read_skeleton_features, read_text_features
 from zskel.data.common.errors import BadCache
 from zskel.data.store import SequenceStore
 
-IDENTITY = ("path", "_file", "_owner")
+IDENTITY = ("path", "_file", "_keypoint", "_owner")
 
 
 def content_of(kind: str, path: Path) -> dict[str, object]:

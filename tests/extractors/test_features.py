@@ -101,8 +101,8 @@ def test_a_pass_has_no_more_sampled_clips_than_it_may(
     sizes: list[tuple[int, ...]] = []
     make = features.recognizer
 
-    def noted(*arguments: Any) -> Any:
-        run = make(*arguments)
+    def noted(*arguments: Any, **options: Any) -> Any:
+        run = make(*arguments, **options)
 
         def noting(inputs: Any) -> Any:
             sizes.append(tuple(inputs.shape[:2]))

@@ -85,8 +85,9 @@ def test_who_starts_at_once_shares_the_slots(worker: Callable[..., StepWorker]) 
         thread.join()
     assert found == [alone] * 3 and len(set(alone)) == 6
     states = Counter(trial.state for trial in workers[0].study.get_trials())
+    # A slot that was free for a moment may be queued once more, and then nobody needs it.
     assert states[TrialState.COMPLETE] == 6 and set(states) <= {
-        TrialState.COMPLETE, TrialState.FAIL}
+        TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING}
 
 
 def test_a_dead_workers_trial_is_done_again_once_nobody_else_runs_one(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -221,8 +222,8 @@ def alpha_bar() -> Tensor:
     [0.966, 0.874]
     """
     first, last = (math.sqrt(beta) for beta in BETAS)
-    betas = torch.linspace(first, last, DIFFUSION_STEPS, dtype=torch.float64).square()
-    return (1 - betas).cumprod(dim=0).float()
+    betas = np.linspace(first, last, DIFFUSION_STEPS) ** 2
+    return torch.tensor(np.cumprod(1 - betas).tolist())
 
 
 def warm_up_cosine_steps(step: int, steps: int, warm_up: int) -> float:

@@ -11,28 +11,21 @@ the released code.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from zskel.zsl.methods.cycles import CyclicMethod, CyclicParams
 from zskel.zsl.methods.latent_method import WHOLE
-from zskel.zsl.methods.text_vae import (
-    TERMS,
-    VAE,
-    Reconstruction,
-    TextVAEMethod,
-    TextVAEParams,
-    TextVAEs,
-)
-from zskel.zsl.methods.warm_ups import ALIGNMENT_START, KL_START, cycle_at, warm_up
+from zskel.zsl.methods.text_vae import VAE, Reconstruction, TextVAEs
 
 CrossLoss = Literal["squared", "calibrated"]
 
 
-class MSFParams(TextVAEParams):
-    """All parameters of MSF, beyond those of ``TextVAEParams``.
+class MSFParams(CyclicParams):
+    """All parameters of MSF, beyond those of ``CyclicParams``.
 
     Weights and ramps default to those of NTU-60, whose 10 cycles have 1700 steps; a
     cycle here is a tenth of the training. Epochs, batch size and learning rate are for
@@ -44,32 +37,13 @@ class MSFParams(TextVAEParams):
         cross_loss: "squared", the distance of all reconstructions; or "calibrated", that
             of FS-VAE (see :meth:`CrossLossVAEs.cross_alignment`).
         calibration: lambda of the calibrated loss.
-        beta_x: Weight of the skeleton's KL at the end of a cycle.
-        beta_y: Of the text's KL, likewise.
-        alpha: Weight of the cross loss.
-        kl_start: Part of a cycle after which ``beta_x`` rises from 0.
-        alignment_start: Part of a cycle after which ``beta_y`` rises from 0 and
-            ``alpha`` is in force.
-        free_cycles: Cycles at the start without KL of the text.
     """
-
-    released: ClassVar[Mapping[str, Any]] = {
-        "noise": "sample", "output_activation": "relu", "classifier_activation": "relu",
-        "reconstruction": "mean",
-    }
 
     cross_loss: CrossLoss = "squared"
     calibration: float = Field(100.0, gt=0)
-    beta_x: float = Field(7 / 300, ge=0)
-    beta_y: float = Field(0.01, ge=0)
-    alpha: float = Field(1.0, ge=0)
-    kl_start: float = Field(KL_START, ge=0, lt=1)
-    alignment_start: float = Field(ALIGNMENT_START, ge=0, lt=1)
-    free_cycles: int = Field(2, ge=0)
-    epochs: int = Field(60, ge=1)
 
 
-class MSF(TextVAEMethod):
+class MSF(CyclicMethod):
     """MSF in the style of scikit-learn.
 
     MSF itself has no softmax over seen and unseen classes together;
@@ -83,7 +57,6 @@ class MSF(TextVAEMethod):
     """
 
     name, params_model = "msf", MSFParams
-    terms = TERMS[:-1]  # no distribution alignment
     params: MSFParams
 
     def _new_networks(
@@ -100,17 +73,6 @@ class MSF(TextVAEMethod):
     def _before_encoder(self, width: int) -> list[nn.Module]:
         """What features of this width go through before they are encoded."""
         return []
-
-    def _weights(self, step: int, steps: int) -> tuple[float, ...]:
-        params = self.params
-        cycle, part = cycle_at(step, steps, params.cycles)
-        beta_y = params.beta_y if cycle >= params.free_cycles else 0.0
-        return (
-            1.0, 1.0,
-            params.beta_x * warm_up(part, params.kl_start, 1.0),
-            beta_y * warm_up(part, params.alignment_start, 1.0),
-            params.alpha * float(part > params.alignment_start),
-        )
 
 
 class CrossLossVAEs(TextVAEs):

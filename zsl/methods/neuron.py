@@ -20,11 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
-from zskel.data.common.errors import BadInput
-from zskel.zsl.methods.base import RecipeParams
-from zskel.zsl.methods.compatibility import Text, TrainingParams
+from zskel.zsl.methods.compatibility import Text
 from zskel.zsl.methods.training import Step
-from zskel.zsl.methods.view_method import ViewMethod
+from zskel.zsl.methods.view_method import ViewMethod, ViewParams
 from zskel.zsl.vae import initialize
 
 ROUNDS = 3
@@ -34,7 +32,7 @@ TEMPORAL = tuple(f"temporal_{r}" for r in range(1, ROUNDS + 1))
 _LITTLE = 1e-12
 
 
-class NeuronParams(RecipeParams, TrainingParams):
+class NeuronParams(ViewParams):
     """All parameters of Neuron; momentum and initial weights are assumptions.
 
     Attributes:
@@ -76,11 +74,6 @@ class Neuron(ViewMethod):
     feature_views = ("joint_means", "frame_means")
     params: NeuronParams
     _net: NeuronNetwork
-
-    @property
-    def looks_at_labels(self) -> bool:
-        """Whether it is the released recipe."""
-        return self.params.recipe == "released"
 
     @torch.no_grad()
     def proba_knowing(self, f_x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -127,12 +120,8 @@ class Neuron(ViewMethod):
     def _build(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator
     ) -> NeuronNetwork:
-        if len(set(text_dims.values())) > 1:
-            raise BadInput(f"{self.name}: its texts have different widths "
-                           f"({', '.join(f'{k} {v}' for k, v in text_dims.items())}); embed all "
-                           "with one encoder")
         return NeuronNetwork(
-            self._width, text_dims[SPATIAL[0]], self.params.prototypes, generator)
+            self._width, self._one_width(text_dims), self.params.prototypes, generator)
 
     def _embed(self, f_x: Tensor) -> Tensor:
         spatial, temporal = self._net(*self._views(f_x).values())

@@ -20,12 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
-from zskel.data.common.errors import BadInput
-from zskel.zsl.methods.base import RecipeParams
 from zskel.zsl.methods.checks import check_classes
-from zskel.zsl.methods.compatibility import Text, TrainingParams
+from zskel.zsl.methods.compatibility import Text
 from zskel.zsl.methods.training import Step
-from zskel.zsl.methods.view_method import ViewMethod
+from zskel.zsl.methods.view_method import ViewMethod, ViewParams
 
 #: What looks: four parts, three thirds of the time, and the whole label.
 SLOTS = ("head", "hands", "torso", "legs", "start", "middle", "end", "whole")
@@ -33,7 +31,7 @@ SLOTS = ("head", "hands", "torso", "legs", "start", "middle", "end", "whole")
 _VALUES = 1 << 24
 
 
-class PURLSParams(RecipeParams, TrainingParams):
+class PURLSParams(ViewParams):
     """All parameters of PURLS.
 
     Epochs, batch size and learning rate are for some hundred clips; the published ones are
@@ -82,11 +80,6 @@ class PURLS(ViewMethod):
     params: PURLSParams
     _net: PURLSNetwork
 
-    @property
-    def looks_at_labels(self) -> bool:
-        """Whether it is the released recipe."""
-        return self.params.recipe == "released"
-
     @torch.no_grad()
     def proba_knowing(self, f_x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """p_u as the released code computes it, with the texts of the classes ``y`` as queries."""
@@ -123,11 +116,8 @@ class PURLS(ViewMethod):
     def _build(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator
     ) -> PURLSNetwork:
-        if len(set(text_dims.values())) > 1:
-            raise BadInput(f"{self.name}: its texts have different widths "
-                           f"({', '.join(f'{k} {v}' for k, v in text_dims.items())}); embed all "
-                           "with one encoder")
-        return PURLSNetwork(self._width, text_dims["whole"], self.params, generator).eval()
+        return PURLSNetwork(
+            self._width, self._one_width(text_dims), self.params, generator).eval()
 
     def _embed(self, f_x: Tensor) -> Tensor:
         mean = self._stacked(self._text_of(self.seen_classes)).mean(dim=0)

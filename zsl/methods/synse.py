@@ -14,25 +14,18 @@ alignment are off at first, so that the VAEs learn to reconstruct.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 
-from zskel.zsl.methods.text_vae import (
-    TERMS,
-    VAE,
-    TextVAEMethod,
-    TextVAEParams,
-    TextVAEs,
-)
-from zskel.zsl.methods.warm_ups import ALIGNMENT_START, KL_START, cycle_at, warm_up
+from zskel.zsl.methods.cycles import CyclicMethod, CyclicParams
+from zskel.zsl.methods.text_vae import VAE, TextVAEs
 
 __all__ = ["SynSE", "SynSEParams"]
 
 
-class SynSEParams(TextVAEParams):
-    """All parameters of SynSE, beyond those of ``TextVAEParams``.
+class SynSEParams(CyclicParams):
+    """All parameters of SynSE, beyond those of ``CyclicParams``.
 
     Weights and ramps default to those of SynSE's 55/5 split, whose 10 cycles
     have 1700 steps; a cycle here is a tenth of the training. Epochs, batch size
@@ -44,31 +37,12 @@ class SynSEParams(TextVAEParams):
 
     Attributes:
         latent_dim: Even; nouns and verbs take half of it each.
-        beta_x: Weight of the skeleton's KL at the end of a cycle.
-        beta_y: Of the KL of nouns and verbs, likewise.
-        alpha: Weight of the cross-modal reconstructions.
-        kl_start: Part of a cycle after which ``beta_x`` rises from 0.
-        alignment_start: Part of a cycle after which ``beta_y`` rises from 0 and
-            ``alpha`` is in force.
-        free_cycles: Cycles at the start without KL of nouns and verbs.
     """
 
-    released: ClassVar[Mapping[str, Any]] = {
-        "noise": "sample", "output_activation": "relu", "classifier_activation": "relu",
-        "reconstruction": "mean",
-    }
-
-    beta_x: float = Field(7 / 300, ge=0)
-    beta_y: float = Field(0.01, ge=0)
-    alpha: float = Field(1.0, ge=0)
-    kl_start: float = Field(KL_START, ge=0, lt=1)
-    alignment_start: float = Field(ALIGNMENT_START, ge=0, lt=1)
-    free_cycles: int = Field(2, ge=0)
-    epochs: int = Field(60, ge=1)
     latent_dim: int = Field(100, ge=2, multiple_of=2)
 
 
-class SynSE(TextVAEMethod):
+class SynSE(CyclicMethod):
     """SynSE in the style of scikit-learn.
 
     ``f_y`` is a mapping of "verb" and "noun" to ``[C, Dt]``. A label without a
@@ -86,7 +60,6 @@ class SynSE(TextVAEMethod):
 
     name, text_parts = "synse", ("verb", "noun")
     params_model = SynSEParams
-    terms = TERMS[:-1]  # no distribution alignment
     params: SynSEParams
 
     def _new_networks(
@@ -97,15 +70,4 @@ class SynSE(TextVAEMethod):
             VAE(f_x_dim, 2 * half, output=output),
             {part: VAE(text_dims[part], half, output=output) for part in ("noun", "verb")},
             generator,
-        )
-
-    def _weights(self, step: int, steps: int) -> tuple[float, ...]:
-        params = self.params
-        cycle, part = cycle_at(step, steps, params.cycles)
-        beta_y = params.beta_y if cycle >= params.free_cycles else 0.0
-        return (
-            1.0, 1.0,
-            params.beta_x * warm_up(part, params.kl_start, 1.0),
-            beta_y * warm_up(part, params.alignment_start, 1.0),
-            params.alpha * float(part > params.alignment_start),
         )

@@ -10,14 +10,19 @@ from torch import Tensor
 from typing_extensions import Self
 
 from zskel.data.common.errors import BadInput
-from zskel.zsl.methods.base import EpochHook, Progress, State
+from zskel.zsl.methods.base import EpochHook, Progress, RecipeParams, State
 from zskel.zsl.methods.checks import TextFeatures
-from zskel.zsl.methods.compatibility import CompatibilityMethod
+from zskel.zsl.methods.compatibility import CompatibilityMethod, TrainingParams
+
+
+class ViewParams(RecipeParams, TrainingParams):
+    """Parameters of a method whose released recipe looks at labels."""
 
 
 class ViewMethod(CompatibilityMethod):
     """A method with ``feature_views``; where ``fit`` is told no shapes, f_x is each of them."""
 
+    params: ViewParams
     _learned = (*CompatibilityMethod._learned, "_shapes")
     _shapes: dict[str, tuple[int, ...]]
 
@@ -57,6 +62,23 @@ class ViewMethod(CompatibilityMethod):
         parts = f_x.split([math.prod(shape) for shape in self._shapes.values()], dim=1)
         return {name: part.reshape(len(part), -1, self._shapes[name][-1])
                 for name, part in zip(self._shapes, parts)}
+
+    @property
+    def looks_at_labels(self) -> bool:
+        """Whether it is the released recipe."""
+        return self.params.recipe == "released"
+
+    def _one_width(self, text_dims: Mapping[str, int]) -> int:
+        """Dt of all parts of the text.
+
+        Raises:
+            BadInput: They differ.
+        """
+        if len(set(text_dims.values())) > 1:
+            raise BadInput(f"{self.name}: its texts have different widths "
+                           f"({', '.join(f'{k} {v}' for k, v in text_dims.items())}); embed all "
+                           "with one encoder")
+        return next(iter(text_dims.values()))
 
     @property
     def _width(self) -> int:

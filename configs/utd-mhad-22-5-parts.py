@@ -13,8 +13,9 @@ class_text_parts = {  # _base_/text/purls_parts.py and neuron_parts.py
        for part, of in dict(
            head=["head"], hands=["hands"], torso=["torso"], legs=["legs"], start=["start"],
            middle=["middle"], end=["end"], spatial_1=["motion"],
-           spatial_2=["head", "hands", "torso", "legs"], spatial_3=["hands"],
-           temporal_1=["start"], temporal_2=["middle"], temporal_3=["end"]).items()},
+           spatial_2=["head", "hands", "torso", "legs"],
+           spatial_3=["motion", "head", "hands", "torso", "legs"], temporal_1=["start"],
+           temporal_2=["start", "middle"], temporal_3=["start", "middle", "end"]).items()},
     "whole": dict(encoder=_encoder, source=dict(
         name="concat", options=dict(sources=["label", "description"], separator=": "))),
 }

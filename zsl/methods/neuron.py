@@ -33,15 +33,18 @@ _LITTLE = 1e-12
 
 
 class NeuronParams(ViewParams):
-    """All parameters of Neuron; momentum and initial weights are assumptions.
+    """All parameters of Neuron.
+
+    Initial weights are Kaiming's, prototypes of unit length on average. The release leaves both to
+    PyTorch, whose smaller weights and larger prototypes its six layers start from.
 
     Attributes:
         recipe: "paper": the mean of both branches names a clip; or "released": a branch
             that is right does, which looks at labels and needs the protocol "released".
         prototypes: Of each branch; a quarter of them is left out for each joint in the
             first round, half in the second, three quarters in the third.
-        scale: Multiplies the cosines. The release is said to multiply their mean by 0.1,
-            which leaves a softmax nearly uniform; 10 is our choice.
+        scale: Multiplies the cosines. The release multiplies the mean of ten
+            sentences' by 0.1, which leaves a softmax nearly uniform; 10 is our choice.
         epochs, batch_size, learning_rate, momentum, weight_decay: Of SGD with Nesterov's
             momentum.
         milestones: Epochs from which on the learning rate is a tenth of what it was.

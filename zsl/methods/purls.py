@@ -169,12 +169,13 @@ class PURLSNetwork(nn.Module):
         self.factor = nn.Parameter(torch.full((slots,), -math.log(params.temperature)))
         self._divisor = params.heads * math.sqrt(params.attention_dim)
         self._dropout = params.dropout
-        with torch.no_grad():  # Kaiming's uniform ones, fan-in; the biases' are an assumption.
+        with torch.no_grad():  # As released: Kaiming's uniform weights, PyTorch's own biases.
             for layer in (self.query, self.key, self.first, self.second):
-                bound = math.sqrt(6 / layer.weight.shape[1])
-                layer.weight.uniform_(-bound, bound, generator=generator)
+                inputs = layer.weight.shape[1]
+                layer.weight.uniform_(-math.sqrt(6 / inputs), math.sqrt(6 / inputs),
+                                      generator=generator)
                 if layer.bias is not None:
-                    layer.bias.zero_()
+                    layer.bias.uniform_(-inputs ** -0.5, inputs ** -0.5, generator=generator)
         self.to(torch.get_default_device())
 
     def forward(

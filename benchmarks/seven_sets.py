@@ -12,51 +12,57 @@ draws its unseen classes from the other half, so that no unseen class and no tes
 has been looked at before; with ``--any-class`` it draws them from all 95, for
 comparison with what others report, and half of them are then development classes.
 
-Every gate is evaluated on one fit, under ``strict``, the first one under ``transductive``
-too. What is in the CSV file already
-is kept, so a stopped run goes on. Set OMP_NUM_THREADS=1 on a busy machine.
+Methods have the settings of their configs, and those of parts of speech read verbs and
+nouns of ``seven_sets_words.csv``. Methods of pooled views cannot run on these files
+(``label_leaks.py`` has what can be had). Every gate is evaluated on one fit, under
+``strict``, the first one under ``transductive`` too; a gate is left out where the method
+has not what it needs. ``--table methods`` gives a line a method instead of one a gate.
+
+What is in the CSV file already is kept, so a stopped run goes on; a Parquet file beside it
+has the same rows, where pandas is installed. Seconds are of the processor, of both phases'
+fits. Set OMP_NUM_THREADS=1 on a busy machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import importlib.util
+import time
 from ast import literal_eval
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from differences import put_section
-from real_features import FOLDER, RealClips, features_of, label_text
+from method_table import FIELDS, by_gate, by_method, transductive
+from real_features import FOLDER, RealClips, embedded, features_of, label_text
 
 from zskel.data.caches import TEST, TRAIN, SkeletonFeatures, TextFeatures
 from zskel.data.common.errors import BadInput
+from zskel.data.common.files import atomic_path
 from zskel.data.phases import calibration_phase, test_phase
 from zskel.data.splits import ClassSplit
-from zskel.zsl.cache_checks import Caches
+from zskel.pipeline.base.config import load_method_and_gate
+from zskel.pipeline.steps.fits import works
+from zskel.zsl.cache_checks import Caches, Text
 from zskel.zsl.evaluation import evaluate_gates, predict
 from zskel.zsl.fitted import Fitted
 from zskel.zsl.gates import GATES
-from zskel.zsl.gates.base import F_X, F_Y, JOINT_PROBA, REFERENCE
 from zskel.zsl.methods import METHODS
 from zskel.zsl.metrics import measure
 from zskel.zsl.protocols import STRICT, TRANSDUCTIVE, Protocol
-from zskel.zsl.statistics import mean_std, paired_comparison
 
 SETS = ("utd_mhad", "nw_ucla", "g3d", "kard", "cad60", "florence", "msrdaily")
 DATASET = "seven_sets"
+WORDS = Path(__file__).with_name("seven_sets_words.csv")
 HALVES_SEED = 2024
 #: Methods that draw nothing that matters: one seed says all.
 CLOSED_FORMS = ("text_prototypes", "ridge", "eszsl", "conse")
-FIELDS = {
-    "zsl": "zsl_accuracy", "zsl_by_class": "zsl_accuracy_class_averaged",
-    "seen": "gzsl_seen_accuracy", "unseen": "gzsl_unseen_accuracy",
-    "h": "gzsl_harmonic_mean", "h_by_class": "gzsl_harmonic_mean_class_averaged",
-    "oracle_h": "gzsl_oracle_harmonic_mean", "ausuc": "gzsl_ausuc",
-}
 KEY = ("kind", "unseen_classes", "split", "method", "gate", "protocol", "seed")
 
 
@@ -179,86 +185,74 @@ class Job:
 
 
 def measure_job(
-    data: SevenSets, text: TextFeatures, job: Job, wanted: list[tuple[str, Protocol]]
+    data: SevenSets, job: Job, wanted: Sequence[tuple[str, Protocol]]
 ) -> list[dict[str, Any]]:
     """Fits a method once; a row for each gate and protocol."""
-    gates = {gate for gate, _ in wanted}
-    caches = Caches(*split_caches(data, job.split, job.unseen, kind=job.kind), text)
     name, *options = job.method.split()
-    parsed = {key: literal_eval(value) for key, _, value in
-              (option.partition("=") for option in options)}
+    config = load_method_and_gate(name, DATASET)[0]
+    given = {key: literal_eval(value) for key, _, value in
+             (option.partition("=") for option in options)}
+    caches = Caches(*split_caches(data, job.split, job.unseen, kind=job.kind),
+                    text_for(name, data.clips.class_names))
     found: list[Fitted] = []
+    started = time.process_time()
     evaluate_gates(
-        caches, seed=job.seed, method=lambda drawn: METHODS.build(name, **parsed, seed=drawn),
-        gates={gate: (lambda drawn, gate=gate: GATES.get(gate)(seed=drawn)) for gate in gates},
-        on_fitted=found.append)
-    models, rows = found[0].phases[TEST], caches.test.rows(TEST)
-    inputs = models.inputs(rows, {F_X, F_Y, REFERENCE, JOINT_PROBA})
+        caches, seed=job.seed,
+        method=lambda drawn: METHODS.build(name, **{**config.options, **given, "seed": drawn}),
+        gates={gate: (lambda drawn, gate=gate: GATES.get(gate)(seed=drawn))
+               for gate, _ in wanted}, on_fitted=found.append)
+    seconds = round(time.process_time() - started, 2)
+    models, gates, rows = found[0].phases[TEST], found[0].gates, caches.test.rows(TEST)
+    refinements = {protocol.name: protocol.refinement() for _, protocol in wanted
+                   if protocol.refinement is not None}
+    needs = frozenset().union(*(each.needs for each in (*gates.values(), *refinements.values())))
+    inputs = models.inputs(rows, needs)
     made = []
     for gate, protocol in wanted:
-        refinement = protocol.refinement() if protocol.refinement is not None else None
-        metrics = measure(predict(models, found[0].gates[gate], rows, inputs, refinement))
+        metrics = measure(predict(models, gates[gate], rows, inputs,
+                                  refinements.get(protocol.name)))
         made.append({
             **job.key(gate, protocol.name),
             **{name: round(100 * float(metrics[field] or 0), 4)
-               for name, field in FIELDS.items()}})
+               for name, field in FIELDS.items()}, "seconds": seconds})
     return made
 
 
-Means = dict[str, dict[int, dict[str, float]]]
-"""By "method / gate / protocol", then by split: means over seeds."""
+def text_for(method: str, class_names: tuple[str, ...]) -> Text:
+    """The label, or of a method of parts of speech verb and noun."""
+    parts = METHODS.get(method).text_parts
+    return {part: _words(part, class_names) for part in parts} or _label(class_names)
 
 
-def means_of(rows: list[dict[str, str]]) -> Means:
-    """Means over the seeds of each split."""
-    found: dict[str, dict[int, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        found[name_of(row["method"], row["gate"], row["protocol"])][int(row["split"])].append(row)
-    return {key: {split: {field: float(np.mean([float(row[field]) for row in seeds]))
-                          for field in FIELDS}
-                  for split, seeds in sorted(splits.items())}
-            for key, splits in found.items()}
+_label = cache(label_text)
 
 
-def name_of(method: str, gate: str, protocol: str) -> str:
-    return f"{method} / {gate} / {protocol}"
+@cache
+def _words(part: str, class_names: tuple[str, ...]) -> TextFeatures:
+    with WORDS.open(newline="") as file:
+        of = {row["class"]: row[part] for row in csv.DictReader(file)}
+    return embedded(class_names, [of[name] for name in class_names], part)
 
 
-def table(found: Means, against: str) -> str:
-    """A line a method, gate and protocol, sorted by H; less ``against``, paired by split."""
-    def difference(key: str, field: str) -> str:
-        shared = sorted(found[key].keys() & found.get(against, {}).keys())
-        if key == against or len(shared) < 2:
-            return "–"
-        c = paired_comparison([found[key][split][field] for split in shared],
-                              [found[against][split][field] for split in shared])
-        return f"{c.mean_difference:+.1f} [{c.interval.low:+.1f}, {c.interval.high:+.1f}]"
-
-    def mean(key: str, field: str) -> float:
-        return mean_std([values[field] for values in found[key].values()]).mean
-
-    lines = ["| method | gate | protocol | splits | ZSL | Δ ZSL | seen | unseen | H | Δ H "
-             "| oracle H | AUSUC |", "|" + " --- |" * 12]
-    for key in sorted(found, key=lambda key: -mean(key, "h")):
-        cells = {field: f"{mean(key, field):.1f}" for field in FIELDS}
-        lines.append("| " + " | ".join([
-            *key.split(" / "), str(len(found[key])), cells["zsl"], difference(key, "zsl"),
-            cells["seen"], cells["unseen"], cells["h"], difference(key, "h"),
-            cells["oracle_h"], cells["ausuc"]]) + " |")
-    return "\n".join(lines)
+def runnable() -> list[str]:
+    """Methods that need neither pooled views nor anything else that these files lack."""
+    return [name for name in METHODS.names() if not METHODS.get(name).feature_views]
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--unseen", type=int, nargs="+", default=[20, 10], help="classes")
     parser.add_argument("--splits", type=int, default=20, help="how many")
-    parser.add_argument("--methods", nargs="+", default=[*CLOSED_FORMS, "smie", "sa_dvae"],
-                        help="with options: \"ridge folds=3\"")
+    parser.add_argument("--methods", nargs="+", default=runnable(),
+                        help="with options: \"ridge folds=3\" [default: all that can be run]")
     parser.add_argument("--gates", nargs="+", default=[
         "left_out_classes", "familiarity", "domain_classifier", "calibrated_stacking"])
     parser.add_argument("--seeds", type=int, default=1, help="of methods that draw")
-    parser.add_argument("--against", default="text_prototypes / left_out_classes / strict",
-                        help="method / gate / protocol that all others are compared with")
+    parser.add_argument("--table", choices=("gates", "methods"), default="gates",
+                        help="a line a gate, or a line a method")
+    parser.add_argument("--against", help="what all others are compared with: method / gate / "
+                        "protocol, or a method [default: text_prototypes with left_out_classes, "
+                        "strict; sa_dvae]")
     parser.add_argument("--csv", type=Path, required=True, help="goes on where it is")
     parser.add_argument("--out", type=Path, help="Markdown file that gets a table a number of "
                         "unseen classes")
@@ -276,25 +270,35 @@ def main() -> None:
     data = read()
     if kind == "development":
         data = development_part(data)
-    text = label_text(data.clips.class_names)
     there = {tuple(row[name] for name in KEY) for row in _rows(given.csv)}
     # The first splits of everything first, so that a stopped run has something to say.
     for split, method, unseen in product(range(given.splits), given.methods, given.unseen):
-        for seed in range(given.seeds if method.split()[0] not in CLOSED_FORMS else 1):
+        name = method.split()[0]
+        gates = [gate for gate in given.gates if works(gate, name)]
+        wanted = [*((gate, TRANSDUCTIVE) for gate in gates[:1]),
+                  *((gate, STRICT) for gate in gates)]
+        for seed in range(given.seeds if name not in CLOSED_FORMS else 1):
             job = Job(kind, unseen, split, method, seed)
-            wanted = [(given.gates[0], TRANSDUCTIVE), *((gate, STRICT) for gate in given.gates)]
             missing = [(gate, protocol) for gate, protocol in wanted if tuple(
                 map(str, job.key(gate, protocol.name).values())) not in there]
             if missing:
-                _append(given.csv, measure_job(data, text, job, missing))
+                _append(given.csv, measure_job(data, job, missing))
+    _write_parquet(given.csv)
     for unseen in given.unseen:
         rows = [row for row in _rows(given.csv)
                 if row["kind"] == kind and int(row["unseen_classes"]) == unseen
-                and int(row["split"]) < given.splits and row["method"] in given.methods]
-        content = table(means_of(rows), given.against)
-        print(f"{unseen} unseen classes\n{content}")
-        if given.out is not None:
-            put_section(given.out, f"{given.section or kind}-{unseen}", content + "\n")
+                and int(row["split"]) < given.splits and row["method"] in given.methods
+                and row["gate"] in given.gates]
+        if given.table == "methods":
+            tables = {"": by_method(rows, given.against or "sa_dvae"),
+                      "-transductive": transductive(rows)}
+        else:
+            tables = {"": by_gate(rows, given.against or
+                                  "text_prototypes / left_out_classes / strict")}
+        for suffix, content in tables.items():
+            print(f"{unseen} unseen classes{suffix}\n{content}")
+            if given.out is not None:
+                put_section(given.out, f"{given.section or kind}-{unseen}{suffix}", content)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -307,10 +311,18 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _append(path: Path, rows: list[dict[str, Any]]) -> None:
     fresh = not path.is_file()
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [*KEY, *FIELDS])
+        writer = csv.DictWriter(file, [*KEY, *FIELDS, "seconds"])
         if fresh:
             writer.writeheader()
         writer.writerows(rows)
+
+
+def _write_parquet(path: Path) -> None:
+    if all(importlib.util.find_spec(name) for name in ("pandas", "pyarrow")):
+        import pandas
+
+        with atomic_path(path.with_suffix(".parquet")) as temporary:
+            pandas.read_csv(path).to_parquet(temporary)
 
 
 if __name__ == "__main__":

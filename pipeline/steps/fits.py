@@ -182,7 +182,7 @@ def fit_configs(
             name, experiment.dataset.name)
         method = method.model_copy(update={"options": {**method.options, **options}})
         kept = with_gates.gates if ALL not in gates else {
-            key: gate for key, gate in with_gates.gates.items() if _works(gate, method)}
+            key: gate for key, gate in with_gates.gates.items() if works(gate.name, method.name)}
         if gate is not None and gate.name != own.gate.name:
             kept = {**kept, GATES.called(gate.name): NamedConfig(**gate.model_dump())}
         configs.append(with_gates.model_copy(update={"method": method, "gates": kept}))
@@ -206,11 +206,11 @@ def _expand(methods: Sequence[str | NamedConfig]) -> list[str | NamedConfig]:
                  for given in methods for each in (every if given == ALL else [given])}.values())
 
 
-def _works(gate: NamedConfig, method: NamedConfig) -> bool:
-    """Whether a gate can work with what a method offers."""
+def works(gate: str, method: str) -> bool:
+    """Whether a gate can work with what a method offers; their registered names."""
     from zskel.zsl.methods.base import ZeroShotMethod
 
-    needs, offered = GATES.get(gate.name).needs, METHODS.get(method.name)
+    needs, offered = GATES.get(gate).needs, METHODS.get(method)
     return all(
         getattr(offered, attribute) is not getattr(ZeroShotMethod, attribute)
         for need, attribute in (("joint_proba", "predict_joint_proba"), ("evidence", "evidence"))

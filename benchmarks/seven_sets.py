@@ -169,7 +169,7 @@ def _held_out(subject: np.ndarray, generator: np.random.Generator, share: float)
 class Job:
     """One fit: a method on one split with one seed. ``kind`` as of :func:`split_caches`.
 
-    The method may be followed by options: "ridge folds=3 temperature=1.0".
+    The method may be followed by options: "ridge folds=3", "sa_dvae variant=fd".
     """
 
     kind: str
@@ -190,8 +190,7 @@ def measure_job(
     """Fits a method once; a row for each gate and protocol."""
     name, *options = job.method.split()
     config = load_method_and_gate(name, DATASET)[0]
-    given = {key: literal_eval(value) for key, _, value in
-             (option.partition("=") for option in options)}
+    given = dict(map(option_of, options))
     caches = Caches(*split_caches(data, job.split, job.unseen, kind=job.kind),
                     text_for(name, data.clips.class_names))
     found: list[Fitted] = []
@@ -216,6 +215,15 @@ def measure_job(
             **{name: round(100 * float(metrics[field] or 0), 4)
                for name, field in FIELDS.items()}, "seconds": seconds})
     return made
+
+
+def option_of(given: str) -> tuple[str, Any]:
+    """Of "key=value", where what is no Python literal is a word."""
+    key, _, value = given.partition("=")
+    try:
+        return key, literal_eval(value)
+    except ValueError:
+        return key, value
 
 
 def text_for(method: str, class_names: tuple[str, ...]) -> Text:

@@ -14,21 +14,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from differences import put_section
-from seven_sets import FIELDS, means_of, name_of, table
+from method_table import Row, by_gate, of_work_dir
 
 from zskel.pipeline.base.config import Experiment, load_experiment
 from zskel.pipeline.extract.extract import extract
 from zskel.pipeline.fit.fit import fit
-from zskel.pipeline.steps.result_record import ResultRecord
-from zskel.pipeline.steps.results import read_result
 from zskel.zsl.statistics import mean_std
 
 CLASSES, UNSEEN = 27, 5
-OWN_GATE = "domain_classifier"  # of an experiment that names none
 METHODS = ("recommended", "ridge", "eszsl", "conse", "smie", "sa_dvae")
 GATES = ("left_out_classes", "familiarity")
 CONFIG = """\
@@ -48,21 +44,14 @@ def experiment_of(split: int, work: Path) -> Experiment:
     return load_experiment(str(config))
 
 
-def fit_split(raw: Path, split: int, folder: Path) -> tuple[float, list[ResultRecord]]:
-    """Extracts and fits one split; the backbone's accuracy and the results."""
+def fit_split(raw: Path, split: int, folder: Path) -> tuple[float, list[Row]]:
+    """Extracts and fits one split; the backbone's accuracy and what was measured."""
     work = folder / f"random-{split}"
     experiment = experiment_of(split, work)
     made = extract(experiment, [raw], work, workers=1, model_store=folder / "bank")
     assert made is not None and made.seen_test_accuracy is not None
-    paths = fit(experiment, work, [0], METHODS, GATES, keep_models=False)
-    return made.seen_test_accuracy, [read_result(path) for path in paths]
-
-
-def row_of(record: ResultRecord, split: int) -> dict[str, Any]:
-    """As ``seven_sets`` has them."""
-    return {"split": split, "method": record.method, "gate": record.gate_key or OWN_GATE,
-            "protocol": record.protocol,
-            **{name: 100 * (record.metrics[field] or 0) for name, field in FIELDS.items()}}
+    fit(experiment, work, [0], METHODS, GATES, keep_models=False)
+    return made.seen_test_accuracy, [{**row, "split": str(split)} for row in of_work_dir(work)]
 
 
 def main() -> None:
@@ -74,19 +63,19 @@ def main() -> None:
     parser.add_argument("--section", default="utd-splits", help="name of its place there")
     given = parser.parse_args()
 
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     accuracies = []
     for split in range(given.splits):
-        accuracy, records = fit_split(given.raw, split, given.work_dirs)
+        accuracy, measured = fit_split(given.raw, split, given.work_dirs)
         accuracies.append(100 * accuracy)
-        rows += [row_of(record, split) for record in records]
+        rows += measured
     of = mean_std(accuracies)
     print(f"seen classes of the other subjects, by the backbones' own heads: "
           f"{of.mean:.1f} ± {of.std or 0:.1f} % ({min(accuracies):.1f} to {max(accuracies):.1f})")
-    content = table(means_of(rows), name_of("text_prototypes", "left_out_classes", "strict"))
+    content = by_gate(rows, "text_prototypes / left_out_classes / strict")
     print(content)
     if given.out is not None:
-        put_section(given.out, given.section, content + "\n")
+        put_section(given.out, given.section, content)
 
 
 if __name__ == "__main__":

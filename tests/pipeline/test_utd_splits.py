@@ -20,7 +20,7 @@ def utd_splits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     before = set(sys.modules)
     yield importlib.import_module("utd_splits")
-    for name in ("utd_splits", "seven_sets", "differences", "real_features"):
+    for name in ("utd_splits", "method_table", "differences"):
         if name not in before:
             sys.modules.pop(name, None)
 

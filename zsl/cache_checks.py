@@ -18,6 +18,7 @@ from zskel.data.caches import (
     check_text_features,
 )
 from zskel.data.common.errors import BadCache, BadInput
+from zskel.data.pooled import descriptors
 from zskel.data.text_rows import check_distinct
 from zskel.zsl.methods.base import ZeroShotMethod
 
@@ -30,6 +31,9 @@ test-phase and the calibration-phase ones, with the same rows as the main ones."
 
 Method = ZeroShotMethod | type[ZeroShotMethod]
 
+#: The feature views that the eight descriptors of ``zskel.data.pooled`` are read off.
+DESCRIPTOR_VIEWS = ("joint_means", "frame_means")
+
 
 @dataclass(frozen=True)
 class Caches:
@@ -41,7 +45,8 @@ class Caches:
             validation-unseen classes nor the calibration rows.
         text: Text features of all classes; for methods with ``text_parts`` a mapping
             with those of each part.
-        extra: For methods with ``extra_features`` or ``feature_views``.
+        extra: For methods with ``extra_features`` or ``feature_views``, and for refinements
+            with the latter.
 
     Raises:
         BadCache: They do not belong together.
@@ -172,7 +177,8 @@ def extra_of(
         BadCache: Their rows are not those of ``features``.
     """
     # The method says itself which of them it cannot do without.
-    return _of_phase(method, method.extra_features, extra, features)
+    found = _of_phase(method.name, method.extra_features, extra, features)
+    return {name: each.f_x for name, each in found.items()}
 
 
 def views_of(
@@ -187,12 +193,34 @@ def views_of(
         BadInput: One is not there.
         BadCache: Their rows are not those of ``features``.
     """
-    found = _of_phase(method, method.feature_views, extra, features)
+    found = _of_phase(method.name, method.feature_views, extra, features)
     for name in method.feature_views:
         if name not in found:
             raise BadInput(f"{method.name} takes the feature view {name} in place of f_x; that "
                            f"of the {features.phase} phase is missing")
-    return {name: found[name] for name in method.feature_views}
+    return {name: found[name].f_x for name in method.feature_views}
+
+
+def descriptors_of(
+    extra: Extra, features: SkeletonFeatures, rows: np.ndarray
+) -> np.ndarray | None:
+    """The eight descriptors of clips, ``[N, 8, D]``; None where a view of them is missing.
+
+    Args:
+        extra, features: See :func:`extra_of`.
+        rows: Which clips.
+
+    Raises:
+        BadCache: See :func:`extra_of`.
+    """
+    found = _of_phase("the descriptors", DESCRIPTOR_VIEWS, extra, features)
+    if len(found) < len(DESCRIPTOR_VIEWS):
+        return None
+    for name, view in found.items():
+        _require(view.pooled.get("pool") == name,
+                 f"{name} of the {features.phase} phase: is no view pooled as {name}")
+    joints, frames = (found[name] for name in DESCRIPTOR_VIEWS)
+    return descriptors(joints.f_x[rows], frames.f_x[rows], joints.pooled["parts"])
 
 
 def input_of(method: Method, extra: Extra, features: SkeletonFeatures) -> np.ndarray:
@@ -216,22 +244,22 @@ def side_by_side(views: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _of_phase(
-    method: Method, names: Sequence[str], extra: Extra, features: SkeletonFeatures
-) -> dict[str, np.ndarray]:
-    arrays = {}
+    taker: str, names: Sequence[str], extra: Extra, features: SkeletonFeatures
+) -> dict[str, SkeletonFeatures]:
+    of_phase = {}
     for name in names:
         found = [other for other in extra.get(name, ()) if other.phase == features.phase]
         if not found:
             continue
         if len(found) != 1:
-            raise BadInput(f"{method.name} takes {name}: there must be one cache of it for the "
+            raise BadInput(f"{taker} takes {name}: there must be one cache of it for the "
                            f"{features.phase} phase, there are {len(found)}")
         where = f"{name} of the {features.phase} phase"
         check_skeleton_features(found[0], where)
         _require(np.array_equal(found[0].sample_id, features.sample_id),
                  f"{where}: its sample_id are not those of the skeleton features, row for row")
-        arrays[name] = found[0].f_x
-    return arrays
+        of_phase[name] = found[0]
+    return of_phase
 
 
 def _require(condition: bool, problem: str | Callable[[], str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from zskel.data.caches import CALIBRATION, TEST, TRAIN, SkeletonFeatures
 from zskel.zsl.cache_checks import Caches, Extra, input_of
 from zskel.zsl.fitted import Fitted
-from zskel.zsl.gates.base import Gate, GateInput, checked_p_d, mix
+from zskel.zsl.gates.base import DESCRIPTORS, Gate, GateInput, checked_p_d, mix
 from zskel.zsl.methods.base import Latents, Progress, State, ZeroShotMethod
 from zskel.zsl.metrics import Predictions, Values, accuracy, measure
 from zskel.zsl.phase_models import PhaseModels, fit_method, fit_seen_classifier
@@ -142,8 +142,7 @@ def evaluate_gates(
         on_fitted(Fitted({CALIBRATION: calibrated, TEST: models}, made, seed))
     rows = test.rows(TEST)
     if refinement is not None:
-        needs |= refinement.needs
-        selection["refinement"] = refinement.description()
+        needs |= refinement.needs | ({DESCRIPTORS} if refinement.feature_views else set())
     inputs, latents = models.inputs(rows, needs), models.transform(rows)
     of_seen = np.isin(test.label[rows], models.seen_classes)
     counts = {
@@ -156,6 +155,8 @@ def evaluate_gates(
     evaluations = {}
     for name, gate in made.items():
         predictions = predict(models, gate, rows, inputs, refinement)
+        if refinement is not None:
+            selection["refinement"] = refinement.description()
         evaluations[name] = Evaluation(
             protocol.name, seed, measure(predictions), predictions, latents, counts,
             gate.description(), selection, history)

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from zskel.data.caches import TRAIN, SkeletonFeatures
 from zskel.data.common.errors import BadInput
-from zskel.zsl.cache_checks import Extra, Text, extra_of, input_of, text_of, views_of
+from zskel.zsl.cache_checks import (
+    Extra,
+    Text,
+    descriptors_of,
+    extra_of,
+    input_of,
+    text_of,
+    views_of,
+)
 from zskel.zsl.classifiers import SeenClassifier
-from zskel.zsl.gates.base import EVIDENCE, F_X, F_Y, JOINT_PROBA, REFERENCE, GateInput, Reference
+from zskel.zsl.gates.base import (
+    DESCRIPTORS,
+    EVIDENCE,
+    F_X,
+    F_Y,
+    JOINT_PROBA,
+    REFERENCE,
+    GateInput,
+    Reference,
+)
 from zskel.zsl.methods.base import EpochHook, Latents, Progress, ZeroShotMethod
 from zskel.zsl.methods.checks import TextFeatures, unit_rows
 from zskel.zsl.protocols import SeenFrom
@@ -66,7 +84,8 @@ class PhaseModels:
         text: Of all classes.
         seen_from: What C_s is.
         seen_classifier: C_s; None where it is the backbone's last layer.
-        extra: See ``zskel.zsl.cache_checks.Extra``; for methods that take views.
+        extra: See ``zskel.zsl.cache_checks.Extra``; for methods and refinements that take
+            views.
 
     Attributes:
         seen_classes: Columns of C_s.
@@ -79,7 +98,7 @@ class PhaseModels:
         self.method, self.features, self.seen_from = method, features, seen_from
         self.seen_classifier = seen_classifier
         self.seen_classes = np.asarray(features.seen_classes)
-        self._train = features.rows(TRAIN)
+        self._train, self._extra = features.rows(TRAIN), extra
         self._input = input_of(method, extra, features)
         self._f_y: TextFeatures = text_of(method, text)
 
@@ -108,14 +127,16 @@ class PhaseModels:
 
         Args:
             rows: Indices.
-            needs: Of ``zskel.zsl.gates.base.OPTIONAL``; nothing else is computed.
+            needs: Of ``zskel.zsl.gates.base.OPTIONAL``, and DESCRIPTORS where the caches
+                hold their views; nothing else is computed.
 
         Raises:
             BadInput: The method cannot give something that is needed.
         """
         features = self.features
-        return self.inputs_of(features.f_x[rows], features.logits[rows], needs, self._input[rows],
-                              features.label[rows])
+        found = self.inputs_of(features.f_x[rows], features.logits[rows], needs,
+                               self._input[rows], features.label[rows])
+        return replace(found, descriptors=self._descriptors(rows, needs))
 
     def transform(self, rows: np.ndarray) -> Latents:
         """Latents of rows of the cache."""
@@ -145,7 +166,7 @@ class PhaseModels:
             evidence=method.evidence(taken) if EVIDENCE in needs else {},
             f_x=f_x if F_X in needs else None,
             f_y=self._text() if F_Y in needs else None,
-            reference=self._reference() if REFERENCE in needs else None,
+            reference=self._reference(needs) if REFERENCE in needs else None,
         )
 
     def columns(self, rows: np.ndarray) -> np.ndarray:
@@ -161,9 +182,13 @@ class PhaseModels:
             f_y = np.concatenate([unit_rows(part, name) for name, part in f_y.items()], axis=1)
         return f_y[np.concatenate([self.seen_classes, self.unseen_classes])]
 
-    def _reference(self) -> Reference:
+    def _reference(self, needs: Collection[str]) -> Reference:
         rows, features = self._train, self.features
-        return Reference(features.f_x[rows], self.columns(rows), features.subject[rows])
+        return Reference(features.f_x[rows], self.columns(rows), features.subject[rows],
+                         self._descriptors(rows, needs))
+
+    def _descriptors(self, rows: np.ndarray, needs: Collection[str]) -> np.ndarray | None:
+        return descriptors_of(self._extra, self.features, rows) if DESCRIPTORS in needs else None
 
     def _seen_features(self, f_x: np.ndarray) -> np.ndarray:
         return f_x if self.seen_from == "f_x" else self.method.transform(f_x).z_r

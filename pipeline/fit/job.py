@@ -91,7 +91,7 @@ class FitStatus:
         missing: Keys of those that are not there or not current.
         wanted: Keys of all gates to be fitted, for results or for the models kept.
         model: The file of the fitted models.
-        digests: Of the caches.
+        digests, model_digests: Of the caches that results, and models, depend on.
         gate_digests: Of the gates' configs, by key.
         steps: Training steps of one phase.
     """
@@ -101,6 +101,7 @@ class FitStatus:
     wanted: list[str]
     model: Path
     digests: CacheDigests
+    model_digests: CacheDigests
     gate_digests: dict[str, str]
     steps: int
 
@@ -132,7 +133,8 @@ class Fitter:
     def status(self, job: FitJob) -> FitStatus:
         """Looks what of a job is there already."""
         what, files = job.what, self.files(job.work)
-        digests = files.digests(what.method(job.seed))
+        method = what.method(job.seed)
+        digests, of_model = files.digests(method, what.views), files.digests(method)
         # The seed is a field of its own: all seeds of one setting share a digest.
         paths = {key: job.work.results / f"{result_stem(**job.identity, gate_key=key)}.json"
                  for key in what.gates}
@@ -141,10 +143,10 @@ class Fitter:
         model = fitted_model_path(job.work, job.identity)
         gate_digests = {key: digest_json(what.gate_config(key)) for key in what.gates}
         lacking = gates_to_fit(model, what.model_digest(), gate_digests,
-                           digests) if job.keep_models else []
+                           of_model) if job.keep_models else []
         wanted = [key for key in what.gates if key in missing or key in lacking]
-        steps = what.method(job.seed).steps(len(files.test.rows(TRAIN)))
-        return FitStatus(paths, missing, wanted, model, digests, gate_digests, steps)
+        steps = method.steps(len(files.test.rows(TRAIN)))
+        return FitStatus(paths, missing, wanted, model, digests, of_model, gate_digests, steps)
 
     # So the fits themselves are, and then a record says so whatever process it is made in.
     @single_threaded()
@@ -186,7 +188,7 @@ class Fitter:
                 "dataset": job.experiment.dataset.model_dump(mode="json"),
                 "config_digest": what.model_digest(),
                 "gate_digests": {key: found.gate_digests[key] for key in found.wanted},
-                "cache_digests": found.digests.model_dump(mode="json"),
+                "cache_digests": found.model_digests.model_dump(mode="json"),
             }, self.files(job.work))
 
     def _write(

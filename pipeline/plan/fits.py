@@ -63,7 +63,7 @@ def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
             variant = method.variant
             digests = None
             if files is not None and not files.missing(method):
-                digests = files.digests(method)
+                digests = files.digests(method, what.views)
             for key, gate in {"": config.gate, **config.gates}.items():
                 stem = result_stem(what.method_name, variant, config.protocol_name,
                                    call.experiment.split.name, seed, key)

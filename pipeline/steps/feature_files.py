@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,22 +56,24 @@ class FeatureFiles:
             return self._text(self._work.text)
         return {part: self._text(path) for part, path in self._parts(method).items()}
 
-    def caches(self, method: Any) -> Caches:
+    def caches(self, method: Any, views: Sequence[str] = ()) -> Caches:
         """All that a method is evaluated on.
+
+        Args:
+            method: Fitted or not, or its class.
+            views: Of a refinement, which are taken where they were all extracted.
 
         Raises:
             BadCache: A cache is missing or breaks its contract, or they do not belong together.
         """
         from zskel.zsl.cache_checks import Caches
 
-        return Caches(self.test, self.calibration, self.texts(method), self.extra(method))
+        return Caches(self.test, self.calibration, self.texts(method),
+                      self._read(self._extra_paths(method, views)))
 
     def extra(self, method: Any) -> dict[str, tuple[SkeletonFeatures, SkeletonFeatures]]:
         """Further skeleton features that a method takes, where they were extracted."""
-        return {
-            name: (read_skeleton_features(paths[0]), read_skeleton_features(paths[1]))
-            for name, paths in self._extra_paths(method).items()
-        }
+        return self._read(self._extra_paths(method))
 
     def text_record(self, method: Any) -> Text:
         """What a result record says of the texts."""
@@ -82,10 +84,10 @@ class FeatureFiles:
             for field in ("encoder", "encoder_revision", "text_source")
         }, cut_classes=list(dict.fromkeys(name for each in features for name in cut_classes(each))))
 
-    def digests(self, method: Any) -> CacheDigests:
-        """SHA-256 of every cache that fitting this method reads."""
+    def digests(self, method: Any, views: Sequence[str] = ()) -> CacheDigests:
+        """SHA-256 of every cache that ``caches`` of the same arguments reads."""
         parts = list(self._parts(method).values()) or [self._work.text]
-        others = [*parts[1:], *(path for paths in self._extra_paths(method).values()
+        others = [*parts[1:], *(path for paths in self._extra_paths(method, views).values()
                                 for path in paths)]
         return CacheDigests(
             skeleton_test=self._digest(self._work.skeleton(TEST)),
@@ -106,11 +108,25 @@ class FeatureFiles:
     def _parts(self, method: Any) -> dict[str, Path]:
         return {part: self._work.text_part(part) for part in method.text_parts}
 
-    def _extra_paths(self, method: Any) -> dict[str, tuple[Path, Path]]:
-        found = {name: (self._work.skeleton(TEST, name), self._work.skeleton(CALIBRATION, name))
-                 for name in (*method.extra_features, *method.feature_views)}
-        return {name: paths for name, paths in found.items()
-                if all(path.is_file() for path in paths)}
+    def _extra_paths(
+        self, method: Any, views: Sequence[str] = ()
+    ) -> dict[str, tuple[Path, Path]]:
+        def there(names: Sequence[str]) -> dict[str, tuple[Path, Path]]:
+            found = {name: (self._work.skeleton(TEST, name), self._work.skeleton(CALIBRATION, name))
+                     for name in names}
+            return {name: paths for name, paths in found.items()
+                    if all(path.is_file() for path in paths)}
+
+        of_views = there(views)
+        return {**there((*method.extra_features, *method.feature_views)),
+                **(of_views if len(of_views) == len(views) else {})}
+
+    @staticmethod
+    def _read(
+        paths: Mapping[str, tuple[Path, Path]]
+    ) -> dict[str, tuple[SkeletonFeatures, SkeletonFeatures]]:
+        return {name: (read_skeleton_features(test), read_skeleton_features(calibration))
+                for name, (test, calibration) in paths.items()}
 
     def _text(self, path: Path) -> TextFeatures:
         if path not in self._texts:

@@ -75,7 +75,7 @@ class Fit:
         from zskel.zsl.evaluation import evaluate_gates
 
         return evaluate_gates(
-            files.caches(self.method(seed)), method=self.method,
+            files.caches(self.method(seed), self.views), method=self.method,
             gates={key: self.gates[key] for key in gates}, protocol=self.protocol, seed=seed,
             on_progress=tell, on_fitted=on_fitted,
         )
@@ -102,6 +102,12 @@ class Fit:
         params = self.method(0).params
         content["method"]["options"] = params.model_dump(mode="json", exclude={"seed"})
         return content
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The feature views that its refinement takes where they are there."""
+        made = self.protocol.refinement
+        return () if made is None else made().feature_views
 
     @property
     def seen_classifier(self) -> str:

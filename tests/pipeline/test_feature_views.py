@@ -305,6 +305,31 @@ def test_a_backbone_without_a_map_of_joints_has_no_pooled_views(
         "joint, which a I3DHead does not average; graph networks with a GCNHead have one")
 
 
+def test_a_refinement_reads_pooled_views_where_they_are(
+    pooled_work: tuple[Path, str], tiny_config: Path, tiny_raw: Path, commands: Any,
+    copy_of: Callable[..., Path],
+) -> None:
+    work = copy_of(pooled_work[0], ("store", "backbones", "features"))
+    recording = sorted(tiny_raw.glob("*.skeleton"))[0]
+    told = ("--method", "ridge", "--seeds", "1", "--cfg-options", "fit.protocol=transductive",
+            "--cfg-options", "fit.refinement=skeleton_cache")
+    for taken in (8, 1):
+        ended = commands.run("fit", tiny_config, "--work-dir", work, *told)
+        assert ended.code == 0, ended.err
+        (path,) = (work / "results").glob("ridge-*.json")
+        record = json.loads(path.read_text())
+        assert len(record["selection"]["refinement"]["descriptors"]) == taken
+        assert set(record["cache_digests"]["others"]) == ({
+            f"skeleton_{phase}_{view}" for phase in PHASES
+            for view in ("joint_means", "frame_means")} if taken == 8 else set())
+        again = commands.run("fit", tiny_config, "--work-dir", work, *told)
+        assert again.code == 0 and "kept " in again.err and "fitting" not in again.err
+        ended = commands.run("predict", work, recording)
+        assert ended.code == 0 and "1 clip(s)" in ended.out, ended.err
+        for view in (work / "features").glob("*_frame_means.h5"):
+            view.unlink()
+
+
 @pytest.mark.parametrize(("name", "options"), [
     ("purls", ["hidden_dim=16"]), ("neuron", ["prototypes=8"])])
 def test_methods_take_pooled_views_in_fit_and_predict(

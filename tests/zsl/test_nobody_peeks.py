@@ -16,7 +16,7 @@ from small_methods import small, texts_of
 
 from zskel.data.caches import TEST, SkeletonFeatures, TextFeatures
 from zskel.data.layouts import NTU_RGBD
-from zskel.data.pooled import axes_of
+from zskel.data.pooled import Pool, axes_of
 from zskel.zsl.cache_checks import Caches
 from zskel.zsl.evaluation import Evaluation, evaluate_gates
 from zskel.zsl.gates import GATES
@@ -73,10 +73,14 @@ def take(features: SkeletonFeatures, rows: np.ndarray) -> SkeletonFeatures:
 FEATURES, CALIBRATION_FEATURES, TEXTS = made_up()
 
 
-def pooled(features: SkeletonFeatures) -> SkeletonFeatures:
-    """Two frames for each clip, made of the columns of f_x."""
-    return replace(features, f_x=features.f_x.reshape(len(features.f_x), 2, -1),
-                   pooled=axes_of("frame_means", NTU_RGBD, 2))
+def pooled(features: SkeletonFeatures, pool: Pool) -> SkeletonFeatures:
+    """Two frames for each clip, made of the columns of f_x, and joints that are one or other."""
+    f_x = features.f_x.reshape(len(features.f_x), 2, -1)
+    if pool != "frame_means":
+        f_x = f_x[:, np.arange(NTU_RGBD.num_joints) % 2]
+    if pool == "thirds_joints":
+        f_x = np.stack([f_x] * 3, axis=1)
+    return replace(features, f_x=f_x, pooled=axes_of(pool, NTU_RGBD, 2))
 
 
 def gate_of(name: str, seed: int) -> Gate:
@@ -86,13 +90,15 @@ def gate_of(name: str, seed: int) -> Gate:
 def evaluations(
     name: str, features: SkeletonFeatures, protocol: Protocol = STRICT
 ) -> dict[str, Evaluation]:
-    """Of every gate on the method."""
+    """Of every gate on the method, with the feature views that it and the refinement take."""
     method = METHODS.get(name)
+    views = {*method.feature_views, *(
+        protocol.refinement().feature_views if protocol.refinement is not None else ())}
     gates = {gate: partial(gate_of, gate) for gate in GATES.names()}
     caches = Caches(
         features, CALIBRATION_FEATURES, texts_of(method, TEXTS[""], TEXTS),
-        {view: [pooled(each) for each in (features, CALIBRATION_FEATURES)]
-         for view in method.feature_views})
+        {view: [pooled(each, view) for each in (features, CALIBRATION_FEATURES)]
+         for view in views})
     return evaluate_gates(
         caches, method=lambda seed: small(name, seed=seed), gates=gates, protocol=protocol)
 

@@ -14,7 +14,7 @@ from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import State
 
 JOINT_PROBA, EVIDENCE, F_X, F_Y = "joint_proba", "evidence", "f_x", "f_y"
-REFERENCE = "reference"
+REFERENCE, DESCRIPTORS = "reference", "descriptors"
 #: What a gate may need beyond C_s and C_u.
 OPTIONAL = frozenset({JOINT_PROBA, EVIDENCE, F_X, F_Y, REFERENCE})
 
@@ -28,11 +28,13 @@ class Reference:
         columns: ``[M]`` their classes, as columns of C_s.
         groups: ``[M]`` their subjects. Clips that share one are left out
             together where a gate wants to know how strangers look.
+        descriptors: ``[M, 8, D]``, as of :class:`GateInput`.
     """
 
     f_x: np.ndarray
     columns: np.ndarray
     groups: np.ndarray
+    descriptors: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,10 @@ class GateInput:
         f_x: ``[N, D]`` skeleton features.
         f_y: ``[S + U, Dt]`` text features, seen classes first.
         reference: The phase's training clips.
+        descriptors: ``[N, 8, D]`` of ``zskel.data.pooled``, where the caches hold what
+            they are read off.
 
-    All but the first two are there only for gates that say they need them.
+    All but the first two are there only for gates and refinements that ask for them.
     """
 
     seen_logits: np.ndarray
@@ -58,6 +62,7 @@ class GateInput:
     f_x: np.ndarray | None = None
     f_y: np.ndarray | None = None
     reference: Reference | None = None
+    descriptors: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shapes = np.shape(self.seen_logits), np.shape(self.unseen_proba)
@@ -68,7 +73,7 @@ class GateInput:
         if self.joint_proba is not None and np.shape(self.joint_proba) != (n, classes):
             raise BadInput(f"joint_proba is {list(np.shape(self.joint_proba))}, "
                            f"expected [{n}, {classes}]")
-        others = {**self.evidence, F_X: self.f_x}
+        others = {**self.evidence, F_X: self.f_x, DESCRIPTORS: self.descriptors}
         if self.f_y is not None and len(self.f_y) != classes:
             raise BadInput(f"f_y has {len(self.f_y)} rows, expected {classes}, one a class")
         for name, values in others.items():
@@ -85,7 +90,7 @@ class GateInput:
 
         return replace(
             self, seen_logits=self.seen_logits[rows], unseen_proba=self.unseen_proba[rows],
-            joint_proba=of(self.joint_proba), f_x=of(self.f_x),
+            joint_proba=of(self.joint_proba), f_x=of(self.f_x), descriptors=of(self.descriptors),
             evidence={name: values[rows] for name, values in self.evidence.items()})
 
     @property

@@ -19,10 +19,13 @@ class Refinement(ABC):
     Attributes:
         name: Its name in the registry.
         needs: Which of ``zskel.zsl.gates.base.OPTIONAL`` must be in its input.
+        feature_views: Those that it looks at where there are caches of all of them.
+            ``zskel.zsl.cache_checks.DESCRIPTOR_VIEWS`` give it ``descriptors``.
     """
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
+    feature_views: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def refine(self, inputs: GateInput) -> np.ndarray:
@@ -34,4 +37,4 @@ class Refinement(ABC):
 
     @abstractmethod
     def description(self) -> dict[str, Any]:
-        """Its name and options, as JSON values."""
+        """Its name, its options and, once it has refined, what it found; JSON values."""

@@ -5,6 +5,7 @@ _base_ = [
     "_base_/backbones/shift_gcn_text_supervised.py",
     "_base_/text/stsb_label.py",
     "_base_/methods/pgfa_head.py",
+    "_base_/views/f_x_aligned.py",
 ]
 
 split = dict(name="55-5")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,19 @@ class BackboneSpec:
             model["cls_head"] |= {"type": "TextSupervisedHead", "text": text,
                                   "supervision": dict(self.text_supervision)}
         return model
+
+    def for_view(self, view: Mapping[str, Any]) -> BackboneSpec:
+        """How the features of a view are extracted, which are pooled from the same or others.
+
+        Args:
+            view: With "transforms", which go before ``test_pipeline``, or "features", as of
+                ``text_supervision``; or neither.
+        """
+        supervision = self.text_supervision
+        if "features" in view:
+            supervision = {**(supervision or {}), "features": view["features"]}
+        return replace(self, text_supervision=supervision,
+                       test_pipeline=[*view.get("transforms", []), *self.test_pipeline])
 
     def text_of(self, classes: tuple[int, ...]) -> np.ndarray | None:
         """f_y of these classes, where texts supervise."""

@@ -122,8 +122,22 @@ def check_experiment(
             register_dataset(name, names)
         except BadConfig as error:
             raise BadConfig(f"{where}: {error}") from None
+    _check_views(experiment, where)
     split = _by_index(experiment.split, name, where)
     return experiment.model_copy(update={"split": split})
+
+
+def _check_views(experiment: Experiment, where: str) -> None:
+    """Checks that there will be the features that are asked for."""
+    backbone, views = experiment.backbone, experiment.feature_views
+    for name, view in views.items():
+        if view.features is not None and (backbone is None or backbone.text_supervision is None):
+            raise BadConfig(f"{where}: feature_views.{name}: features={view.features!r} are made "
+                            "by the head of backbone.text_supervision, which is not there")
+    known = ["f_x", *(name for name in views if name.startswith("f_x"))]
+    if experiment.fit.features not in known and experiment.imported is None:
+        raise BadConfig(f"{where}: fit.features: feature_views has no "
+                        f"{experiment.fit.features!r}; {nearest(experiment.fit.features, known)}")
 
 
 def _with_views(content: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -172,27 +172,30 @@ class BackboneConfig(_NamesCode):
 class FeatureView(_NamesCode):
     """Further features of the same clips by the same weights, in caches of their own.
 
-    Either of other clips, or of the same forward pass pooled otherwise. A config may give
-    the list of transforms alone.
+    Of other clips, of the same forward pass pooled otherwise, or what the head makes of it.
+    A config may give the list of transforms alone.
 
     Attributes:
         transforms: mmaction2 transforms of the prepared clip, which go before those
             of ``backbone.test_pipeline``.
         pool: Of ``zskel.data.pooled``.
+        features: As of ``backbone.text_supervision``: h, "aligned" with the texts.
     """
 
     transforms: list[dict[str, Any]] = []
     pool: Pool | None = None
+    features: Literal["aligned"] | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if bool(self.transforms) == (self.pool is not None):
+    def _one_of_them(self) -> Self:
+        if sum(map(bool, (self.transforms, self.pool, self.features))) != 1:
             raise ValueError("a view has either transforms or a pool "
-                             f"({', '.join(POOLS)}), such as dict(pool='joint_means')")
+                             f"({', '.join(POOLS)}), such as dict(pool='joint_means'), or "
+                             "features='aligned'")
         return self
 
     def _left_out(self) -> set[str]:
-        return {"pool"} if self.pool is None else {"transforms"}
+        return {key for key in ("transforms", "pool", "features") if not getattr(self, key)}
 
     @model_validator(mode="before")
     @classmethod
@@ -259,6 +262,8 @@ class FitConfig(Section):
         protocol: How it is trained, chosen and evaluated: of ``zskel.zsl.protocols``.
         refinement: Of ``zskel.zsl.refinements`` with its options, for the protocol
             "transductive"; None: the protocol's own.
+        features: What methods, C_s and gates take for f_x: that, or a feature view whose
+            name begins with "f_x_".
         seen_classifier: What C_s is: a softmax on "f_x" or "z_r", or the
             backbone's "logits"; None: what the protocol says.
         seeds: How many seeds: 0, 1, ...
@@ -271,6 +276,7 @@ class FitConfig(Section):
     gates: dict[str, NamedConfig] = {}
     protocol: Literal["strict", "released", "transductive"] = "strict"
     refinement: NamedConfig | None = None
+    features: str = Field("f_x", pattern="^f_x(_[a-z0-9_]+)?$")
     seen_classifier: Literal["f_x", "z_r", "logits"] | None = None
     seeds: int = Field(3, ge=1)
     device: Device = "auto"
@@ -283,8 +289,11 @@ class FitConfig(Section):
         content: dict[str, Any] = serialize(self)
         if info.mode == "json":
             del content["device"]
+            # So that digests from before there were any stay.
             if self.refinement is None:
-                del content["refinement"]  # so that digests from before there were any stay
+                del content["refinement"]
+            if self.features == "f_x":
+                del content["features"]
         return content
 
     @property

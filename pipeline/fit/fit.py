@@ -211,7 +211,8 @@ def _jobs_of(
         fitter: Reads the caches.
         here: Whether they are done on this machine.
     """
-    files, experiment = fitter.files(request.work), request.experiment
+    experiment = request.experiment
+    files = fitter.files(request.work, experiment.fit.features)
     if here:
         chosen_device(experiment.fit.device)
     chosen = fit_configs(experiment, request.methods, request.gates)

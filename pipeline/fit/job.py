@@ -55,7 +55,7 @@ class FitJob:
     @cached_property
     def identity(self) -> Mapping[str, Any]:
         """What tells it from others of its work directory."""
-        return {"method": self.what.method_name, "variant": self.what.method(self.seed).variant,
+        return {"method": self.what.method_name, "variant": self.what.variant(self.seed),
                 "seed": self.seed, "protocol": self.config.protocol_name,
                 "split": self.experiment.split.name}
 
@@ -116,23 +116,26 @@ class Fitter:
     def __init__(self, deterministic: bool = False) -> None:
         if deterministic:
             use_deterministic_algorithms(lambda message: None)
-        self._root: Path | None = None
+        self._of: tuple[Path, str] | None = None
         self._files: FeatureFiles | None = None
 
-    def files(self, work: WorkDir) -> FeatureFiles:
-        """The caches of a work directory.
+    def files(self, work: WorkDir, features: str) -> FeatureFiles:
+        """The caches of a work directory, with what is taken for f_x.
 
         Raises:
             BadCache: A skeleton cache is missing or breaks its contract.
         """
-        if self._files is None or self._root != work.root:
+        if self._files is None or self._of != (work.root, features):
             self._files = None  # two would be in memory
-            self._root, self._files = work.root, FeatureFiles(work)
+            self._of, self._files = (work.root, features), FeatureFiles(work, features)
         return self._files
+
+    def _files_of(self, job: FitJob) -> FeatureFiles:
+        return self.files(job.work, job.config.features)
 
     def status(self, job: FitJob) -> FitStatus:
         """Looks what of a job is there already."""
-        what, files = job.what, self.files(job.work)
+        what, files = job.what, self._files_of(job)
         method = what.method(job.seed)
         digests, of_model = files.digests(method, what.views), files.digests(method)
         # The seed is a field of its own: all seeds of one setting share a digest.
@@ -159,7 +162,7 @@ class Fitter:
         found = self.status(job)
         if not found.wanted:
             return  # somebody else has done it in the meantime
-        what, files = job.what, self.files(job.work)
+        what, files = job.what, self._files_of(job)
         fitted: list[Any] = []
         started = time.perf_counter()
         with computing_on(what.device()):
@@ -186,15 +189,16 @@ class Fitter:
                 "identity": dict(job.identity),
                 "own": job.config.method == job.experiment.fit.method,
                 "dataset": job.experiment.dataset.model_dump(mode="json"),
+                "features": job.config.features,
                 "config_digest": what.model_digest(),
                 "gate_digests": {key: found.gate_digests[key] for key in found.wanted},
                 "cache_digests": found.model_digests.model_dump(mode="json"),
-            }, self.files(job.work))
+            }, self._files_of(job))
 
     def _write(
         self, job: FitJob, found: FitStatus, key: str, evaluation: Any, seconds: float
     ) -> None:
-        what, files = job.what, self.files(job.work)
+        what, files = job.what, self._files_of(job)
         record = make_record(
             evaluation,
             {**job.identity, "gate_key": key, "experiment": job.experiment.name,

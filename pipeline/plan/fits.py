@@ -54,13 +54,13 @@ def results_of(call: FitCall, work: WorkDir, current: bool) -> list[Result]:
     Raises:
         BadConfig: A method or an option is unknown or impossible.
     """
-    files = _files(work) if current else None
+    files = _files(work, call.experiment.fit.features) if current else None
     found = []
     for config in fit_configs(call.experiment, call.methods, call.gates):
         what = Fit(config)
         for seed in range(call.seeds):
             method = what.method(seed)
-            variant = method.variant
+            variant = what.variant(seed)
             digests = None
             if files is not None and not files.missing(method):
                 digests = files.digests(method, what.views)
@@ -95,8 +95,8 @@ def check_distinct_files(results: Iterable[Result], table: str) -> None:
                             "give the runs of one of them a suffix")
 
 
-def _files(work: WorkDir) -> FeatureFiles | None:
+def _files(work: WorkDir, features: str) -> FeatureFiles | None:
     try:
-        return FeatureFiles(work)
+        return FeatureFiles(work, features)
     except BadCache:
         return None

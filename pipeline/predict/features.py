@@ -22,7 +22,7 @@ def weights_file(work: WorkDir, cache: SkeletonFeatures, given: str | Path | Non
 
     Args:
         work: Where trained ones are.
-        cache: The test-phase cache.
+        cache: The test-phase cache, of f_x or what is taken for it.
         given: A file that somebody names instead.
 
     Raises:
@@ -74,6 +74,7 @@ def features_of(
         raise BadInput(f"the method takes {', '.join(pools)}, which are not all pooled views; "
                        "predict makes no others of recordings")
     spec = BackboneSpec(**config.model_dump(), pools=tuple(dict.fromkeys(pools.values())))
+    spec = spec.for_view(cache.config.get("view", {}))
     model = load_model(spec, weights, head_classes(read_state(weights), weights))
     with bar("extracting features") as tell:
         f_x, logits, *pooled = extract_features(

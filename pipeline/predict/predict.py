@@ -188,7 +188,7 @@ class Predictor:
         if dataset.reader is None:
             raise BadInput(f"{self.work.root}: its features were imported, and nothing is known "
                            "that makes such features of recordings")
-        caches = FeatureFiles(self.work)
+        caches = FeatureFiles(self.work, card["origin"].get("features", "f_x"))
         self._test, self._calibration = caches.test, caches.calibration
         if dataset.class_names is not None:
             register_dataset(dataset.name, list(self._test.class_names))

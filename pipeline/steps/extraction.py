@@ -353,8 +353,7 @@ def _joined(machines: Sequence[Mapping[str, str]]) -> dict[str, str]:
 def _spec(wanted: Wanted) -> BackboneSpec:
     """How features are extracted."""
     spec = backbone_spec(wanted.experiment, wanted.plan.store)
-    transforms = wanted.provenance.get("view", {}).get("transforms", [])
-    return dataclasses.replace(spec, test_pipeline=[*transforms, *spec.test_pipeline])
+    return spec.for_view(wanted.provenance.get("view", {}))
 
 
 def _last_accuracy(history: Sequence[dict[str, float]]) -> str:

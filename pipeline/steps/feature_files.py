@@ -31,6 +31,7 @@ class FeatureFiles:
 
     Args:
         work: The work directory.
+        features: What is taken for f_x, as of ``FitConfig``.
 
     Attributes:
         test, calibration: The skeleton features of the two phases.
@@ -39,12 +40,13 @@ class FeatureFiles:
         BadCache: A skeleton cache is missing or breaks its contract.
     """
 
-    def __init__(self, work: WorkDir) -> None:
+    def __init__(self, work: WorkDir, features: str = "f_x") -> None:
         self._work = work
+        self._main = {phase: work.skeleton(phase, features) for phase in (TEST, CALIBRATION)}
         self._digests: dict[Path, str] = {}
         self._texts: dict[Path, TextFeatures] = {}
-        self.test = read_skeleton_features(work.skeleton(TEST))
-        self.calibration = read_skeleton_features(work.skeleton(CALIBRATION))
+        self.test = read_skeleton_features(self._main[TEST])
+        self.calibration = read_skeleton_features(self._main[CALIBRATION])
 
     def texts(self, method: Any) -> TextFeatures | dict[str, TextFeatures]:
         """What a method takes: f_y, or its text parts by name.
@@ -90,8 +92,8 @@ class FeatureFiles:
         others = [*parts[1:], *(path for paths in self._extra_paths(method, views).values()
                                 for path in paths)]
         return CacheDigests(
-            skeleton_test=self._digest(self._work.skeleton(TEST)),
-            skeleton_calibration=self._digest(self._work.skeleton(CALIBRATION)),
+            skeleton_test=self._digest(self._main[TEST]),
+            skeleton_calibration=self._digest(self._main[CALIBRATION]),
             text=self._digest(parts[0]),
             others={path.stem: self._digest(path) for path in others},
         )

@@ -60,6 +60,13 @@ class Fit:
         """An unfitted method."""
         return _maker(METHODS, self.config.method)(seed)
 
+    def variant(self, seed: int) -> str:
+        """What is not the default, as results name it: of the method, or other features."""
+        own, features = self.method(seed).variant, self.config.features
+        if features == "f_x":
+            return str(own)
+        return " ".join([*([] if own == "default" else [own]), features.removeprefix("f_x_")])
+
     def device(self) -> str:
         """Where the method computes on this machine.
 

@@ -73,7 +73,7 @@ def backbone_spec(
 
 def feature_view(view: FeatureView, store: SequenceStore) -> FeatureView:
     """A feature view, made for the joints of the clips."""
-    if view.pool is not None:
+    if not view.transforms:
         return view
     followed = follow({"model": {}, "test_pipeline": view.transforms}, store.layout)
     return view.model_copy(update={"transforms": followed["test_pipeline"]})

@@ -115,7 +115,7 @@ def _own_fit(experiment: Experiment, identity: Mapping[str, Any], made: dict[str
     fit = made[name]
     same = fit is not None and identity["gate_key"] in fit.gates and (
         identity["protocol"], identity["split"], identity["variant"]) == (
-        fit.config.protocol_name, experiment.split.name, fit.method(identity["seed"]).variant)
+        fit.config.protocol_name, experiment.split.name, fit.variant(identity["seed"]))
     return fit if same else None
 
 

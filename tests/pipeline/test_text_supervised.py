@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from zskel.pipeline.base.config import load_experiment
 
 POOLED = ("--cfg-options", "backbone.epochs=1", "--cfg-options", "backbone.text_supervision={}")
 ALIGNED = (*POOLED, "--cfg-options", "backbone.text_supervision.features=aligned")
+BOTH = (*POOLED, "--cfg-options", "feature_views.f_x_aligned={'features': 'aligned'}")
 
 
 def features(work: Path, phase: str = "test") -> SkeletonFeatures:
@@ -89,6 +91,37 @@ def test_methods_stand_on_both_and_predict_takes_recordings(
     assert ended.code == 0 and "1 clip(s)" in ended.out, ended.err
 
 
+def test_methods_stand_on_h_as_a_view_beside_f_x(
+    pooled: Path, aligned: Path, tiny_config: Path, tiny_raw: Path, commands: Any,
+    model_store: Path,
+) -> None:
+    work = model_store.parent / "both"
+    shutil.copytree(pooled / "store", work / "store")
+    ended = commands.run("extract", tiny_config, "--work-dir", work, "--bank", model_store, *BOTH)
+    assert ended.code == 0 and "training the" not in ended.err, ended.err
+    both, told = ("--method", "ridge", "--method", "infonce"), ("fit", tiny_config, "--seeds", "1")
+    on_h = ("--cfg-options", "fit.features=f_x_aligned")
+    for options in ((), on_h):
+        ended = commands.run(*told, "--work-dir", work, *both, *BOTH, *options)
+        assert ended.code == 0, ended.err
+    ended = commands.run(*told, "--work-dir", aligned, *both, *ALIGNED)
+    assert ended.code == 0, ended.err
+    for name in ("ridge", "infonce"):
+        plain, view, alone = (next((of / "results").glob(f"{name}-{variant}-*.json"))
+                              for of, variant in ((work, "default"), (work, "aligned"),
+                                                  (aligned, "default")))
+        plain, view, alone = (json.loads(path.read_text()) for path in (plain, view, alone))
+        assert "features" not in plain["config"] and view["config"]["features"] == "f_x_aligned"
+        assert view["variant"] == "aligned" and view["metrics"] == alone["metrics"]
+        assert view["metrics"] != plain["metrics"]
+    recording = sorted(tiny_raw.glob("*.skeleton"))[0]
+    answers = [commands.run("predict", folder, recording, "--json", "--method", method)
+               for folder, method in ((work, "ridge aligned"), (aligned, "ridge default"))]
+    assert all(answer.code == 0 for answer in answers), answers
+    one, two = (json.loads(answer.out)["clips"] for answer in answers)
+    assert one == two
+
+
 def test_given_weights_give_the_same_features(
     aligned: Path, tiny_work: Path, tiny_config: Path, commands: Any, tmp_path: Path
 ) -> None:
@@ -143,4 +176,18 @@ def test_who_does_not_ask_keeps_the_digest() -> None:
 def test_what_it_cannot_be(option: str, message: str) -> None:
     with pytest.raises(BadConfig) as caught:
         load_experiment("demo", [f"backbone.text_supervision.{option}"])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["feature_views.f_x_h={'features': 'aligned'}"],
+     "feature_views.f_x_h: features='aligned' are made by the head of "
+     "backbone.text_supervision, which is not there"),
+    (["backbone.text_supervision={}", "fit.features=f_x_aligned"],
+     "fit.features: feature_views has no 'f_x_aligned'; there are f_x"),
+    (["fit.features=aligned"], "fit.features: string should match pattern '^f_x"),
+])
+def test_features_that_nothing_makes(options: list[str], message: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        load_experiment("demo", options)
     assert message in str(caught.value)

@@ -22,6 +22,7 @@ from zskel.zsl.cache_checks import (
 from zskel.zsl.classifiers import SeenClassifier
 from zskel.zsl.gates.base import (
     DESCRIPTORS,
+    ERRORS,
     EVIDENCE,
     F_X,
     F_Y,
@@ -163,6 +164,7 @@ class PhaseModels:
             self._seen_logits(f_x if self.seen_from == "f_x" else taken, logits),
             method.predict_proba(taken) if peek is None else method.proba_knowing(taken, peek),
             joint_proba=method.predict_joint_proba(taken) if JOINT_PROBA in needs else None,
+            errors=method.errors(taken) if ERRORS in needs else None,
             evidence=method.evidence(taken) if EVIDENCE in needs else {},
             f_x=f_x if F_X in needs else None,
             f_y=self._text() if F_Y in needs else None,

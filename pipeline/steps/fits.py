@@ -226,7 +226,8 @@ def works(gate: str, method: str) -> bool:
     needs, offered = GATES.get(gate).needs, METHODS.get(method)
     return all(
         getattr(offered, attribute) is not getattr(ZeroShotMethod, attribute)
-        for need, attribute in (("joint_proba", "predict_joint_proba"), ("evidence", "evidence"))
+        for need, attribute in (("joint_proba", "predict_joint_proba"),
+                                ("errors", "predict_joint_proba"), ("evidence", "evidence"))
         if need in needs
     )
 

@@ -27,8 +27,8 @@ SMALL = {
     "sa_dvae": dict(z_r_dim=8, z_v_dim=2, epochs=2, batch_size=32, classifier_epochs=20,
                     classifier_samples=20, joint_samples=10),
 }
-GATES_KEPT = ("calibrated_stacking", "domain_classifier", "familiarity", "hard", "joint_softmax",
-              "left_out_classes")
+GATES_KEPT = ("calibrated_stacking", "domain_classifier", "error_ratio", "familiarity", "hard",
+              "joint_softmax", "left_out_classes")
 
 
 def quick(name, **options):

@@ -7,6 +7,7 @@ from zskel.data.common.registry import Registry
 GATES = Registry("gate", {
     "calibrated_stacking": "zskel.zsl.gates.calibrated_stacking:CalibratedStacking",
     "domain_classifier": "zskel.zsl.gates.domain_classifier:DomainClassifier",
+    "error_ratio": "zskel.zsl.gates.error_ratio:ErrorRatio",
     "familiarity": "zskel.zsl.gates.familiarity:FamiliarityGate",
     "hard": "zskel.zsl.gates.hard:HardGate",
     "joint_softmax": "zskel.zsl.gates.joint_softmax:JointSoftmax",

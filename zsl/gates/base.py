@@ -14,9 +14,9 @@ from zskel.data.common.errors import BadInput
 from zskel.zsl.methods.base import State
 
 JOINT_PROBA, EVIDENCE, F_X, F_Y = "joint_proba", "evidence", "f_x", "f_y"
-REFERENCE, DESCRIPTORS = "reference", "descriptors"
+REFERENCE, ERRORS, DESCRIPTORS = "reference", "errors", "descriptors"
 #: What a gate may need beyond C_s and C_u.
-OPTIONAL = frozenset({JOINT_PROBA, EVIDENCE, F_X, F_Y, REFERENCE})
+OPTIONAL = frozenset({JOINT_PROBA, EVIDENCE, F_X, F_Y, REFERENCE, ERRORS})
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class GateInput:
         seen_logits: ``[N, S]`` of C_s, before its softmax.
         unseen_proba: ``[N, U]`` p_u.
         joint_proba: ``[N, S + U]`` of one classifier over all classes.
+        errors: ``[N, S + U]`` of the method, ``ZeroShotMethod.errors``.
         evidence: The method's own quantities ``[N]`` by name.
         f_x: ``[N, D]`` skeleton features.
         f_y: ``[S + U, Dt]`` text features, seen classes first.
@@ -63,6 +64,7 @@ class GateInput:
     f_y: np.ndarray | None = None
     reference: Reference | None = None
     descriptors: np.ndarray | None = None
+    errors: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shapes = np.shape(self.seen_logits), np.shape(self.unseen_proba)
@@ -70,9 +72,10 @@ class GateInput:
             raise BadInput("a gate needs [N, S] and [N, U], "
                            f"got {list(shapes[0])} and {list(shapes[1])}")
         n, classes = len(self), shapes[0][1] + shapes[1][1]
-        if self.joint_proba is not None and np.shape(self.joint_proba) != (n, classes):
-            raise BadInput(f"joint_proba is {list(np.shape(self.joint_proba))}, "
-                           f"expected [{n}, {classes}]")
+        for name in (JOINT_PROBA, ERRORS):
+            shape = np.shape(getattr(self, name))
+            if getattr(self, name) is not None and shape != (n, classes):
+                raise BadInput(f"{name} is {list(shape)}, expected [{n}, {classes}]")
         others = {**self.evidence, F_X: self.f_x, DESCRIPTORS: self.descriptors}
         if self.f_y is not None and len(self.f_y) != classes:
             raise BadInput(f"f_y has {len(self.f_y)} rows, expected {classes}, one a class")
@@ -90,7 +93,8 @@ class GateInput:
 
         return replace(
             self, seen_logits=self.seen_logits[rows], unseen_proba=self.unseen_proba[rows],
-            joint_proba=of(self.joint_proba), f_x=of(self.f_x), descriptors=of(self.descriptors),
+            joint_proba=of(self.joint_proba), errors=of(self.errors), f_x=of(self.f_x),
+            descriptors=of(self.descriptors),
             evidence={name: values[rows] for name, values in self.evidence.items()})
 
     @property

@@ -207,6 +207,15 @@ class ZeroShotMethod(ABC):
         """
         raise BadInput(f"{self.name} has no classifier over seen and unseen classes together")
 
+    def errors(self, f_x: np.ndarray) -> np.ndarray:
+        """How badly each class explains a clip, ``[N, S + U]``, from 0 on.
+
+        Columns as of :meth:`predict_joint_proba`, whose negative logarithm it is unless the
+        method has errors of its own.
+        """
+        proba = np.asarray(self.predict_joint_proba(f_x), np.float64)
+        return -np.log(np.clip(proba, np.finfo(np.float64).tiny, 1.0))
+
     @abstractmethod
     def transform(self, f_x: np.ndarray) -> Latents:
         """Latents of skeleton features ``[N, D]``."""

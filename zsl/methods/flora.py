@@ -86,8 +86,8 @@ class Flora(CompatibilityMethod):
 
     The score of a class is the negative mean squared error of the velocity, times
     ``sharpness``. The authors take the smallest error, and in GZSL compare the ratio of
-    the smallest errors of seen and unseen classes with a constant; the gates decide that
-    here. ``transform`` gives the mean of a clip's latent.
+    the smallest errors of seen and unseen classes with a constant, which is the gate
+    ``error_ratio`` here. ``transform`` gives the mean of a clip's latent.
 
     Args:
         **params: See :class:`FloraParams`.
@@ -148,6 +148,11 @@ class Flora(CompatibilityMethod):
 
     def _embed(self, f_x: Tensor) -> Tensor:
         return self._net.skeleton.encode(f_x)[0]
+
+    def errors(self, f_x: np.ndarray) -> np.ndarray:
+        """The mean squared errors of the velocity. See :meth:`ZeroShotMethod.errors`."""
+        self._require_fit("errors")
+        return -self._scores(f_x, self._all_classes).double().numpy() / self.params.sharpness
 
     def _score(self, f_x: Tensor, text: Text) -> Tensor:
         net, draws, classes = self._net, self.params.noises, len(text["f_y"])

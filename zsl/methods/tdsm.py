@@ -147,6 +147,11 @@ class TDSM(CompatibilityMethod):
     def _embed(self, f_x: Tensor) -> Tensor:
         return f_x
 
+    def errors(self, f_x: np.ndarray) -> np.ndarray:
+        """The mean squared errors of the noise. See :meth:`ZeroShotMethod.errors`."""
+        self._require_fit("errors")
+        return -self._scores(f_x, self._all_classes).double().numpy() / self.params.sharpness
+
     def _score(self, f_x: Tensor, text: Text) -> Tensor:
         net, f_y, noises = self._net, text["f_y"], self._net.noises
         classes, draws = len(f_y), len(noises)

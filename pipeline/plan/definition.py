@@ -146,6 +146,12 @@ def load_table(name: str, options: Sequence[str] = (), seeds: int | None = None)
     """
     path = find_config(name if name.endswith(".py") else name.lower(), "table", "tables")
     config: TableConfig = load_section(path, "table", TableConfig)  # type: ignore[arg-type]
+    named = [method for runs in config.runs for method in runs.methods if method != OWN]
+    lost = [each for each in options if each.startswith("fit.method")]
+    if named and lost:
+        raise BadConfig(f"--cfg-options {lost[0]!r}: is about the experiments' own methods, and "
+                        f"table {path.stem} names others ({named[0]}); give their options in a "
+                        "method config, whose path a table may name")
     entries: dict[str, Entry] = {}
     load = cache(load_experiment)  # a table asks for some of them often
     for at, runs in enumerate(config.runs):

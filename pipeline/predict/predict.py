@@ -32,6 +32,7 @@ from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.fitted_models import check_current, find_fitted_model
 from zskel.zsl.gates import GATES
 from zskel.zsl.methods import METHODS
+from zskel.zsl.protocols import STRICT
 
 if TYPE_CHECKING:
     from zskel.zsl.fitted import Fitted
@@ -175,9 +176,10 @@ class Predictor:
 
     def __init__(self, source: str | Path, model: ModelChoice = OWN_MODEL,
                  reading: Reading = AS_EXTRACTED) -> None:
-        self.work, self._reading = _work(source), reading
+        (self.work, protocol), self._reading = _work(source), reading
         method, gate = _method_and_gate(model)
-        self._path, self.card = path, card = find_fitted_model(self.work, method, model.seed)
+        self._path, self.card = path, card = find_fitted_model(
+            self.work, method, model.seed, protocol)
         if not model.gate and card["gates"].get("", {}).get("name") == gate:
             gate = ""  # the method config's gate is the experiment's own
         if gate not in card["gates"]:
@@ -274,22 +276,22 @@ def _named(name: str, registry: Registry) -> str:
     return registry.called(name)
 
 
-def _work(source: str | Path) -> WorkDir:
-    """A work directory, or that of an experiment by name or config file."""
+def _work(source: str | Path) -> tuple[WorkDir, str]:
+    """A work directory, or that of an experiment by name or config file, and its protocol."""
     if Path(source).is_dir():
-        return WorkDir(Path(source))
+        return WorkDir(Path(source)), STRICT.name
     try:
         find_config(str(source))
-        name = experiment_name(str(source))
+        name, fit = experiment_name(str(source)), load_experiment(str(source)).fit
         if str(source).endswith(".py"):
-            _named(load_experiment(str(source)).fit.method.name, METHODS)
+            _named(fit.method.name, METHODS)
     except BadConfig as error:
         raise BadConfig(f"{source}: no such work directory, and {error}") from None
     work = WorkDir.of(name, None)
     if not work.root.is_dir():
         raise BadInput(f"{work.root}: no such work directory; `pipeline extract {source}` and "
                        f"`pipeline fit {source}` make it")
-    return work
+    return work, fit.protocol_name
 
 
 def _answers(

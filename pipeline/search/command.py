@@ -51,9 +51,11 @@ def search(
     from zskel.pipeline.base.config import imported_work_dir, load_experiment
     from zskel.pipeline.search.search import plan_search
     from zskel.pipeline.search.search import search as run
+    from zskel.pipeline.steps.fits import with_own_options
 
+    overrides = with_device(cfg_options, device)
+    own = with_own_options([method], overrides)[0] if method else None
     job = plan_search(
-        load_experiment(experiment, with_device(cfg_options, device)), space, trials=trials,
-        storage=storage, method=method, seed=seed,
-        work_dir=work_dir or imported_work_dir(experiment))
+        load_experiment(experiment, overrides), space, trials=trials, storage=storage,
+        method=own, seed=seed, work_dir=work_dir or imported_work_dir(experiment))
     run(job, jobs, as_json)

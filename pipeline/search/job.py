@@ -133,7 +133,7 @@ def read_validation(job: SearchJob) -> tuple[Validation, dict[str, str]]:
     others = {name: work.skeleton(CALIBRATION, name)
               for name in (*method.extra_features, *method.feature_views)}
     others = {name: path for name, path in others.items() if path.is_file()}
-    files = {"calibration cache": work.skeleton(CALIBRATION),
+    files = {"calibration cache": work.skeleton(CALIBRATION, job.experiment.fit.features),
              **{f"text cache {part}".strip(): path for part, path in texts.items()},
              **{f"{name} cache": path for name, path in others.items()}}
     digests = {name: cache_digest(path) for name, path in files.items()}

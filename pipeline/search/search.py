@@ -13,7 +13,7 @@ from zskel.data.common.errors import PipelineError
 from zskel.data.common.files import write_json
 from zskel.data.common.outside import trust
 from zskel.data.common.processes import end_with_parent, without_signals
-from zskel.pipeline.base.config import Experiment, load_method
+from zskel.pipeline.base.config import Experiment, NamedConfig, load_method
 from zskel.pipeline.base.progress import quiet, say
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.search.job import SearchJob, search_folder, with_method
@@ -26,7 +26,7 @@ from zskel.zsl.methods import METHODS
 
 def plan_search(
     experiment: Experiment, space: str = "paper", *, trials: int | None = None,
-    storage: str | None = None, method: str | None = None, seed: int = 0,
+    storage: str | None = None, method: str | NamedConfig | None = None, seed: int = 0,
     work_dir: str | Path | None = None,
 ) -> SearchJob:
     """A search, checked and not begun.
@@ -36,7 +36,8 @@ def plan_search(
         space: A config of ``configs/_base_/search``, or a path to one.
         trials: Of the last step, instead of as many as it says.
         storage: URL; default: a database in the search's own folder.
-        method: A config of ``configs/_base_/methods`` instead of the experiment's method.
+        method: A config of ``configs/_base_/methods`` instead of the experiment's method; a
+            ``NamedConfig`` has options that override those of the config.
         seed: Of the samplers.
         work_dir: Default ``work_dirs/<experiment>``.
 
@@ -44,10 +45,13 @@ def plan_search(
         BadConfig: A name, a key or a value is unknown or impossible.
     """
     space_name, config = load_space(space)
-    if method is not None:
-        experiment = with_method(experiment, load_method(method, experiment.dataset.name))
+    given = NamedConfig(name=method) if isinstance(method, str) else method
+    if given is not None:
+        config_of = load_method(given.name, experiment.dataset.name)
+        experiment = with_method(experiment, config_of.model_copy(
+            update={"options": {**config_of.options, **given.options}}))
     place = WorkDir.of(experiment.name, work_dir)
-    name = "-".join(filter(None, [space_name, method and METHODS.called(method),
+    name = "-".join(filter(None, [space_name, METHODS.called(given.name) if given else None,
                                   f"seed{seed}" if seed else None]))
     job = SearchJob(
         experiment, space_name, config.with_trials(trials), place,

@@ -181,6 +181,11 @@ def fit_configs(
     unknown = [name for name in gates if name not in (ALL, *known) and not is_outside(name)]
     if unknown:
         raise BadConfig(f"unknown gate {unknown[0]!r}; {nearest(unknown[0], [ALL, *known])}")
+    methods_known = [ALL, own.method.name, *method_names()]
+    unknown = [name for name in methods if isinstance(name, str) and name not in methods_known
+               and not name.endswith(".py") and not is_outside(name)]
+    if unknown:
+        raise BadConfig(f"no method config {unknown[0]!r}; {nearest(unknown[0], methods_known)}")
     names = known if ALL in gates else gates
     trust(*names)
     extra = {GATES.called(name): NamedConfig(name=name)

@@ -11,6 +11,7 @@ from zskel.data.common.registry import nearest
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.result_record import CacheDigests, result_stem
+from zskel.zsl.protocols import STRICT
 
 if TYPE_CHECKING:
     from zskel.zsl.fitted import Fitted
@@ -89,15 +90,18 @@ def keep_fitted_model(
     save_fitted(fitted, path, gates, origin)
 
 
-def find_fitted_model(work: WorkDir, method: str | None, seed: int) -> tuple[Path, dict[str, Any]]:
+def find_fitted_model(
+    work: WorkDir, method: str | None, seed: int, protocol: str = STRICT.name
+) -> tuple[Path, dict[str, Any]]:
     """The file of a method and seed, and its card.
 
     Args:
         work: The work directory.
         method: Name of a method, of a method with its variant ("sa_dvae fd"), or of
-            the file; None: the experiment's own, or the only one that is there. Of
-            several protocols of one method, "strict" is taken.
+            the file; None: the experiment's own, or the only one that is there.
         seed: Of the fit.
+        protocol: Which is taken of a method that was fitted under several; "strict" where
+            it was not fitted under this one.
 
     Raises:
         BadInput: There is none, or more than one; the message names them.
@@ -124,9 +128,9 @@ def find_fitted_model(work: WorkDir, method: str | None, seed: int) -> tuple[Pat
             raise BadInput(f"{work.root}: no fitted model {method!r}; {nearest(method, known)}")
         found = named
     if len({_names(path, card)[1] for path, card in found.items()}) == 1:  # protocols differ
-        strict = {path: card for path, card in found.items()
-                  if card["origin"]["identity"]["protocol"] == "strict"}
-        found = strict or found
+        under = {card["origin"]["identity"]["protocol"]: {path: card}
+                 for path, card in found.items()}
+        found = under.get(protocol) or under.get(STRICT.name) or found
     if len(found) > 1:
         raise BadInput(f"{work.root}: several fitted models of seed {seed}; choose with "
                        "--method NAME, one of " + ", ".join(path.stem for path in found))

@@ -258,6 +258,8 @@ def test_method_options_are_for_the_method_that_is_named_beside_them() -> None:
 def test_all_is_among_the_gates_to_choose_from() -> None:
     with pytest.raises(BadConfig, match="unknown gate 'al'; did you mean 'all'"):
         fit_configs(load_experiment("demo"), (), ["al"])
+    with pytest.raises(BadConfig, match="no method config 'al'; did you mean 'all'"):
+        fit_configs(load_experiment("demo"), ["al"], ())
     with pytest.raises(BadConfig, match="unknown gate 'x'; there are all, calibrated_stacking"):
         fit_configs(load_experiment("demo"), (), ["x"])
 

@@ -143,6 +143,18 @@ def test_a_mistake_in_a_definition_is_named(tmp_path: Path, content: str, messag
     assert message in str(caught.value) and "mine.py" in str(caught.value)
 
 
+def test_options_of_a_method_are_refused_where_a_table_names_several() -> None:
+    options = ("fit.method.options.epochs=2",)
+    (entry,) = load_table("demo", options).entries  # the experiment's own method alone
+    assert {call.experiment.fit.method.options["epochs"] for call in entry.fits} == {2}
+    with pytest.raises(BadConfig) as caught:
+        load_table("table-3", options)
+    assert str(caught.value) == (
+        "--cfg-options 'fit.method.options.epochs=2': is about the experiments' own methods, and "
+        "table table-3 names others (revise); give their options in a method config, whose path "
+        "a table may name")
+
+
 def test_two_fits_may_not_write_one_result(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("table = dict(title='', runs=[dict(experiments=['demo']), "

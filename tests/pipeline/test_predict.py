@@ -23,8 +23,10 @@ from zskel.data.caches import (
 )
 from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadInput
+from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.predict.novel_labels import resolve_labels
 from zskel.pipeline.predict.predict import ModelChoice, predict
+from zskel.pipeline.steps.fitted_models import find_fitted_model
 from zskel.zsl.gates import GATES
 
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"
@@ -409,6 +411,10 @@ def test_of_several_methods_the_experiments_own_is_asked_or_the_one_named(
     assert commands.run(*fit, "--method", "recommended", "--cfg-options",
                         "fit.protocol=transductive").code == 0
     assert predict(work, other, model=ModelChoice("recommended"))["protocol"] == "strict"
+    for protocol in ("transductive", "released"):  # the latter has not been fitted
+        _, card = find_fitted_model(WorkDir(work), "text_prototypes", 0, protocol)
+        assert card["origin"]["identity"]["protocol"] == (
+            protocol if protocol == "transductive" else "strict")
     name = "text_prototypes-default-transductive-default-seed0"
     assert predict(work, other, model=ModelChoice(name))["protocol"] == "transductive"
     assert commands.run(*fit, "--cfg-options", "fit.method.options.variant=fd").code == 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from zskel.data.common.errors import BadConfig
-from zskel.pipeline.base.config import load_experiment
+from zskel.pipeline.base.config import NamedConfig, load_experiment
 from zskel.pipeline.base.shipped import config_names, shipped_configs
 from zskel.pipeline.search.search import plan_search
 from zskel.pipeline.search.space import Dimension, Step, load_space
@@ -103,6 +103,16 @@ def test_an_unknown_space_and_a_missing_file() -> None:
         load_space("papre")
     with pytest.raises(BadConfig, match=r"nowhere.py: no such config file"):
         load_space("nowhere.py")
+
+
+def test_a_method_that_is_named_takes_options() -> None:
+    job = plan_search(load_experiment("demo"), "demo", method=NamedConfig(
+        name="sa_dvae", options={"epochs": 3}))
+    assert job.experiment.fit.method.options["epochs"] == 3
+    plain = plan_search(load_experiment("demo"), "demo", method="sa_dvae")
+    assert job.experiment.fit.method.options == {
+        **plain.experiment.fit.method.options, "epochs": 3}
+    assert job.name == plain.name
 
 
 @pytest.mark.parametrize(("step", "method", "said"), [

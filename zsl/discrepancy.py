@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# Of so many rows the median of all distances is sought among all. Of more, first in the
-# part between two quantiles of every eighth row's distances.
-_FEW, _EVERY, _NEAR = 400, 8, 0.06
+# So many rows at once are compared with themselves and all that follow.
+_BLOCK = 128
+# Of so many pairs of clips the median is sought among all. Of more, first between two
+# quantiles of every so many of them and of the pairs of a class and a clip, and of all of
+# classes, which weigh most.
+_FEW, _EVERY, _NEAR = 1 << 15, (61, 7), 0.01
 
 
 class _Discrepancy(torch.autograd.Function):
-    """Value and both gradients at once: the kernels are all that is large."""
+    """Value and both gradients at once: the kernels are all that is large.
+
+    Of each pair of rows there is one: in blocks of rows with those that follow.
+    """
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, counts: Tensor,
                 kappa: float | Literal["median"]) -> Tensor:
-        z, n = torch.cat([a, b]), len(a)
+        z, n, classes = torch.cat([b, a]), len(a), len(b)
         one, norms = z.new_ones(len(z), 1), z.square().sum(dim=1, keepdim=True)
-        squared = torch.cat([-2 * z, norms, one], 1) @ torch.cat([z, one, norms], 1).T
-        squared.clamp_min_(0).fill_diagonal_(0)
+        left, right = torch.cat([-2 * z, norms, one], 1), torch.cat([z, one, norms], 1)
+        step = _BLOCK if z.device.type == "cpu" else n
+        starts = [0, *range(classes, len(z), step)]
+        rows = [slice(*ends) for ends in zip(starts, [*starts[1:], len(z)])]
+        sizes = [(of.stop - of.start) * (len(z) - of.start) for of in rows]
+        values = z.new_empty(sum(sizes))
+        blocks = [(of, part.view(of.stop - of.start, -1))
+                  for of, part in zip(rows, values.split(sizes))]
+        for of, block in blocks:
+            torch.mm(left[of], right[of.start:].T, out=block).clamp_min_(0).triu_(1)
         if kappa == "median":
-            kappa = 1 / (median_of_pairs(squared, counts) or 1.0)
-        kernel = squared.mul_(-kappa).exp_()
+            kappa = 1 / (median_of_pairs(blocks[0][1], values[sizes[0]:], counts) or 1.0)
         # Those of b enter with their number, and with the other sign.
-        w = torch.cat([counts.new_ones(n, 1), -counts[:, None]])
-        sums = kernel @ torch.cat([w * z, w], 1)
+        w = torch.cat([-counts[:, None], counts.new_ones(n, 1)])
+        weighted = torch.cat([w * z, w], 1)
+        sums = weighted.clone()  # of each row with itself
+        for of, block in blocks:
+            sums[of].addmm_(block.mul_(-kappa).exp_().triu_(1), weighted[of.start:])
+            sums[of.start:].addmm_(block.T, weighted[of])
         total, pull = sums[:, -1:], sums[:, :-1]
         ctx.save_for_backward((w * (pull - total * z)).mul_(4 * kappa / n**2))
-        ctx.rows = n
+        ctx.classes = classes
         return torch.dot(w[:, 0], total[:, 0]) / n**2
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         both = ctx.saved_tensors[0] * grads[0]
-        return both[: ctx.rows], both[ctx.rows:], None, None
+        return both[ctx.classes:], both[:ctx.classes], None, None
 
 
 def mmd(
@@ -61,92 +77,56 @@ def mmd(
     return found
 
 
-def median_of_pairs(values: Tensor, counts: Tensor) -> float:
-    """The lower median of a symmetric function of all pairs of different rows.
+def median_of_pairs(of_classes: Tensor, of_clips: Tensor, counts: Tensor) -> float:
+    """The lower median of a function of all pairs of different rows.
 
     Args:
-        values: ``[B + S, B + S]``, 0 or more, and 0 on the diagonal.
-        counts: ``[S]``, how often each of the last rows occurs; the others occur once.
+        of_classes: ``[S, S + B]``, 0 or more, of pairs of a class with a class, and with
+            one of B clips; on the diagonal and below it 0.
+        of_clips: All B (B - 1) / 2 of pairs of clips, in any order, among further 0s.
+        counts: ``[S]``, how often each class occurs; clips occur once.
 
-    >>> both = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
-    >>> median_of_pairs(both, torch.tensor([2.0]))  # of 0, 1 and 1
+    >>> median_of_pairs(torch.tensor([[0.0, 1.0]]), torch.zeros(0), torch.tensor([2.0]))
     1.0
     """
-    d, times = values.cpu().numpy(), counts.cpu().double().numpy()
-    once = len(d) - len(times)
-    pairs = _Pairs(d, times)
-    if once > _FEW:
-        few = np.r_[0:once:_EVERY, once:len(d)]
-        part = _Pairs(d[np.ix_(few, few)], times / _EVERY).sorted()
-        low, high = (part.quantile(0.5 + shift) for shift in (-_NEAR, _NEAR))
-        found = pairs.median_between(low, high)
-        if found is not None:
-            return found
-    return pairs.sorted().quantile(0.5)
+    times = counts.cpu().double().numpy()
+    once, more = of_clips.cpu().numpy(), of_classes.cpu().numpy()
+    classes, clips = len(times), more.shape[1] - len(times)
+    more = np.concatenate([more[:, :classes].ravel(), more[:, classes:].ravel()])
+    among_classes = np.triu(np.outer(times, times), 1) + np.diag(times * (times - 1) / 2)
+    weights = np.concatenate([among_classes.ravel(), np.repeat(times, clips)])
+
+    # So much of the weight is not above the median: first that of the further 0s.
+    pairs = weights.sum() + clips * (clips - 1) / 2
+    place = len(once) - clips * (clips - 1) / 2 + (pairs - 1) // 2 + 1
+    if len(once) > _FEW:
+        of_once, of_mixed = _EVERY
+        mixed = slice(classes**2, None, of_mixed)
+        sample = (once[::of_once], np.concatenate([more[:classes**2], more[mixed]]),
+                  np.concatenate([weights[:classes**2], of_mixed * weights[mixed]]) / of_once)
+        share, weight = place / (len(once) + weights.sum()), len(sample[0]) + sample[2].sum()
+        low, high = _at([(share - _NEAR) * weight, (share + _NEAR) * weight], *sample)
+        once_from, more_from = once >= low, more >= low
+        once_near, more_near = once_from & (once <= high), more_from & (more <= high)
+        near = once[once_near], more[more_near], weights[more_near]
+        rest = place - np.count_nonzero(~once_from) - weights @ ~more_from
+        if 0 < rest <= len(near[0]) + near[2].sum():
+            return float(_at(rest, *near))
+    return float(_at(place, once, more, weights))
 
 
-class _Pairs:
-    """The values of all ordered pairs, and how often some occur beyond once.
+def _at(
+    places: float | Sequence[float], once: np.ndarray, more: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """The values up to which the weights of values in order come to so much.
 
     Args:
-        d: ``[B + S, B + S]``.
-        times: ``[S]``, how often the last rows occur.
+        places: So much: above 0, and no more than all.
+        once: ``[N]`` values, each of weight 1.
+        more, weights: ``[M]`` further values.
     """
-
-    def __init__(self, d: np.ndarray, times: np.ndarray) -> None:
-        n = len(d) - len(times)
-        self._once, self._more = d.ravel(), d[n:].ravel()
-        weights = np.empty((len(times), len(d)))
-        # The first are as often in ``d[:n, n:]``.
-        weights[:, :n], weights[:, n:] = 2 * times[:, None] - 2, np.outer(times, times) - 1
-        self._weights, self._rows = weights.ravel(), n + times.sum()
-
-    def sorted(self) -> _Pairs:
-        """Puts them in order, for ``quantile``."""
-        order = np.argsort(self._more)
-        self._once, self._more = np.sort(self._once), self._more[order]
-        self._weights = self._weights[order].cumsum()
-        return self
-
-    def quantile(self, part: float) -> float:
-        """The value that this part of all pairs of different rows is not above; sorted."""
-        found = self._at(self._place(part))
-        assert found is not None
-        return found
-
-    def median_between(self, low: float, high: float) -> float | None:
-        """The median, if it lies between the two; of pairs that are not sorted."""
-        place = self._place(0.5)
-        below, above = self._below(low), self._below(high)
-        if not below < place <= above:
-            return None
-        # Most likely it is in a twentieth of the way around where a line would have it.
-        middle = low + (high - low) * (place - below) / (above - below)
-        low, high = middle - (high - low) / 20, middle + (high - low) / 20
-        once, there = self._once, (self._more >= low) & (self._more <= high)
-        near = _Pairs.__new__(_Pairs)
-        near._once = once[(once >= low) & (once <= high)]
-        near._more, near._weights = self._more[there], self._weights[there]
-        place -= self._below(low)
-        return near.sorted()._at(place) if place > 0 else None
-
-    def _place(self, part: float) -> float:
-        """So much of the weight is not above the quantile: each row with itself is at 0."""
-        pairs = self._rows * (self._rows - 1) / 2
-        return float(self._rows + 2 * (math.floor((pairs - 1) * part) + 1))
-
-    def _below(self, limit: float) -> float:
-        return float(np.count_nonzero(self._once < limit)
-                     + self._weights @ (self._more < limit))
-
-    def _at(self, place: float) -> float | None:
-        """The value up to which the weights, of sorted values, come to so much."""
-        once, more, sums = self._once, self._more, self._weights
-
-        def reached(value: float) -> float:
-            heavy = np.searchsorted(more, value, "right")
-            return np.searchsorted(once, value, "right") + (sums[heavy - 1] if heavy else 0.0)
-
-        found = [values[k] for values in (once, more)
-                 if (k := bisect_left(values, place, key=reached)) < len(values)]
-        return float(min(found)) if found else None
+    values = np.concatenate([once, more])
+    order = values.argsort()
+    sums = np.concatenate([np.ones(len(once)), weights])[order].cumsum()
+    found: np.ndarray = values[order[np.searchsorted(sums, places)]]
+    return found

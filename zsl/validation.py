@@ -13,7 +13,6 @@ No test row, nor a cache that holds one, has a part in it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -28,7 +27,6 @@ from zskel.zsl.evaluation import (
     predict,
     zsl_accuracy_so_far,
 )
-from zskel.zsl.gates.base import GateInput
 from zskel.zsl.methods.base import EpochHook, Progress, ZeroShotMethod
 from zskel.zsl.metrics import Predictions, Values, measure
 from zskel.zsl.phase_models import PhaseModels, fit_method, fit_seen_classifier
@@ -119,8 +117,8 @@ class Validation:
         for fold in self._divide(columns, seed):
             rest = np.setdiff1d(np.arange(len(columns)), fold)
             gate = self.gate(seed)
-            gate.fit(rows_of(inputs, rest), self.is_seen[rest], columns[rest])
-            judged.append(predict(models, gate, self.rows[fold], rows_of(inputs, fold)))
+            gate.fit(inputs.take(rest), self.is_seen[rest], columns[rest])
+            judged.append(predict(models, gate, self.rows[fold], inputs.take(fold)))
         return measure(Predictions.joined(judged))
 
     @single_threaded()
@@ -188,16 +186,6 @@ def validate(
     return validation.score(made, seed)
 
 
-def rows_of(inputs: GateInput, rows: np.ndarray) -> GateInput:
-    """A gate's input for some of its rows."""
-    return replace(
-        inputs, seen_logits=inputs.seen_logits[rows], unseen_proba=inputs.unseen_proba[rows],
-        joint_proba=None if inputs.joint_proba is None else inputs.joint_proba[rows],
-        evidence={name: values[rows] for name, values in inputs.evidence.items()},
-        f_x=None if inputs.f_x is None else inputs.f_x[rows],
-    )
-
-
 def check_calibration(calibration: SkeletonFeatures, text: Text) -> None:
     """Checks the caches of the calibration phase without those of the test phase.
 
@@ -212,4 +200,4 @@ def check_calibration(calibration: SkeletonFeatures, text: Text) -> None:
     check_rows(calibration, where)
 
 
-__all__ = ["FOLDS", "Validation", "check_calibration", "rows_of", "validate"]
+__all__ = ["FOLDS", "Validation", "check_calibration", "validate"]

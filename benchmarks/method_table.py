@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,11 +61,14 @@ def values(rows: Iterable[Row], field: str) -> Values:
 
 
 def difference(ours: Values, theirs: Values) -> str:
-    """Mean and 95 % interval, paired by split."""
+    """Mean and 95 % interval, paired by split; of a single split there is no interval."""
     shared = sorted(ours.keys() & theirs.keys())
-    if len(shared) < 2:
+    if not shared:
         return "–"
-    c = paired_comparison([ours[split] for split in shared], [theirs[split] for split in shared])
+    pairs = [ours[split] for split in shared], [theirs[split] for split in shared]
+    if len(shared) == 1:
+        return f"{pairs[0][0] - pairs[1][0]:+.1f}"
+    c = paired_comparison(*pairs)
     return f"{c.mean_difference:+.1f} [{c.interval.low:+.1f}, {c.interval.high:+.1f}]"
 
 
@@ -99,38 +102,46 @@ def by_gate(rows: Iterable[Row], against: str) -> str:
     return markdown(lines)
 
 
-def by_method(rows: Iterable[Row], against: str | None = None) -> str:
-    """A line a method, sorted by ZSL accuracy, with its H under each gate; ``strict``.
+def by_method(
+    rows: Iterable[Row], against: str | None = None, gates: Sequence[str] = ()
+) -> str:
+    """A line a method, with its H under each gate, under ``strict``.
+
+    Lines are sorted by ZSL accuracy; where methods may have other splits, by their
+    differences, which are over splits that both have.
 
     Args:
         rows: Those of other protocols are left out.
-        against: The method that others are compared with; None: no differences, which
-            would be between seeds alone.
+        against: The method that others are compared with, in ZSL and in H under the first
+            gate; None: no differences, which would be between seeds alone.
+        gates: Columns; default: those that rows have.
     """
     methods = _methods(rows, STRICT.name)
-    gates = [gate for gate in GATES.names()
-             if any(row["gate"] == gate for own in methods.values() for row in own)]
+    gates = gates or [gate for gate in GATES.names() if any(
+        row["gate"] == gate for own in methods.values() for row in own)]
     base = methods.get(against or "", [])
     head = ["method", "splits" if against else "seeds", "ZSL"]
     head += [f"Δ ZSL to `{against}`"] if against else []
-    for gate in gates:
-        head += [f"H, `{gate}`", *(["Δ H"] if against else [])]
+    head += [f"H, `{gate}`" for gate in gates]
+    if against:
+        head.insert(5, "Δ H")
     lines = [[*head, "oracle H", "seconds a fit"]]
-    for name in sorted(methods, key=lambda name: -np.mean(list(
-            values(methods[name], "zsl").values()))):
+
+    def better(name: str) -> float:
+        found = values(methods[name], "zsl")
+        less = values(base, "zsl") if base else dict.fromkeys(found, 0.0)
+        return -float(np.mean([found[split] - less[split] for split in found if split in less]))
+
+    for name in sorted(methods, key=better):
         own = methods[name]
         line = [name, counted(own), spread(values(own, "zsl"))]
+        line += [_less(own, base, "zsl")] if against else []
+        line += [spread(values(_with(gate, own), "h")) for gate in gates]
         if against:
-            line.append(_less(own, base, "zsl"))
-        for gate in gates:
-            ours, theirs = ([row for row in group if row["gate"] == gate] for group in (own, base))
-            line.append(mean(values(ours, "h")) if against else spread(values(ours, "h")))
-            if against:
-                line.append(_less(ours, theirs, "h"))
+            line.insert(5, _less(_with(gates[0], own), _with(gates[0], base), "h"))
         # That of C_s and C_u, not of one classifier over all classes.
         oracle = [row for row in own if JOINT_PROBA not in GATES.get(row["gate"]).needs]
-        seconds = values(own, "seconds")
-        lines.append([*line, mean(values(oracle, "oracle_h")), mean(seconds)])
+        lines.append([*line, mean(values(oracle, "oracle_h")), mean(values(own, "seconds"))])
     return markdown(lines)
 
 
@@ -138,13 +149,13 @@ def transductive(rows: Iterable[Row], splits: str = "splits") -> str:
     """A line a method: what looking at all unlabelled test clips adds to ``strict``."""
     strict = _methods(rows, STRICT.name)
     lines = [["method", "gate", splits, "ZSL", "Δ ZSL to strict", "H", "Δ H to strict"]]
-    found = {(name, gate): [row for row in own if row["gate"] == gate]
+    found = {(name, gate): _with(gate, own)
              for name, own in _methods(rows, TRANSDUCTIVE.name).items()
              for gate in {row["gate"]: None for row in own}}
     for name, gate in sorted(found, key=lambda key: -np.mean(list(
             values(found[key], "zsl").values()))):
         own = found[name, gate]
-        same = [row for row in strict.get(name, []) if row["gate"] == gate]
+        same = _with(gate, strict.get(name, []))
         lines.append([name, gate, counted(own), spread(values(own, "zsl")),
                       _less(own, same, "zsl"), spread(values(own, "h")), _less(own, same, "h")])
     return markdown(lines)
@@ -169,6 +180,10 @@ def _methods(rows: Iterable[Row], protocol: str) -> dict[str, list[Row]]:
         if row["protocol"] == protocol:
             found[row["method"]].append(row)
     return dict(found)
+
+
+def _with(gate: str, rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row["gate"] == gate]
 
 
 def _less(ours: list[Row], theirs: list[Row], field: str) -> str:

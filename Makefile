@@ -11,6 +11,10 @@ DIST := build/dist
 DEMO := work_dirs/demo
 
 CHROMIUM ?= chromium
+# Tests that run at a time: one a core, and where the cores are many as many as memory
+# allows; a process takes 1.5 GB. A file's tests stay together, for what they share.
+WORKERS ?= logical
+PYTEST := pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install demo pictures test lint check wheel smoke docs clean
 
@@ -64,7 +68,7 @@ pictures: demo
 ifdef COVERAGE
 test: $(DEV)
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m $(PYTEST)
 	@# Without the warnings: what tests kill, or a disk that they fill, leaves damaged files.
 	$(BIN)/python -W ignore -m coverage combine --quiet
 	@rm -f build/coverage/data.*
@@ -75,7 +79,7 @@ test: $(DEV)
 	$(BIN)/python -m coverage report --skip-covered
 else
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m $(PYTEST)
 endif
 
 lint: $(DEV)

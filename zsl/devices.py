@@ -45,6 +45,10 @@ class _FromAndToTheCpu(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if function in (Tensor.numpy, Tensor.__array__):
             return function(args[0].cpu(), *args[1:], **kwargs)
+        # Of all makers of tensors, torch.device may miss this one: transformers replaces it
+        # while it loads a model, and torch keeps the list that it looks up first.
+        if function is torch.linspace:
+            kwargs.setdefault("device", self._device)
         if kwargs.get("generator") is None:
             return function(*args, **kwargs)
         if args and isinstance(args[0], Tensor):  # in place, such as normal_

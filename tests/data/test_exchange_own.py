@@ -26,7 +26,7 @@ from zskel.data.pooled import axes_of
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "features"
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), unseen=st.integers(1, 3), width=st.integers(1, 5),
        words=st.lists(st.text(st.characters(blacklist_characters="\0", codec="utf-8"),
                               min_size=1).filter(str.strip), min_size=9, max_size=9))

@@ -142,7 +142,7 @@ def test_classes_that_the_file_names_cannot_say_are_refused(tmp_path: Path) -> N
         export_synse(tmp_path, smaller, calibration, texts, layout_of("msf"))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), unseen=st.integers(1, 3), width=st.integers(1, 7),
        rows=st.integers(1, 4), layout=st.sampled_from(sorted(LAYOUTS)),
        tiny=st.sampled_from([1.0, 1e-42, 1e30]))

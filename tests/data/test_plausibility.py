@@ -92,7 +92,7 @@ def test_a_body_without_shoulders_is_directed_by_its_spine() -> None:
     assert codes([clip[None] * [-1, 1, 1]] * 9, layout) == ["facing-away"]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(grown=st.floats(0.5, 1.3))
 def test_scaled_people_are_recognised(clips: list[np.ndarray], grown: float) -> None:
     for factor, code in ((1, []), (100, ["centimetres"]), (1000, ["millimetres"]),

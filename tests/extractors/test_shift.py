@@ -57,7 +57,7 @@ def test_the_spatial_shift_moves_channels_between_joints() -> None:
     assert shifted[3, 25] == 3 and shifted[0, 29] == 4
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     frames=st.integers(1, 9), stride=st.sampled_from([1, 2]),
     offset=st.lists(st.floats(-12, 12) | st.integers(-3, 3).map(float), min_size=1, max_size=5),

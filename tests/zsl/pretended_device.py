@@ -15,8 +15,8 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 NAME = "meta"
 _TO_CPU = "aten::_to_copy"
-# Which torch allows: places may be named by tensors of the CPU.
-_INDEXING = {"aten::index.Tensor", "aten::index_put_", "aten::_index_put_impl_"}
+# Which torch allows: places to write at may be named by tensors of the CPU.
+_INDEXING = {"aten::index_put_", "aten::_index_put_impl_"}
 
 
 class There(torch.Tensor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,25 @@ def test_the_pretended_device_refuses_what_is_elsewhere(monkeypatch: pytest.Monk
             assert torch.zeros(1).device.type == NAME
             drawn = torch.rand(3, generator=torch.Generator().manual_seed(0))
     assert drawn.tolist() == torch.rand(3, generator=torch.Generator().manual_seed(0)).tolist()
+
+
+def test_what_transformers_has_replaced_is_made_there_all_the_same(
+    python: Callable[..., Any]
+) -> None:
+    # As while it loads an encoder, if that is the process's first use of torch.device.
+    ended = python("-c", """
+import torch
+from zskel.zsl.devices import computing_on
+original = torch.linspace
+torch.linspace = lambda *arguments: original(*arguments)
+with torch.device("meta"):
+    torch.zeros(1)
+torch.linspace = original
+for place in (torch.device, computing_on):
+    with place("meta"):
+        print(torch.linspace(0, 1, 3).device)
+""")
+    assert ended.stdout.split() == ["cpu", "meta"], ended.stderr
 
 
 def test_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,12 @@ for line in sys.stdin:
 """
 
 
+def pytest_sessionfinish() -> None:
+    """Saves what coverage has seen: a worker of xdist has 10 s to exit, and torch takes some."""
+    if any(name.startswith(_COVERAGE) for name in os.environ):
+        sys.modules["coverage"].Coverage.current().save()
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended; ``code`` is -9 after SIGKILL."""

@@ -155,7 +155,7 @@ def test_a_header_that_announces_a_huge_one(tmp_path: Path) -> None:
     (gzip.compress(b"1\n")[:-3], "is cut off"), (b"", "is cut off"),
     (b"1\n0\n", "is damaged, or not packed by gzip"),
     (gzip.compress(b"1\n") + b"more", "is damaged, or not packed by gzip"),
-])
+], ids=["cut off", "empty", "not packed", "more behind it"])
 def test_a_damaged_gzip_file(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "S001C001P001R001A001.skeleton.gz"
     path.write_bytes(content)

@@ -5,6 +5,8 @@ What the methods do by class and weigh by counts is held against these.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -125,13 +127,8 @@ def plain_hinge(params, space, v, t, columns, groups, generator) -> Tensor:
 
 
 class PlainSMIE(SMIE):
-    def _terms(self, text, generator):
-        def terms(*batch):
-            found = self.plain_terms(text, generator, *batch)
-            self._net.zero_grad()
-            found[-1].backward()
-            return found.detach()
-        return terms
+    def _engine(self, text, generator):
+        return PlainSMIEEngine(self, text, generator)
 
     def plain_terms(self, text, generator, x, columns, x_masked=None) -> Tensor:
         params, own, net = self.params, text[columns], self._net
@@ -153,6 +150,23 @@ class PlainSMIE(SMIE):
         part = bound(x_masked)
         temporal = (params.temporal_margin - (whole - part)).clamp_min(0)
         return torch.stack([whole, part, temporal, params.temporal_weight * temporal - whole])
+
+
+class PlainSMIEEngine:
+    def __init__(self, model, text, generator) -> None:
+        self.terms = partial(model.plain_terms, text, generator)
+        self.optimizer = torch.optim.Adam(model._net.parameters())
+
+    def step(self, x, columns, x_masked, rate) -> Tensor:
+        found = self.terms(x, columns, x_masked)
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.zero_grad()
+        found[-1].backward()
+        self.optimizer.step()
+        return found.detach()
+
+    def write(self) -> None:
+        """The network is what is trained."""
 
 
 class PlainSynSE(SynSE):

@@ -74,7 +74,7 @@ def test_terms_equal_numpy(negatives):
     state = generator.get_state()
     x, x_masked = (normalized(torch.from_numpy(f)) for f in (f_x, masked))
     engine = SMIEEngine(model._net, model.params, text, generator)
-    terms = engine.terms(x, columns, x_masked)
+    terms = engine.step(x, columns, x_masked)
     generator.set_state(state)
     if negatives == "roll":
         other = np.roll(np.arange(30), 1)
@@ -102,7 +102,7 @@ def test_rolled_negatives_may_be_of_the_same_class():
         t = plain_t(model, f_x[:1].numpy(), text[:1].numpy())[0]
         expected = -softplus(-t) - (softplus(t) if negatives == "roll" else 0)
         engine = SMIEEngine(model._net, model.params, text, torch.Generator())
-        whole, _ = engine.terms(normalized(f_x), columns)
+        whole, _ = engine.step(normalized(f_x), columns)
         assert whole.item() == pytest.approx(expected, rel=1e-4)
 
 

@@ -38,8 +38,13 @@ class FlatParameters:
         for name, (weight, bias) in layers.items():
             self.value[name][:-1], self.value[name][-1] = weight, bias
 
-    def adam_step(self) -> None:
-        """One step down the gradients, as ``torch.optim.Adam`` takes it by default."""
+    def adam_step(self, rate: float | None = None) -> None:
+        """One step down the gradients, as ``torch.optim.Adam`` takes it by default.
+
+        Args:
+            rate: In place of the learning rate.
+        """
         values, grads, means, squares = self._buffers
         adam([values], [grads], [means], [squares], [], [self._steps], fused=True, amsgrad=False,
-             beta1=0.9, beta2=0.999, lr=self._rate, weight_decay=0.0, eps=1e-8, maximize=False)
+             beta1=0.9, beta2=0.999, lr=self._rate if rate is None else rate, weight_decay=0.0,
+             eps=1e-8, maximize=False)

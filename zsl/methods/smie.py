@@ -11,7 +11,7 @@ constraint asks the whole clip to tell more about the text than they do.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -31,9 +31,6 @@ from zskel.zsl.vae import initialize
 
 # Pairs that are scored at once: 64 MB in the first hidden layer of 1024.
 _PAIRS = 1 << 14
-
-# Takes LN(f_x), the columns of its classes, and LN(f_x_masked) or None.
-_Terms = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class SMIEParams(RecipeParams, TrainingParams):
@@ -120,24 +117,24 @@ class SMIE(CompatibilityMethod):
         masked = None if f_x_masked is None else normalized(
             self._masked(f_x_masked, len(features)))
         features = normalized(features)
-        terms_of = self._terms(self._text_of(self.seen_classes)["f_y"], generator)
-        optimizer = torch.optim.Adam(self._net.parameters(), lr=params.learning_rate, fused=True)
+        engine = self._engine(self._text_of(self.seen_classes)["f_y"], generator)
 
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
             rate = params.learning_rate * warm_up_cosine(epoch, params.epochs, params.warm_up)
-            optimizer.param_groups[0]["lr"] = rate
-            terms = terms_of(features[rows], columns[rows],
-                             None if masked is None else masked[rows])
-            optimizer.step()
-            return terms
+            return engine.step(features[rows], columns[rows],
+                               None if masked is None else masked[rows], rate)
+
+        def write_and_tell(epoch: int) -> None:
+            engine.write()
+            if on_epoch is not None:
+                on_epoch(epoch)
 
         names = ("mutual_information", "loss") if masked is None else (
             "mutual_information", "mutual_information_masked", "temporal", "loss")
-        return self._train(step, names, len(features), generator, on_progress, on_epoch)
+        return self._train(step, names, len(features), generator, on_progress, write_and_tell)
 
-    def _terms(self, text: Tensor, generator: torch.Generator) -> _Terms:
-        """What gives the terms of a batch, in the order of the history, and gradients."""
-        return SMIEEngine(self._net, self.params, text, generator).terms
+    def _engine(self, text: Tensor, generator: torch.Generator) -> SMIEEngine:
+        return SMIEEngine(self._net, self.params, text, generator)
 
     def _build(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zskel.zsl.buffers import Buffers
+from zskel.zsl.methods.flat_parameters import FlatParameters
 from zskel.zsl.ranking import draw_one
 
 if TYPE_CHECKING:
@@ -26,55 +27,72 @@ class SMIEEngine:
     """The loss of a batch and its gradients.
 
     Args:
-        net: Its parameters' ``grad`` receive the gradients.
+        net: With its initial weights, where ``write`` puts the trained ones.
         params: Of the method.
         text: ``[S, Dt]`` of the seen classes.
         generator: Draws the negatives.
     """
 
+    @torch.no_grad()
     def __init__(
         self, net: SMIENetwork, params: SMIEParams, text: Tensor, generator: torch.Generator
     ) -> None:
-        self._net, self._params, self._text, self._generator = net, params, text, generator
-        self._second, self._third = (cast(nn.Linear, net.rest[k]) for k in (1, 3))
-        self._buffers = Buffers()
-        for parameter in net.parameters():
-            parameter.grad = torch.zeros_like(parameter)
+        self._params, self._generator, self._buffers = params, generator, Buffers()
+        self._text = torch.cat([text, text.new_ones(len(text), 1)], dim=1)
+        self._layers = {"first": net.first, "second": cast(nn.Linear, net.rest[1]),
+                        "third": cast(nn.Linear, net.rest[3])}
+        self._weights = FlatParameters(
+            {name: (layer.weight.T, layer.bias) for name, layer in self._layers.items()},
+            params.learning_rate)
 
     @torch.no_grad()
-    def terms(self, x: Tensor, columns: Tensor, x_masked: Tensor | None = None) -> Tensor:
-        """The bounds and the loss of one batch, in the order of the history.
+    def write(self) -> None:
+        """Puts the weights into the network."""
+        for name, layer in self._layers.items():
+            layer.weight.copy_(self._weights.value[name][:-1].T)
+            layer.bias.copy_(self._weights.value[name][-1])
+
+    @torch.no_grad()
+    def step(
+        self, x: Tensor, columns: Tensor, x_masked: Tensor | None = None,
+        rate: float | None = None,
+    ) -> Tensor:
+        """One step; gives the bounds and the loss, in the order of the history.
 
         Args:
             x: ``[B, D]``, LN(f_x).
             columns: ``[B]``, rows of the texts.
             x_masked: LN(f_x_masked) ``[B, D]`` or None.
+            rate: In place of the parameters' learning rate.
         """
-        count = len(x)
+        batch, parts = len(x), 1
         negative, there = self._negatives(columns)
-        rows, of = torch.cat([torch.arange(count), negative]), torch.cat([columns, there])
+        count = max(1, len(negative))
         if x_masked is not None:
-            x = torch.cat([x, x_masked])
-            rows, of = torch.cat([rows, rows + count]), of.repeat(2)
-        hidden, top, scores = self._forward(x, rows, of)
-        bounds, slopes = [], []
-        for part in scores.split(count + len(negative)):
-            matching, other = part[:count], part[count:]
-            bounds.append(jensen_shannon_bound(matching, other))
-            slopes.append(torch.cat([
-                matching.neg().sigmoid_().div_(count),
-                other.sigmoid().div_(-max(1, len(other)))]))
+            x, columns, there = torch.cat([x, x_masked]), columns.repeat(2), there.repeat(2)
+            negative, parts = torch.cat([negative, negative + batch]), 2
+        of = torch.cat([columns, there])
+        hidden, top, scores = self._forward(x, negative, of)
+        matching, other = scores[:len(x)], scores[len(x):]
+        bounds = [jensen_shannon_bound(*of_part) for of_part in zip(
+            matching.chunk(parts), other.chunk(parts), strict=True)]
+        # Of the negative bounds.
+        slopes = matching.neg().sigmoid_().div_(-batch), other.sigmoid().div_(count)
         if x_masked is None:
             terms = torch.stack([bounds[0], -bounds[0]])
-            slope = slopes[0].neg_()
         else:
             whole, part = bounds
             temporal = (self._params.temporal_margin - (whole - part)).clamp_min(0)
             weight = self._params.temporal_weight
             terms = torch.stack([whole, part, temporal, weight * temporal - whole])
             pull = weight * (temporal > 0)
-            slope = torch.cat([slopes[0] * -(1 + pull), slopes[1] * pull])
-        self._backward(x, rows, of, hidden, top, slope[:, None])
+            for of_both in slopes:
+                of_whole, of_part = of_both.chunk(2)
+                of_whole.mul_(1 + pull)
+                of_part.mul_(-pull)
+        slope = torch.cat(slopes)
+        self._backward(x, negative, of, hidden, top, slope[:, None])
+        self._weights.adam_step(rate)
         return terms
 
     def _negatives(self, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,40 +102,51 @@ class SMIEEngine:
         negative, there = draw_one(columns[:, None] != columns, self._generator)
         return negative[there], columns[there]
 
-    def _forward(self, x: Tensor, rows: Tensor, of: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden layers ``[P, H]`` and ``[P, K]``, and T ``[P]``."""
-        first, second, third = self._net.first, self._second, self._third
-        of_x, of_y, hidden, back, top = self._memory(len(x), len(rows))
-        torch.mm(x, first.weight[:, :x.shape[1]].T, out=of_x)
-        torch.addmm(first.bias, self._text, first.weight[:, x.shape[1]:].T, out=of_y)
-        torch.index_select(of_x, 0, rows, out=hidden)
-        torch.index_select(of_y, 0, of, out=back)
-        hidden.add_(back).relu_()
-        torch.mm(hidden, second.weight.T, out=top).add_(second.bias).relu_()
-        return hidden, top, torch.mv(top, third.weight[0]).add_(third.bias)
+    def _forward(
+        self, x: Tensor, negative: Tensor, of: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each clip with its text, then of negatives: hidden layers and T.
 
-    def _backward(self, x: Tensor, rows: Tensor, of: Tensor, hidden: Tensor, top: Tensor,
+        Args:
+            x: ``[B, D]``.
+            negative: ``[Q]`` rows of it.
+            of: ``[B + Q]`` rows of the texts.
+
+        Returns:
+            ``[B + Q, H]``, ``[B + Q, K]`` and ``[B + Q]``.
+        """
+        first, second, third = (self._weights.value[name] for name in self._layers)
+        of_y, hidden, back, top = self._memory(len(of))
+        of_x = torch.mm(x, first[:x.shape[1]])
+        torch.mm(self._text, first[x.shape[1]:], out=of_y)
+        torch.index_select(of_y, 0, of, out=back)
+        torch.add(of_x, back[:len(x)], out=hidden[:len(x)])
+        torch.index_select(of_x, 0, negative, out=hidden[len(x):]).add_(back[len(x):])
+        torch.addmm(second[-1], hidden.relu_(), second[:-1], out=top)
+        return hidden, top, torch.mv(top.relu_(), third[:-1, 0]).add_(third[-1])
+
+    def _backward(self, x: Tensor, negative: Tensor, of: Tensor, hidden: Tensor, top: Tensor,
                   slope: Tensor) -> None:
         """Gradients from those of T ``[P, 1]``; what ``_forward`` gave is overwritten."""
-        grads = {name: cast(Tensor, p.grad) for name, p in self._net.named_parameters()}
-        of_x, of_y, _, back, _ = self._memory(len(x), len(rows))
-        torch.mm(slope.T, top, out=grads["rest.3.weight"])
-        torch.sum(slope, dim=0, out=grads["rest.3.bias"])
-        top.sign_().mul_(slope).mul_(self._third.weight)
-        torch.mm(top.T, hidden, out=grads["rest.1.weight"])
-        torch.sum(top, dim=0, out=grads["rest.1.bias"])
-        torch.mm(top, self._second.weight, out=back).mul_(hidden.sign_())
-        of_x.zero_().index_add_(0, rows, back)
+        first, second, third = (self._weights.grad[name] for name in self._layers)
+        _, of_second, of_third = (self._weights.value[name] for name in self._layers)
+        of_y, _, back, _ = self._memory(len(of))
+        torch.mm(top.T, slope, out=third[:-1])
+        torch.sum(slope, dim=0, out=third[-1])
+        top.sign_().mul_(slope).mul_(of_third[:-1, 0])
+        torch.mm(hidden.T, top, out=second[:-1])
+        torch.sum(top, dim=0, out=second[-1])
+        torch.mm(top, of_second[:-1].T, out=back).mul_(hidden.sign_())
         of_y.zero_().index_add_(0, of, back)
-        torch.mm(of_x.T, x, out=grads["first.weight"][:, :x.shape[1]])
-        torch.mm(of_y.T, self._text, out=grads["first.weight"][:, x.shape[1]:])
-        torch.sum(of_y, dim=0, out=grads["first.bias"])
+        of_x = back[:len(x)].index_add_(0, negative, back[len(x):])
+        torch.mm(x.T, of_x, out=first[:x.shape[1]])
+        torch.mm(self._text.T, of_y, out=first[x.shape[1]:])
 
-    def _memory(self, rows: int, pairs: int) -> tuple[Tensor, ...]:
-        """For the first layer of skeletons and texts, and of pairs: two, and one of the second."""
-        hidden, top = self._second.in_features, self._second.out_features
+    def _memory(self, pairs: int) -> tuple[Tensor, ...]:
+        """For the first layer of texts and of pairs: two, and one of the second."""
+        hidden, top = self._layers["second"].in_features, self._layers["second"].out_features
         return (
-            self._buffers("of_x", rows, hidden), self._buffers("of_y", len(self._text), hidden),
+            self._buffers("of_y", len(self._text), hidden),
             self._buffers("hidden", pairs, hidden), self._buffers("back", pairs, hidden),
             self._buffers("top", pairs, top))
 

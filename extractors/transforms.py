@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from mmaction.datasets import GenSkeFeat, JointToBone
+from mmaction.datasets import UniformSampleFrames as _UniformSampleFrames
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
@@ -106,6 +107,19 @@ class GenLayoutFeat(GenSkeFeat):
         for step in self.ops.transforms:
             if isinstance(step, JointToBone):
                 step.pairs = bones
+
+
+@TRANSFORMS.register_module(force=True)
+class UniformSampleFrames(_UniformSampleFrames):
+    """mmaction2's own, without its search for bodies in each frame.
+
+    What it finds there could change frame numbers that are not whole, and those drawn
+    here always are.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        keypoint = {key: results.pop(key) for key in ("keypoint",) if key in results}
+        return {**super().transform(results), **keypoint}
 
 
 @TRANSFORMS.register_module()

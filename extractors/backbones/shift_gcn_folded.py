@@ -158,10 +158,12 @@ class _FoldedBlock(nn.Module):
         taps_out = tap_table(self.offset_out.numpy(), self.scale_out.numpy(), none,
                              self.constant.flatten().numpy(), frames)
         weights = Weights(
-            self.weight.numpy(), self.shift_out.view(v, c_out).numpy(),
+            self.shift_out.view(v, c_out).numpy(),
             self.bias[:, :, 0].contiguous().numpy(), down, taps_in, self.linear.numpy(),
             self.linear_bias.numpy(), taps_out, projection, self.shortcut)
-        run_block()(x.view(v, c, -1).numpy(), place.view(v, c).numpy(), weights,
+        joints = x.view(v, c, -1)
+        spread = torch.bmm(self.weight, joints).flatten(0, 1)
+        run_block()(joints.numpy(), spread.numpy(), place.view(v, c).numpy(), weights,
                     write.view(v, c_out).numpy(), Frames(bodies, self.stride), out.numpy())
         return out
 

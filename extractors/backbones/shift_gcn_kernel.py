@@ -1,9 +1,10 @@
 """The compiled part of folded Shift-GCN: a whole block, joint by joint.
 
-After the spatial products a block goes through one joint at a time, so that all of
-it up to the block's output stays in the processor's cache. Bias, ReLU, normalization,
-the shift along time, the sum with the shortcut and the last ReLU are one pass, and
-both spatial shifts are only the order in which rows are read and written.
+After the spatial products, which PyTorch takes faster than numba's OpenBLAS, a block goes
+through one joint at a time, so that all of it up to the block's output stays in the
+processor's cache. Bias, ReLU, normalization, the shift along time, the sum with the
+shortcut and the last ReLU are one pass, and both spatial shifts are only the order in
+which rows are read and written.
 
 One thread on purpose: numba's parallel loops set the number of OpenMP threads of the
 whole process, and with it the order of sums in a training that comes after. All of it
@@ -34,7 +35,7 @@ class Weights(NamedTuple):
     """What a folded block computes with; empty matrices for what it does not have.
 
     Attributes:
-        weight, bias: Of the spatial product, joint by joint, ``[V, C', C]`` and ``[V, C']``.
+        bias: Of the spatial product, joint by joint, ``[V, C']``.
         source: Which row of it the shift back reads for each joint's channel, ``[V, C']``.
         down: Of the spatial shortcut, ``[C', C]``.
         taps_in, taps_out: ``tap_table`` of the two temporal shifts, ``[C', 6]``.
@@ -43,7 +44,6 @@ class Weights(NamedTuple):
         shortcut: Whether the input is added as it is.
     """
 
-    weight: Any
     source: Any
     bias: Any
     down: Any
@@ -63,8 +63,8 @@ class Frames(NamedTuple):
 
 
 _SIGNATURE = void(
-    _CUBE, _INDICES,
-    types.NamedTuple((_CUBE, _INDICES, _ROWS, _ROWS, _ROWS, _ROWS, _FLOATS, _ROWS, _ROWS, boolean),
+    _CUBE, _ROWS, _INDICES,
+    types.NamedTuple((_INDICES, _ROWS, _ROWS, _ROWS, _ROWS, _FLOATS, _ROWS, _ROWS, boolean),
                      Weights),
     _INDICES, types.NamedUniTuple(int64, 2, Frames), _ROWS,
 )
@@ -154,19 +154,16 @@ def _product(weight, x, out):  # type: ignore[no-untyped-def]
 
 
 def _block(  # type: ignore[no-untyped-def]
-    x, place, weights, write, lie, out
+    x, spread, place, weights, write, lie, out
 ):
-    """See ``_FoldedBlock.on_cpu``."""
-    weight, source, bias, down = weights.weight, weights.source, weights.bias, weights.down
+    """See ``_FoldedBlock.on_cpu``; ``spread`` is the spatial product ``[V C', T N]``."""
+    source, bias, down = weights.source, weights.bias, weights.down
     taps_in, taps_out = weights.taps_in, weights.taps_out
     linear, linear_bias = weights.linear, weights.linear_bias
     projection, bodies, stride = weights.projection, lie.bodies, lie.stride
     joints, c_in, size = x.shape
     channels, made = len(linear), out.shape[1]
     rows = x.reshape(joints * c_in, size)
-    spread = np.empty((joints * channels, size), np.float32)
-    for v in range(joints):
-        _product(weight[v], x[v], spread[v * channels : (v + 1) * channels])
     plain, kept = np.empty((c_in, size), np.float32), np.empty((c_in, made), np.float32)
     beside = np.empty((len(down), size), np.float32)
     around = np.empty((len(projection), made), np.float32)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import mmaction.datasets
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zskel.extractors.dataset import build_transforms
+from zskel.extractors.mm import register
 from zskel.extractors.transforms import (
     RandomRotation3D,
     RandomScale3D,
     RandomTemporalCrop,
+    UniformSampleFrames,
     rotation,
 )
+
+register()
 
 angle = st.floats(-3.2, 3.2)
 
@@ -109,3 +115,24 @@ def test_temporal_crop_reaches_both_ends() -> None:
         starts.add(int(times[0]))
         ends.add(int(times[-1]))
     assert min(starts) == 0 and max(ends) == 9 and max(starts) >= 4
+
+
+@pytest.mark.parametrize("test_mode", [True, False])
+@pytest.mark.parametrize("frames", [3, 16, 25, 90])
+def test_frames_are_sampled_as_mmaction2_does(frames: int, test_mode: bool) -> None:
+    keypoint = np.random.default_rng(frames).normal(size=(2, frames, 25, 3))
+    keypoint[0, : frames // 2], keypoint[1, frames // 3 :] = 0, 0
+    found = []
+    for transform in (mmaction.datasets.UniformSampleFrames, UniformSampleFrames):
+        np.random.seed(frames)
+        found.append(transform(clip_len=16, num_clips=2, test_mode=test_mode)(
+            {"keypoint": keypoint, "total_frames": frames, "start_index": 0}))
+    theirs, ours = found
+    assert ours["keypoint"] is keypoint and theirs.keys() == ours.keys()
+    assert ours["frame_inds"].dtype == theirs["frame_inds"].dtype
+    assert ours["frame_inds"].tolist() == theirs["frame_inds"].tolist()
+
+
+def test_configs_mean_the_faster_sampling() -> None:
+    assert type(build_transforms([{"type": "UniformSampleFrames", "clip_len": 4}]).transforms[0]
+                ) is UniformSampleFrames

@@ -20,6 +20,8 @@ SUBSETS_OF_PHASE: Mapping[str, tuple[str, str]] = {
 IDENTITY = ("subject", "camera", "setup", "replication")
 #: The arrays of ``SkeletonFeatures``, a row a clip.
 ARRAYS = ("f_x", "logits", "label", "sample_id", "subset", *IDENTITY)
+#: The arrays of ``TextFeatures`` that only some have.
+TOKEN_ARRAYS = ("token_features", "token_mask")
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,9 @@ class TextFeatures:
             before it cuts; -1 unknown. None: not counted.
         token_limit: How many of them the encoder reads, for each of the K texts of a
             class; -1 unknown.
+        token_features: Float16 ``[C, L, Dl]``, what the encoder makes of every token, its
+            special ones included; padding is all zeros. None: only f_y was asked for.
+        token_mask: Bool ``[C, L]``: which are tokens and no padding.
     """
 
     f_y: np.ndarray
@@ -104,6 +109,8 @@ class TextFeatures:
     software: Mapping[str, str] = field(default_factory=dict)
     tokens: np.ndarray | None = None
     token_limit: tuple[int, ...] = ()
+    token_features: np.ndarray | None = None
+    token_mask: np.ndarray | None = None
 
 
 def check_skeleton_features(features: SkeletonFeatures, where: str) -> None:
@@ -181,6 +188,27 @@ def check_text_features(features: TextFeatures, where: str) -> None:
     empty = [name for name, row in zip(features.class_names, features.text.reshape(classes, -1))
              if not any(str(text).strip() for text in row)]
     require(not empty, where, lambda: f"class {empty[0]!r} has no text")
+    _check_token_features(features, where)
+
+
+def _check_token_features(features: TextFeatures, where: str) -> None:
+    values, mask, classes = features.token_features, features.token_mask, len(features.class_names)
+    if values is None or mask is None:
+        require(values is mask, where, "has one of /token_features and /token_mask, not both")
+        return
+    require(values.ndim == 3 and len(values) == classes and 0 not in values.shape, where,
+             f"/token_features has shape {values.shape}, expected [{classes}, L, D]")
+    require(mask.shape == values.shape[:2] and mask.dtype.kind == "b", where,
+             f"/token_mask is {mask.dtype} {mask.shape}, expected bool {values.shape[:2]}")
+    _require_finite(values, where, "token_features")
+    without = np.flatnonzero(~mask.any(axis=1))
+    require(not len(without), where, lambda: (
+        f"class {features.class_names[without[0]]!r} has no tokens"))
+    wrong = np.argwhere(values.any(axis=2) != mask)
+    require(not len(wrong), where, lambda: (
+        f"/token_features of class {features.class_names[wrong[0][0]]!r}, token {wrong[0][1]}: "
+        + ("is all zeros, /token_mask says that it is no padding" if mask[tuple(wrong[0])] else
+           "is not zero, /token_mask says that it is padding")))
 
 
 def check_same_classes(

@@ -24,6 +24,7 @@ from zskel.data.cache_rules import (
     IDENTITY,
     SUBSETS_OF_PHASE,
     TEST,
+    TOKEN_ARRAYS,
     TRAIN,
     SkeletonFeatures,
     TextFeatures,
@@ -40,9 +41,10 @@ from zskel.data.common.os_errors import raise_refusal
 
 __all__ = [
     "ARRAYS", "CALIBRATION", "FORMAT_VERSION", "IDENTITY", "SKELETON_FORMAT", "SUBSETS_OF_PHASE",
-    "TEST", "TEXT_FORMAT", "TRAIN", "SkeletonFeatures", "TextFeatures", "check_same_classes",
-    "check_skeleton_features", "check_text_features", "read_skeleton_features",
-    "read_text_features", "write_skeleton_features", "write_text_features",
+    "TEST", "TEXT_FORMAT", "TOKEN_ARRAYS", "TRAIN", "SkeletonFeatures", "TextFeatures",
+    "check_same_classes", "check_skeleton_features", "check_text_features",
+    "read_skeleton_features", "read_text_features", "write_skeleton_features",
+    "write_text_features",
 ]
 
 SKELETON_FORMAT = "zsl-skeleton-features"
@@ -56,6 +58,7 @@ _KINDS: dict[str, tuple[str, int | None, Any]] = {
     **dict.fromkeys(("sample_id", "subset"), ("s", 1, None)),
     **dict.fromkeys(IDENTITY, ("i", 1, np.int16)),
 }
+_KIND_NAMES = {"f": "float", "i": "integer", "b": "bool"}
 _STRINGS = ("dataset", "sample_protocol", "phase", "backbone", "weights_sha256", "created")
 _JSON = ("preprocessing", "config", "software")
 _TEXT_STRINGS = ("encoder", "encoder_revision", "text_source")
@@ -106,6 +109,9 @@ def write_text_features(path: str | os.PathLike[str], features: TextFeatures) ->
     with atomic_path(path) as temporary, checksummed_hdf5(temporary) as file:
         file["f_y"] = features.f_y.astype(np.float32, copy=False)
         file.create_dataset("text", data=np.asarray(features.text, dtype=object), dtype=_TEXT)
+        if features.token_features is not None:
+            file["token_features"] = features.token_features.astype(np.float16, copy=False)
+            file["token_mask"] = features.token_mask
         file.attrs["format"] = TEXT_FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs.create("class_names", list(features.class_names), dtype=_TEXT)
@@ -161,7 +167,8 @@ def read_text_features(path: str | os.PathLike[str]) -> TextFeatures:
         config, software = (_parse_json(path, name, str(file.attrs.get(name, "{}")))
                             for name in ("config", "software"))
         features = TextFeatures(f_y=f_y, text=text, class_names=_names(path, file), **strings,
-                                config=config, software=software, **_tokens(path, file))
+                                config=config, software=software, **_tokens(path, file),
+                                **_token_features(path, file))
     check_text_features(features, str(path))
     return features
 
@@ -191,7 +198,7 @@ def _dataset(path: Any, file: h5py.File, name: str, kind: str, dims: int | None)
                      f"/{name} is {item.dtype}, expected UTF-8 strings")
             return read_strings(item, name, path)
         require(item.dtype.kind == kind, str(path),
-                 f"/{name} is {item.dtype}, expected {'float' if kind == 'f' else 'integer'}")
+                 f"/{name} is {item.dtype}, expected {_KIND_NAMES[kind]}")
         return item[()]
     except (OSError, UnicodeDecodeError) as error:
         raise_refusal(error, path)
@@ -227,6 +234,12 @@ def _tokens(path: Any, file: h5py.File) -> dict[str, Any]:
     tokens, limit = (_parse_json(path, name, _string(path, file, name))
                      for name in ("tokens", "token_limit"))
     return {"tokens": np.asarray(tokens, np.int32), "token_limit": tuple(limit)}
+
+
+def _token_features(path: Any, file: h5py.File) -> dict[str, np.ndarray]:
+    """Only where they were asked for."""
+    return {name: _dataset(path, file, name, *kind)
+            for name, kind in zip(TOKEN_ARRAYS, (("f", 3), ("b", 2))) if name in file}
 
 
 def _classes(path: Any, file: h5py.File, name: str) -> tuple[int, ...]:

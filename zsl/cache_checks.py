@@ -21,6 +21,7 @@ from zskel.data.common.errors import BadCache, BadInput
 from zskel.data.pooled import descriptors
 from zskel.data.text_rows import check_distinct
 from zskel.zsl.methods.base import ZeroShotMethod
+from zskel.zsl.methods.checks import TOKENS, WHOLE
 
 Text = TextFeatures | Mapping[str, TextFeatures]
 """Text features, or for methods with ``text_parts`` those of each part by name."""
@@ -153,13 +154,20 @@ def text_of(method: Method, text: Text) -> np.ndarray | dict[str, np.ndarray]:
         if isinstance(text, Mapping):
             raise BadInput(f"{method.name} takes one set of text features, "
                            f"not parts ({', '.join(text)})")
-        return text.f_y
+        return whole_text(text, method.reads_tokens)
     given = text if isinstance(text, Mapping) else {}
     missing = [part for part in parts if part not in given]
     if missing:
         raise BadInput(f"{method.name} takes text features of each of {', '.join(parts)}; "
                        f"those of {missing[0]} are missing")
     return {part: given[part].f_y for part in parts}
+
+
+def whole_text(text: TextFeatures, reads_tokens: bool) -> np.ndarray | dict[str, np.ndarray]:
+    """f_y; with its tokens, if there are any, for a method that reads them."""
+    if reads_tokens and text.token_features is not None:
+        return {WHOLE: text.f_y, TOKENS: text.token_features}
+    return text.f_y
 
 
 def extra_of(

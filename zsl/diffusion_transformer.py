@@ -60,12 +60,16 @@ class JointBlock(nn.Module):
         self.heads = heads
         self.streams = nn.ModuleList(_Stream(width) for _ in range(streams))
 
-    def forward(self, tokens: Sequence[Tensor], condition: Tensor) -> list[Tensor]:
+    def forward(
+        self, tokens: Sequence[Tensor], condition: Tensor, mask: Tensor | None = None
+    ) -> list[Tensor]:
         """Maps each stream's ``[B, T, width]`` to the same shape.
 
         Args:
             tokens: Of every stream.
             condition: ``[B, width]``: gives shift, scale and gate of every layer.
+            mask: ``[B, sum of T]``, which tokens of all streams may be attended to; at least
+                one of each row. None: all.
         """
         streams = cast("list[_Stream]", list(self.streams))
         parts = [stream.modulation(F.silu(condition))[:, None].chunk(6, dim=2)
@@ -76,8 +80,10 @@ class JointBlock(nn.Module):
         batch, length, _ = qkv.shape
         q, k, v = qkv.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         # Tokens are few: written out it is as fast as torch's, and the same on every device.
-        weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(dim=-1)
-        joint = (weights @ v).transpose(1, 2).flatten(2)
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, None], -torch.inf)
+        joint = (scores.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
         after = []
         for stream, x, attended, (_, _, gate, shift, scale, mlp_gate) in zip(
                 streams, tokens, joint.split([x.shape[1] for x in tokens], dim=1), parts):

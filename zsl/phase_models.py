@@ -32,7 +32,7 @@ from zskel.zsl.gates.base import (
     Reference,
 )
 from zskel.zsl.methods.base import EpochHook, Latents, Progress, ZeroShotMethod
-from zskel.zsl.methods.checks import TextFeatures, unit_rows
+from zskel.zsl.methods.checks import TOKENS, WHOLE, TextFeatures, unit_rows
 from zskel.zsl.protocols import SeenFrom
 
 
@@ -180,7 +180,9 @@ class PhaseModels:
     def _text(self) -> np.ndarray:
         """f_y of this phase's classes; where there are parts, all side by side in unit rows."""
         f_y = self._f_y
-        if isinstance(f_y, Mapping):
+        if isinstance(f_y, Mapping) and TOKENS in f_y:
+            f_y = f_y[WHOLE]
+        elif isinstance(f_y, Mapping):
             f_y = np.concatenate([unit_rows(part, name) for name, part in f_y.items()], axis=1)
         return f_y[np.concatenate([self.seen_classes, self.unseen_classes])]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zskel.data.caches import ARRAYS, SkeletonFeatures, TextFeatures
+from zskel.data.caches import ARRAYS, TOKEN_ARRAYS, SkeletonFeatures, TextFeatures
 from zskel.data.common.errors import BadInput
 
 #: For attributes that an import cannot know.
@@ -69,13 +69,21 @@ def skeleton_of(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any],
 
 
 def text_attributes(features: TextFeatures) -> dict[str, Any]:
-    """Everything of a text cache but f_y, as JSON."""
-    counted = () if features.tokens is not None else ("tokens", "token_limit")
-    return {item.name: _plain(getattr(features, item.name))
-            for item in fields(features) if item.name not in ("f_y", *counted)}
+    """Everything of a text cache but its features, as JSON."""
+    left_out = () if features.tokens is not None else ("tokens", "token_limit")
+    return {item.name: _plain(getattr(features, item.name)) for item in fields(features)
+            if item.name not in ("f_y", *TOKEN_ARRAYS, *left_out)}
 
 
-def text_of(f_y: np.ndarray, attributes: Mapping[str, Any], where: str) -> TextFeatures:
+def text_arrays(features: TextFeatures) -> dict[str, np.ndarray]:
+    """The features of a text cache: f_y, and those of tokens where it has them."""
+    found = {name: getattr(features, name) for name in ("f_y", *TOKEN_ARRAYS)}
+    return {name: array for name, array in found.items() if array is not None}
+
+
+def text_of(
+    arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any], where: str
+) -> TextFeatures:
     """The inverse.
 
     Raises:
@@ -87,7 +95,8 @@ def text_of(f_y: np.ndarray, attributes: Mapping[str, Any], where: str) -> TextF
         if "tokens" in kept:
             kept |= {"tokens": np.asarray(kept["tokens"], np.int32),
                      "token_limit": tuple(kept["token_limit"])}
-        return TextFeatures(f_y=f_y, **kept)
+        return TextFeatures(f_y=arrays["f_y"], **kept, **{
+            name: arrays[name] for name in TOKEN_ARRAYS if name in arrays})
     except (KeyError, TypeError) as error:
         raise BadInput(f"{where}: not what `pipeline export` writes ({error})") from None
 

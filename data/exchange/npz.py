@@ -12,6 +12,7 @@ import numpy as np
 from zskel.data.caches import (
     CALIBRATION,
     TEST,
+    TOKEN_ARRAYS,
     SkeletonFeatures,
     TextFeatures,
     check_skeleton_features,
@@ -26,6 +27,7 @@ from zskel.data.exchange.caches import (
     skeleton_arrays,
     skeleton_attributes,
     skeleton_of,
+    text_arrays,
     text_attributes,
     text_of,
 )
@@ -69,7 +71,7 @@ def export_npz(
         }
     for part, text in texts.items():
         files[folder / f"{'_'.join(filter(None, ('text', part)))}.npz"] = {
-            "f_y": text.f_y,
+            **text_arrays(text),
             "attributes": json_array({"format": FORMAT, **text_attributes(text)}),
         }
     require_new(files, force)
@@ -113,7 +115,8 @@ def _skeleton(path: Path, phase: str) -> SkeletonFeatures:
 
 def _text(path: Path) -> TextFeatures:
     arrays = load_npz(path, ("f_y", "attributes"))
-    text = text_of(arrays["f_y"], _attributes(arrays, path), str(path))
+    arrays |= {name: array for name, array in load_npz(path).items() if name in TOKEN_ARRAYS}
+    text = text_of(arrays, _attributes(arrays, path), str(path))
     check_text_features(text, str(path))
     return text
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from zskel.data.caches import TextFeatures
-from zskel.data.common.errors import BadInput, PipelineError
+from zskel.data.common.errors import BadConfig, BadInput, PipelineError
 from zskel.data.common.machine import machine
 from zskel.data.common.memory import out_of_memory
+from zskel.data.text_rows import few
 from zskel.extractors.text.encoders import ENCODERS, TextEncoder, known_revision
 from zskel.extractors.text.sources import class_texts
 
@@ -32,6 +33,8 @@ def embed_classes(
     source: str,
     config: Any = None,
     on_notice: Callable[[str], None] = warnings.warn,
+    *,
+    keep_tokens: int | None = None,
 ) -> TextFeatures:
     """Embeds the texts of each class; several texts of a class are averaged.
 
@@ -45,18 +48,24 @@ def embed_classes(
         texts: ``[C][K]``, from ``class_texts``.
         source: The texts' source, for the cache.
         config: JSON value for the cache: what encoder and source were made with.
-        on_notice: Gets a line each time that fewer texts are tried.
+        on_notice: Gets a line each time that fewer texts are tried, and one where not all
+            tokens are kept.
+        keep_tokens: Keep so many token features of each class, those of several texts one
+            after the other, padded with zeros; None: f_y alone.
 
     Returns:
         Features with ``f_y`` of shape ``[C, D]`` and the exact strings.
 
     Raises:
+        BadConfig: The encoder has no token features.
         BadInput: Nothing of a text is left for the encoder to read.
         PipelineError: A single text does not fit into memory.
     """
     flat = [text for own in texts for text in own]
     counted = _tokens(encoder, class_names, texts, source)
     parts = _encoded(encoder, flat, on_notice)
+    kept = {} if keep_tokens is None else _token_features(
+        encoder, class_names, texts, keep_tokens, on_notice)
     software = {name: version(name) for name in (
         "torch", "sentence-transformers", "open_clip_torch", "numpy")} | machine()
     if len(parts) > 1:
@@ -77,7 +86,32 @@ def embed_classes(
         text_source=source,
         config=config or {},
         software=software,
+        **kept,
     )
+
+
+def _token_features(
+    encoder: TextEncoder, class_names: Sequence[str], texts: list[list[str]], most: int,
+    on_notice: Callable[[str], None],
+) -> dict[str, np.ndarray]:
+    read = getattr(encoder, "token_features", None)
+    if read is None:
+        raise BadConfig(f"text encoder {encoder.name} gives no features of tokens; leave out "
+                        "class_text.tokens, or take sentence_bert or clip")
+    flat = iter(read([text for own in texts for text in own]))
+    of_class = [np.concatenate([next(flat) for _ in own]) for own in texts]
+    longer = [f"{name!r} ({len(own)})"
+              for name, own in zip(class_names, of_class, strict=True) if len(own) > most]
+    if longer:
+        on_notice(f"{encoder.name}: the first {most} tokens of a class are kept beside f_y "
+                  f"(class_text.tokens); {len(longer)} of {len(texts)} classes have more: "
+                  + few(longer, 5))
+    features = np.zeros((len(texts), most, of_class[0].shape[1]), np.float16)
+    mask = np.zeros(features.shape[:2], bool)
+    for row, own in enumerate(of_class):
+        features[row, :len(own)] = own[:most]
+        mask[row, :len(own)] = True
+    return {"token_features": features, "token_mask": mask}
 
 
 def _tokens(
@@ -119,8 +153,9 @@ def concatenate(parts: Sequence[TextFeatures], config: Any = None) -> TextFeatur
     """Sets the embeddings of several encoders or sources side by side.
 
     Each row of each part is scaled to unit length first, so that no part counts
-    for more than another. Encoders, revisions and sources are named in the
-    order of their columns, with ``JOIN`` between them.
+    for more than another; so is each token, where all parts have token features.
+    Encoders, revisions and sources are named in the order of their columns, with ``JOIN``
+    between them.
 
     Args:
         parts: Features of the same classes, ``[C, D_i]``.
@@ -157,4 +192,18 @@ def concatenate(parts: Sequence[TextFeatures], config: Any = None) -> TextFeatur
         if counted else None,
         token_limit=tuple(limit for part, count in zip(parts, counts)
                           for limit in part.token_limit or (-1,) * count) if counted else (),
+        **_tokens_beside(parts),
     )
+
+
+def _tokens_beside(parts: Sequence[TextFeatures]) -> dict[str, np.ndarray]:
+    """Token features side by side, those at the same place; a shorter text has zeros."""
+    found = [(part.token_features, part.token_mask) for part in parts]
+    unit = []
+    for values, mask in found:
+        if values is None or mask is None:
+            return {}
+        norms = np.linalg.norm(values.astype(np.float32), axis=2, keepdims=True)
+        unit.append((values / np.where(mask[..., None], norms, 1)).astype(np.float16))
+    return {"token_features": np.concatenate(unit, axis=2),
+            "token_mask": np.logical_or.reduce([mask for _, mask in found])}

@@ -23,8 +23,9 @@ class TextEncoder(Protocol):
 
     A class may also have a static method ``known_revision`` that takes the same
     options and says the revision without loading the model, or None; and a method
-    ``tokens`` that says how long each text is and how much of it is read, as that of
-    ``SentenceBERT`` does.
+    ``tokens`` that says how long each text is and how much of it is read, and a method
+    ``token_features`` that gives a row for each token it reads, as those of
+    ``SentenceBERT`` do.
 
     Attributes:
         name: Goes into the cache as ``encoder``.
@@ -90,6 +91,12 @@ class SentenceBERT:
             return None
         prompt = model.prompts.get(model.default_prompt_name or "") or ""
         return _lengths(model.tokenizer, [prompt + text for text in texts]), int(limit)
+
+    def token_features(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The last hidden state of each token of each text, special ones too: N of ``[n, D]``."""
+        found: Any = self._model.encode(list(texts), output_value=None, show_progress_bar=False)
+        return [each["token_embeddings"][each["attention_mask"].bool()].float().numpy()
+                for each in found]
 
 
 class CLIP:
@@ -176,6 +183,26 @@ class CLIP:
         else:
             lengths = [len(own.encode(text)) + 2 for text in texts]  # a start and an end
         return lengths, int(own.context_length)
+
+    def token_features(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Each token of each text behind the last layer norm, not projected: N of ``[n, D]``.
+
+        The start and the end are among them, as in the text encoders of TDSM and Flora.
+
+        Raises:
+            BadConfig: The tower has no layer norm of all tokens at its end.
+        """
+        norm = getattr(getattr(self._network, "text", self._network), "ln_final", None)
+        caught: list[Any] = []
+        if norm is not None:
+            with norm.register_forward_hook(lambda *call: caught.append(call[-1])):
+                self.encode(texts)
+        if not caught or caught[0].ndim != 3:
+            raise BadConfig(f"text encoder {self.name} ends in no layer norm of all tokens; leave "
+                            "out class_text.tokens, or take another model, such as ViT-B-32")
+        lengths, limit = self.tokens(texts) or ([], 0)
+        return [row[:min(length, limit)].float().numpy()
+                for row, length in zip(caught[0], lengths, strict=True)]
 
 
 ENCODERS = Registry("text encoder", {

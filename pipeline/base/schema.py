@@ -244,11 +244,24 @@ class TextConfig(Section):
         source: Of ``zskel.extractors.text.sources``.
         concat_with: Where there are any, f_y is the embedding of ``source`` and
             those of these parts side by side, each scaled to unit length.
+        tokens: Keep the features of so many tokens of each class beside f_y, for methods
+            that read them; None: f_y alone.
     """
 
     encoder: NamedConfig
     source: NamedConfig = NamedConfig(name="label")
     concat_with: list[TextPart] = []
+    tokens: int | None = Field(None, ge=1, le=4096)
+
+    @model_serializer(mode="wrap")
+    def _without_tokens(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        # So that digests and caches from before there were any stay.
+        content: dict[str, Any] = serialize(self)
+        if info.mode == "json" and self.tokens is None:
+            del content["tokens"]
+        return content
 
 
 class FitConfig(Section):

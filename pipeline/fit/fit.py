@@ -228,6 +228,12 @@ def _jobs_of(
     say(f"experiment {experiment.name}: {len(runnable)} method(s), "
         f"protocol {experiment.fit.protocol}, {len(request.seeds)} seed(s), "
         f"f_x {files.test.f_x.shape[1]}-d, f_y {files.text_width}-d")
+    for method in (Fit(config).method(0) for config in runnable):
+        if method.reads_tokens:
+            count = files.tokens_read(method)
+            say(f"{method.name} reads " + (
+                f"up to {count} tokens of each class" if count else
+                "f_y as the only token: class_text.tokens is not set (docs/caches.md#tokens)"))
     return [FitJob(experiment, config, request.work, seed, request.keep_models)
             for config in runnable for seed in request.seeds], reasons
 

@@ -14,6 +14,7 @@ from zskel.data.caches import (
     SUBSETS_OF_PHASE,
     TRAIN,
     SkeletonFeatures,
+    TextFeatures,
     read_skeleton_features,
     read_text_features,
 )
@@ -83,6 +84,7 @@ def describe_text(path: Path) -> dict[str, Any]:
     return {
         "kind": "text features", "path": str(path), "classes": len(found.class_names),
         "f_y": f"{found.f_y.shape[0]} x {found.f_y.shape[1]}",
+        **_token_features(found),
         "texts_per_class": texts.shape[1],
         "encoder": found.encoder, "encoder_revision": found.encoder_revision,
         "text_source": found.text_source,
@@ -100,8 +102,18 @@ def describe_text(path: Path) -> dict[str, Any]:
         "config": found.config,
         **({"software": dict(found.software)} if found.software else {}),
         "checks": [{"check": check, "passed": True} for check in (
-            "one row a class", "f_y is finite", "every class has a text")],
+            "one row a class", "f_y is finite", "every class has a text",
+            *(() if found.token_mask is None else ("padding of token features is all zeros",)))],
     }
+
+
+def _token_features(found: TextFeatures) -> dict[str, str]:
+    """How many tokens there are of a class, where their features are kept."""
+    if found.token_features is None or found.token_mask is None:
+        return {}
+    counts = found.token_mask.sum(axis=1)
+    return {"token_features": " x ".join(map(str, found.token_features.shape))
+            + f", {counts.min()} to {counts.max()} tokens a class"}
 
 
 def _pooled(axes: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
-from zskel.data.caches import SkeletonFeatures, TextFeatures
+from zskel.data.caches import TOKEN_ARRAYS, SkeletonFeatures, TextFeatures
 from zskel.data.common.errors import BadInput, MissingModel
 from zskel.data.common.outside import is_outside
 from zskel.data.text_rows import about_cut, check_distinct, is_blank
@@ -91,7 +91,10 @@ def resolve_labels(labels: Sequence[str], cache: SkeletonFeatures, gzsl: bool) -
     return resolved
 
 
-def with_texts(resolved: ResolvedLabels, texts: Texts, sources: Sequence[str] = ()) -> Labels:
+def with_texts(
+    resolved: ResolvedLabels, texts: Texts, sources: Sequence[str] = (),
+    reads_tokens: bool = False,
+) -> Labels:
     """The labels with text features of those that have none yet.
 
     Class names have the caches' rows; the others are embedded by the caches'
@@ -103,12 +106,14 @@ def with_texts(resolved: ResolvedLabels, texts: Texts, sources: Sequence[str] = 
         sources: Another text source for new labels than the cache's: its name,
             or a file for the source "file"; for a method that takes parts
             ``part=source`` for each part.
+        reads_tokens: Whether the method takes those, where there are any.
 
     Raises:
         BadInput: The encoder is not known or is another one today, the source
             has no text for a label, or two labels get the same row.
         MissingModel: The encoder cannot be had.
     """
+    from zskel.zsl.cache_checks import whole_text
     from zskel.zsl.novel_labels import Labels
 
     if not resolved.new:
@@ -118,39 +123,49 @@ def with_texts(resolved: ResolvedLabels, texts: Texts, sources: Sequence[str] = 
             raise BadInput("--text-source is given twice; this method takes one text a label")
         rows = _rows(resolved, texts, next(iter(sources), None), whole=True)
         _require_distinct(resolved, texts, rows)
-        return Labels(resolved.classes, rows)
+        return Labels(resolved.classes, whole_text(rows, reads_tokens))
     given = dict(source.partition("=")[::2] for source in sources)
     wrong = [part for part, source in given.items() if part not in texts or not source]
     if wrong:
         raise BadInput(f"--text-source {wrong[0]!r}: this method takes {' and '.join(texts)} of "
                        f"each label; expected {'=..., '.join(texts)}=...")
-    return Labels(resolved.classes, {part: _rows(resolved, features, given.get(part))
+    return Labels(resolved.classes, {part: _rows(resolved, features, given.get(part)).f_y
                                   for part, features in texts.items()})
 
 
 def _rows(
     resolved: ResolvedLabels, cache: TextFeatures, source: str | None, whole: bool = False
-) -> np.ndarray:
-    """Text features of the new labels, ``[M, Dt]``; cut texts go to the notices."""
-    rows = dict(zip(cache.class_names, cache.f_y, strict=True))
-    strangers = [label for label in resolved.new if label not in rows]
+) -> TextFeatures:
+    """Text features of the new labels; cut texts go to the notices."""
+    strangers = [label for label in resolved.new if label not in cache.class_names]
+    caches = [cache]
     if strangers:
-        made = _embed(strangers, cache, source)
+        made = _embed(strangers, cache, source, resolved.notices)
         if whole:
             check_distinct(made, "labels")
-        rows.update(zip(strangers, made.f_y, strict=True))
         resolved.notices.extend(filter(None, [about_cut(made)]))
-    return np.stack([rows[label] for label in resolved.new])
+        caches.append(made)
+    known = [*cache.class_names, *strangers]
+    rows = [known.index(label) for label in resolved.new]
+    arrays = {name: [getattr(each, name) for each in caches] for name in ("f_y", *TOKEN_ARRAYS)}
+    return replace(
+        cache, class_names=tuple(resolved.new), text=np.asarray(resolved.new), tokens=None,
+        token_limit=(), **{name: np.concatenate(parts)[rows] for name, parts in arrays.items()
+                           if parts[0] is not None})
 
 
-def _require_distinct(resolved: ResolvedLabels, cache: TextFeatures, rows: np.ndarray) -> None:
-    names = (*(cache.class_names[index] for index in resolved.classes), *resolved.new)
+def _require_distinct(
+    resolved: ResolvedLabels, cache: TextFeatures, rows: TextFeatures
+) -> None:
+    names = (*(cache.class_names[index] for index in resolved.classes), *rows.class_names)
     check_distinct(replace(
-        cache, f_y=np.concatenate([cache.f_y[resolved.classes], rows]), class_names=names,
-        text=np.asarray(names), tokens=None, token_limit=()), "labels")
+        rows, f_y=np.concatenate([cache.f_y[resolved.classes], rows.f_y]), class_names=names,
+        text=np.asarray(names)), "labels")
 
 
-def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> TextFeatures:
+def _embed(
+    labels: list[str], cache: TextFeatures, source: str | None, notices: list[str]
+) -> TextFeatures:
     """Features of labels as ``zskel.pipeline.steps.text_cache`` makes those of classes."""
     from zskel.extractors.text import JOIN, class_texts, concatenate, embed_classes
 
@@ -176,7 +191,9 @@ def _embed(labels: list[str], cache: TextFeatures, source: str | None) -> TextFe
                 raise
             raise type(error)(f"{error}; or with --text-source, which takes a JSON file of texts "
                               "by label, or 'label' for the labels themselves") from None
-        features.append(embed_classes(_encoder(encoder.model_dump_json()), labels, texts, own.name))
+        features.append(embed_classes(
+            _encoder(encoder.model_dump_json()), labels, texts, own.name,
+            on_notice=notices.append, keep_tokens=config.tokens))
     whole = features[0] if len(features) == 1 else concatenate(features)
     revision = JOIN.join(part.encoder_revision for part in features)
     if revision != cache.encoder_revision:

@@ -201,6 +201,7 @@ class Predictor:
         of_card = METHODS.get(card["method"])
         check_current(path, card, caches, of_card)
         self._texts, self._extra = caches.texts(of_card), caches.extra(of_card)
+        self._reads_tokens = of_card.reads_tokens
         self._views = {name: self._extra[name][0] for name in of_card.feature_views}
         self._weights = weights_file(self.work, self._test, reading.weights)
 
@@ -215,7 +216,8 @@ class Predictor:
             raise BadInput(f"top is {top}, expected at least 1")
         resolved = resolve_labels(labels, self._test, gzsl)
         return Question(
-            resolved, with_texts(resolved, self._texts, self._reading.text_source), gzsl, top)
+            resolved, with_texts(resolved, self._texts, self._reading.text_source,
+                                 self._reads_tokens), gzsl, top)
 
     def read(self, files: Sequence[str | Path], folder: Path, most: int | None = None) -> Clips:
         """The clips of files, in a store in a folder; see :func:`read_clips`."""

@@ -160,7 +160,7 @@ def _fit_facts(group: Group) -> dict[str, Any]:
     fit = {name: value for name, value in record.config.items() if name != "gate"}
     config = {name.removeprefix("method.options."): value for name, value in _flat(fit).items()}
     return {**config, "backbone": record.backbone.name, "encoder": record.text.encoder,
-            "text": record.text.text_source,
+            "text": record.text.read,
             "caches digest": digest_json(record.cache_digests.model_dump(mode="json"))[:8]}
 
 

@@ -54,7 +54,7 @@ def _provenance(setting: Setting) -> Iterable[tuple[str, str]]:
     yield "Text encoder", each(
         " ".join(filter(None, (record.text.encoder, record.text.encoder_revision)))
         for record in records)
-    yield "Text source", each(record.text.text_source for record in records)
+    yield "Text source", each(record.text.read for record in records)
     if any(record.text.cut_classes for record in records):
         yield "Texts that the encoder cut", each(
             ", ".join(record.text.cut_classes) or "none" for record in records)

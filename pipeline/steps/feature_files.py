@@ -84,7 +84,15 @@ class FeatureFiles:
         return Text(**{
             field: " + ".join(dict.fromkeys(getattr(each, field) for each in features))
             for field in ("encoder", "encoder_revision", "text_source")
-        }, cut_classes=list(dict.fromkeys(name for each in features for name in cut_classes(each))))
+        }, cut_classes=list(dict.fromkeys(name for each in features for name in cut_classes(each))),
+            tokens=self.tokens_read(method))
+
+    def tokens_read(self, method: Any) -> int:
+        """How many tokens of a class the method reads at most; 0: f_y alone."""
+        found = self.texts(method)
+        if not method.reads_tokens or isinstance(found, dict) or found.token_features is None:
+            return 0
+        return int(found.token_features.shape[1])
 
     def digests(self, method: Any, views: Sequence[str] = ()) -> CacheDigests:
         """SHA-256 of every cache that ``caches`` of the same arguments reads."""

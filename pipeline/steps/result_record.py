@@ -80,12 +80,22 @@ class Backbone(_Part):
 
 
 class Text(_Part):
-    """What embedded the class names, from which text, and of which classes it was cut."""
+    """What embedded the class names, from which text, and of which classes it was cut.
+
+    Attributes:
+        tokens: How many tokens of a class at most the method has read; 0: f_y alone.
+    """
 
     encoder: str
     encoder_revision: str
     text_source: str
     cut_classes: list[str] = []
+    tokens: int = 0
+
+    @property
+    def read(self) -> str:
+        """The source, and how much of it was read where that is not f_y alone."""
+        return f"{self.text_source}, {self.tokens} tokens" if self.tokens else self.text_source
 
 
 class History(_Part):

@@ -122,11 +122,12 @@ def text_cache(
             made[key] = ENCODERS.build(encoder.name, **encoder.options)
         features.append(embed_classes(made[key], names, own,
                                       source_name(source.name, source.options), provenance,
-                                      say))
+                                      say, keep_tokens=config.tokens))
     whole = features[0] if len(features) == 1 else concatenate(features, provenance)
     _look_at(whole, path, part)
     write_text_features(path, whole)
-    say(f"wrote {path}: {whole.f_y.shape[0]} x {whole.f_y.shape[1]}, {whole.encoder}")
+    say(f"wrote {path}: {whole.f_y.shape[0]} x {whole.f_y.shape[1]}, {whole.encoder}"
+        + (f", {config.tokens} tokens a class" if config.tokens else ""))
     return path
 
 

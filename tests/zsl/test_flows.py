@@ -26,7 +26,7 @@ def fitted(cls, **options):
 def batch(model, rows=10):
     """Clips, the columns of their classes and the texts of all seen classes."""
     columns = torch.as_tensor(np.searchsorted(SMALL.seen, SMALL.y[:rows]))
-    text = model._text_of(model.seen_classes)["f_y"]
+    text = model._text_of(model.seen_classes)
     return torch.as_tensor(SMALL.f_x[:rows]), columns, text
 
 
@@ -77,6 +77,21 @@ def test_a_block_is_that_of_the_definition(streams):
         np.testing.assert_allclose(found.detach(), after, rtol=1e-3, atol=1e-4)
 
 
+def test_a_masked_token_is_as_good_as_absent():
+    generator = torch.Generator().manual_seed(0)
+    block = JointBlock(2, 8, 2)
+    initialize_transformer(block, generator)
+    for stream in block.streams:
+        torch.nn.init.normal_(stream.modulation.weight, generator=generator)
+    one, two = (torch.randn(3, count, 8, generator=generator) for count in (1, 4))
+    condition = torch.randn(3, 8, generator=generator)
+    mask = torch.tensor([[True, True, True, False, False]]).expand(3, -1)
+    wanted = block([one, two[:, :2]], condition)
+    found = block([one, two], condition, mask)
+    for kept, with_more in zip(wanted, found):
+        torch.testing.assert_close(with_more[:, :kept.shape[1]], kept)
+
+
 def test_schedule_is_stable_diffusions_in_50_steps():
     betas = np.linspace(0.00085**0.5, 0.012**0.5, 50) ** 2
     np.testing.assert_allclose(alpha_bar(), np.cumprod(1 - betas), rtol=1e-6)
@@ -92,7 +107,7 @@ def test_tdsm_terms_equal_numpy():
     generator.set_state(state)
     time = torch.randint(50, (10,), generator=generator)
     noise = torch.randn(10, 8, generator=generator)
-    other = torch.randint(len(text), (10,), generator=generator)
+    other = torch.randint(len(text["f_y"]), (10,), generator=generator)
     right, wrong = (model._net(f_x, of, text, time, noise).detach().numpy()
                     for of in (columns, other))
     hinge = np.maximum(right - wrong + 0.05, 0) * (other != columns).numpy()
@@ -106,19 +121,19 @@ def test_tdsm_measures_the_error_of_the_noise_that_it_predicts():
     net = model._build(8, {"f_y": 5}, torch.Generator().manual_seed(0))
     noise = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
     # It predicts 0 before training.
-    error = net(torch.ones(4, 8), torch.zeros(4, dtype=torch.int64), torch.ones(1, 5),
-                torch.arange(4), noise)
+    error = net(torch.ones(4, 8), torch.zeros(4, dtype=torch.int64),
+                {"f_y": torch.ones(1, 5)}, torch.arange(4), noise)
     np.testing.assert_allclose(error.detach(), (noise.numpy() ** 2).mean(axis=1), rtol=1e-6)
 
 
 def test_tdsm_scores_with_the_same_noises_for_all():
     model = fitted(TDSM)
-    net, f_y = model._net, model._text_of(model.unseen_classes)["f_y"]
+    net, text = model._net, model._text_of(model.unseen_classes)
     f_x = torch.as_tensor(SMALL.test_f_x[:3])
     assert net.noises.shape == (2, 8)
     expected = np.array([[
-        np.mean([net(clip[None], torch.tensor([c]), f_y, torch.tensor([25]), noise[None]).item()
-                 for noise in net.noises]) for c in range(len(f_y))] for clip in f_x])
+        np.mean([net(clip[None], torch.tensor([c]), text, torch.tensor([25]), noise[None]).item()
+                 for noise in net.noises]) for c in range(len(text["f_y"]))] for clip in f_x])
     found = model._scores(SMALL.test_f_x[:3], model.unseen_classes)
     np.testing.assert_allclose(found, -model.params.sharpness * expected, rtol=1e-4)
 
@@ -126,10 +141,10 @@ def test_tdsm_scores_with_the_same_noises_for_all():
 def test_flora_alignment_equals_numpy():
     model = fitted(Flora)
     f_x, columns, text = batch(model)
-    f_y, net = text[columns], model._net
+    f_y, net = text["f_y"][columns], model._net
     generator = torch.Generator().manual_seed(3)
     state = generator.get_state()
-    found = net.alignment(f_x, f_y, generator).detach().numpy()
+    found = net.alignment(f_x, f_y[:, None], generator).detach().numpy()
 
     generator.set_state(state)
     noise = [torch.randn(10, 8, generator=generator).numpy() for _ in range(2)]
@@ -149,20 +164,21 @@ def test_flora_alignment_equals_numpy():
 def test_flora_flow_equals_numpy():
     model = fitted(Flora)
     f_x, columns, text = batch(model)
-    f_y, net = text[columns], model._net
+    f_y, net = text["f_y"][columns], model._net
     other_x, other_y = f_x.flip(0), f_y.flip(0)
     generator = torch.Generator().manual_seed(3)
     state = generator.get_state()
-    found = net.flow(f_x, f_y, other_x, other_y, generator)
+    found = net.flow((f_x, f_y[:, None]), (other_x, other_y[:, None]), generator)
 
     generator.set_state(state)
     z_x, z_y, o_x, o_y = (
-        net_.draws(f, torch.zeros(1, 8))[:, 0].detach() + torch.randn(10, 8, generator=generator)
+        net_.encode(f)[0].detach() + torch.randn(10, 8, generator=generator)
         * torch.exp(0.5 * net_.encode(f)[1].detach())
         for net_, f in ((net.skeleton, f_x), (net.text, f_y),
                         (net.skeleton, other_x), (net.text, other_y)))
     t = torch.sigmoid(torch.randn(10, generator=generator))
-    velocity = net.velocity((1 - (1 - 1e-5) * t)[:, None] * z_y + t[:, None] * z_x, t)
+    path = (1 - (1 - 1e-5) * t)[:, None] * z_y + t[:, None] * z_x
+    velocity = net.velocity(path[:, None], t)[:, 0]
     for error, start, end in zip(found, (z_y, o_y), (z_x, o_x)):
         target = (end - (1 - 1e-5) * start).numpy()
         expected = ((velocity.detach().numpy() - target) ** 2).mean(axis=1)
@@ -182,7 +198,7 @@ def test_flora_scores_with_the_same_noises_for_all():
                 end = mean_x[clip] + e_x * torch.exp(lv_x[clip] / 2)
                 start = mean_y[c] + e_y * torch.exp(lv_y[c] / 2)
                 expected[clip, c] += net.error(
-                    start[None], end[None], torch.tensor([0.5])).item() / 2
+                    start[None, None], end[None, None], torch.tensor([0.5])).item() / 2
     found = model._scores(SMALL.test_f_x[:3], model.unseen_classes)
     np.testing.assert_allclose(found, -model.params.sharpness * expected, rtol=1e-4)
 

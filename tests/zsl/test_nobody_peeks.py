@@ -33,7 +33,11 @@ ROWS = ("f_x", "logits", "label", "sample_id", "subset", "subject", "camera", "s
         "replication")
 GATE_OPTIONS = {"domain_classifier": dict(temperatures=(1.0, 4.0), folds=2),
                 "familiarity": dict(folds=2)}
-every_method = pytest.mark.parametrize("name", METHODS.names())
+# Those that read tokens are held to it with and without.
+ON_TOKENS = " on tokens"
+every_method = pytest.mark.parametrize("name", [
+    *METHODS.names(),
+    *(name + ON_TOKENS for name in METHODS.names() if METHODS.get(name).reads_tokens)])
 
 
 def made_up() -> tuple[SkeletonFeatures, SkeletonFeatures, dict[str, TextFeatures]]:
@@ -43,6 +47,9 @@ def made_up() -> tuple[SkeletonFeatures, SkeletonFeatures, dict[str, TextFeature
         f_y=rng.normal(size=(C, DT)).astype(np.float32), text=np.array(NAMES), class_names=NAMES,
         encoder="drawn", encoder_revision="1", text_source="label",
     ) for part in ("", "verb", "noun")}
+    mask = np.arange(4) < rng.integers(2, 5, size=(C, 1))
+    texts[ON_TOKENS] = replace(
+        texts[""], token_features=rng.normal(size=(C, 4, DT)) * mask[..., None], token_mask=mask)
     label, subject, _ = np.indices((C, 5, 3)).reshape(3, -1)
     f_x = texts[""].f_y[label] @ rng.normal(size=(DT, D)) + rng.normal(size=(len(label), D))
     unknown = np.full(len(label), -1, np.int16)
@@ -91,12 +98,13 @@ def evaluations(
     name: str, features: SkeletonFeatures, protocol: Protocol = STRICT
 ) -> dict[str, Evaluation]:
     """Of every gate on the method, with the feature views that it and the refinement take."""
+    name, on_tokens, _ = name.partition(ON_TOKENS)
     method = METHODS.get(name)
     views = {*method.feature_views, *(
         protocol.refinement().feature_views if protocol.refinement is not None else ())}
     gates = {gate: partial(gate_of, gate) for gate in GATES.names()}
     caches = Caches(
-        features, CALIBRATION_FEATURES, texts_of(method, TEXTS[""], TEXTS),
+        features, CALIBRATION_FEATURES, texts_of(method, TEXTS[on_tokens], TEXTS),
         {view: [pooled(each, view) for each in (features, CALIBRATION_FEATURES)]
          for view in views})
     return evaluate_gates(

@@ -15,7 +15,7 @@ from typing_extensions import Self
 
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.common.registry import nearest
-from zskel.zsl.methods.checks import TextFeatures, check_features, unit_rows
+from zskel.zsl.methods.checks import WHOLE, TextFeatures, check_features, unit_rows, unit_tokens
 from zskel.zsl.model_file import METHOD, as_written, read_model_file, write_model_file
 
 Progress = Callable[[int, int], None]
@@ -103,6 +103,9 @@ class ZeroShotMethod(ABC):
             such as ("verb", "noun"); ``f_y`` is then a mapping with these keys.
         extra_features: Names of further skeleton features ``[N, D]`` that
             ``fit`` takes as keywords, such as ("f_x_masked",).
+        reads_tokens: Whether it takes the features of a class text's tokens where there
+            are any; ``f_y`` is then a mapping of "f_y" and "tokens" ``[C, L, D]``, which are
+            all zeros behind the end of a text.
         feature_views: Names of the feature views ``[N, ..., D]`` that it takes in place of
             f_x, such as ("joint_means", "frame_means"). "f_x" is then, everywhere, one row
             a clip with the values of all of them, one view after the other, and ``fit``
@@ -121,6 +124,7 @@ class ZeroShotMethod(ABC):
     name: ClassVar[str]
     params_model: ClassVar[type[MethodParams]] = MethodParams
     text_parts: ClassVar[tuple[str, ...]] = ()
+    reads_tokens: ClassVar[bool] = False
     extra_features: ClassVar[tuple[str, ...]] = ()
     feature_views: ClassVar[tuple[str, ...]] = ()
     faster_on_gpu: ClassVar[bool] = False
@@ -232,7 +236,8 @@ class ZeroShotMethod(ABC):
 
         Args:
             f_y: ``[M, Dt]`` text features of M classes from the same source as
-                those of ``fit``, or one such array for each of ``text_parts``.
+                those of ``fit``, or one such array for each of ``text_parts``, or
+                that and tokens where ``fit`` was given such.
 
         Returns:
             Their ids ``[M]``, which follow those of the classes known so far.
@@ -248,8 +253,12 @@ class ZeroShotMethod(ABC):
         arrays = dict(state.arrays)
         for part, array in where.items():
             known = arrays[array]
-            more = check_features(parts[part], f"f_y {part}".strip(), known.shape[1])
-            arrays[array] = np.concatenate([known, unit_rows(more.astype(known.dtype))])
+            if known.ndim == 3:
+                more = unit_tokens(parts[part], len(parts[WHOLE]), known.shape[1:])
+            else:
+                more = check_features(parts[part], f"f_y {part}".strip(), known.shape[1])
+                more = unit_rows(more.astype(known.dtype))
+            arrays[array] = np.concatenate([known, more])
         before, after = len(known), len(arrays[array])
         self.restore(State(arrays, state.values))
         return np.arange(before, after)

@@ -10,7 +10,13 @@ from numpy.typing import ArrayLike
 from zskel.data.common.errors import BadInput
 
 TextFeatures = np.ndarray | Mapping[str, np.ndarray]
-"""f_y ``[C, Dt]``, or for methods with ``text_parts`` one such array for each part."""
+"""f_y ``[C, Dt]``, or for methods with ``text_parts`` one such array for each part.
+
+For methods that read tokens it may be a mapping of ``WHOLE``, f_y, and ``TOKENS``, features
+``[C, L, Dl]`` of each token, all zeros where a text has no more of them.
+"""
+
+WHOLE, TOKENS = "f_y", "tokens"
 
 
 def check_unseen(classes: Sequence[int], count: int, seen_classes: np.ndarray) -> np.ndarray:
@@ -39,6 +45,39 @@ def unit_rows(f: np.ndarray, name: str = "f_y") -> np.ndarray:
     if not norms.all():
         raise BadInput(f"{name} row {int(np.argmin(norms))} is all zeros")
     return f / norms
+
+
+def unit_tokens(
+    tokens: ArrayLike, classes: int, shape: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Tokens ``[C, L, D]`` as float32, each scaled to unit length but for padding.
+
+    Args:
+        tokens: All zeros where a text has no more of them.
+        classes: C.
+        shape: L and D where they are known.
+
+    Raises:
+        BadInput: They have another shape or non-finite values, or a class has none.
+
+    >>> unit_tokens(np.array([[[3.0, 4.0], [0.0, 0.0]]]), 1).tolist()
+    [[[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]]
+    """
+    try:
+        tokens = np.ascontiguousarray(tokens, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise BadInput("tokens is not an array of numbers") from None
+    expected = "L, D" if shape is None else ", ".join(map(str, shape))
+    if tokens.ndim != 3 or len(tokens) != classes or 0 in tokens.shape or (
+            shape is not None and tokens.shape[1:] != shape):
+        raise BadInput(f"tokens has shape {list(tokens.shape)}, expected [{classes}, {expected}]")
+    if not np.isfinite(tokens).all():
+        raise BadInput("tokens holds non-finite values")
+    norms = np.linalg.norm(tokens, axis=2, keepdims=True)
+    without = np.flatnonzero(~norms.any(axis=(1, 2)))
+    if len(without):
+        raise BadInput(f"tokens of class {without[0]} are all zeros")
+    return tokens / np.where(norms > 0, norms, 1)
 
 
 def check_training_data(
@@ -160,10 +199,19 @@ def check_training_parts(
 
 def check_training_texts(
     f_x: ArrayLike, y: ArrayLike, f_y: TextFeatures, seen_classes: Sequence[int],
-    parts: Sequence[str], whole: str,
+    parts: Sequence[str], whole: str, reads_tokens: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """``check_training_parts``; without parts the same of one text, named ``whole``."""
+    """``check_training_parts``; without parts the same of one text, named ``whole``.
+
+    Where tokens are read and given, they are there as ``TOKENS``, too.
+    """
     if parts:
         return check_training_parts(f_x, y, f_y, seen_classes, parts)
+    tokens = None
+    if reads_tokens and isinstance(f_y, Mapping) and set(f_y) == {WHOLE, TOKENS}:
+        f_y, tokens = f_y[WHOLE], f_y[TOKENS]
     f_x, y, text, seen = check_training_data(f_x, y, f_y, seen_classes)
-    return f_x, y, {whole: unit_rows(text)}, seen
+    found = {whole: unit_rows(text)}
+    if tokens is not None:
+        found[TOKENS] = unit_tokens(tokens, len(text))
+    return f_x, y, found, seen

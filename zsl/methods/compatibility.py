@@ -21,6 +21,8 @@ from zskel.zsl.methods.base import (
     ZeroShotMethod,
 )
 from zskel.zsl.methods.checks import (
+    TOKENS,
+    WHOLE,
     TextFeatures,
     check_features,
     check_training_texts,
@@ -30,10 +32,11 @@ from zskel.zsl.methods.scoring import ScoringMethod, aligned
 from zskel.zsl.methods.training import Step, run_epochs, shuffled_batches, steps_of
 from zskel.zsl.threads import single_threaded
 
-_WHOLE = "f_y"  # the name of the only part, where a method takes one text a class
-
 Text = Mapping[str, Tensor]
-"""Unit rows ``[K, Dt]`` for each part of the text; "f_y" where it has no parts."""
+"""Unit rows ``[K, Dt]`` for each part of the text; "f_y" where it has no parts.
+
+"tokens" ``[K, L, Dl]`` beside it, where the method reads them and they are there.
+"""
 
 
 class TrainingParams(MethodParams):
@@ -134,7 +137,7 @@ class CompatibilityMethod(ScoringMethod):
             BadInput: See :meth:`ZeroShotMethod.fit`.
         """
         f_x, y, parts, seen = check_training_texts(
-            f_x, y, f_y, seen_classes, self.text_parts, _WHOLE)
+            f_x, y, f_y, seen_classes, self.text_parts, WHOLE, self.reads_tokens)
         self.seen_classes = seen
         self._text = {name: torch.as_tensor(part) for name, part in parts.items()}
         self.__dict__.pop("unseen_classes", None)
@@ -177,7 +180,9 @@ class CompatibilityMethod(ScoringMethod):
         return aligned(z_r)
 
     def _text_arrays(self) -> dict[str, str]:
-        return {part: f"text.{part}" for part in self.text_parts} or {"": f"text.{_WHOLE}"}
+        if TOKENS in self._text:
+            return {part: f"text.{part}" for part in (WHOLE, TOKENS)}
+        return {part: f"text.{part}" for part in self.text_parts} or {"": f"text.{WHOLE}"}
 
     def state(self) -> State:
         """See :meth:`ZeroShotMethod.state`."""
@@ -192,8 +197,8 @@ class CompatibilityMethod(ScoringMethod):
     def restore(self, state: State) -> None:
         """See :meth:`ZeroShotMethod.restore`."""
         arrays = state.arrays
-        self._text = {name: torch.as_tensor(arrays[f"text.{name}"].copy())
-                      for name in self.text_parts or (_WHOLE,)}
+        names = self.text_parts or (WHOLE, TOKENS)[:1 + (f"text.{TOKENS}" in arrays)]
+        self._text = {name: torch.as_tensor(arrays[f"text.{name}"].copy()) for name in names}
         self._f_x_dim, self.history = state.values["f_x_dim"], state.values["history"]
         self._net = self._build(self._f_x_dim, self._text_dims(), torch.Generator())
         restore_module(self._net, "net", arrays)
@@ -203,7 +208,7 @@ class CompatibilityMethod(ScoringMethod):
             self.unseen_classes = arrays["unseen_classes"]
 
     def _text_dims(self) -> dict[str, int]:
-        return {name: part.shape[1] for name, part in self._text.items()}
+        return {name: part.shape[-1] for name, part in self._text.items()}
 
     @property
     def _known_classes(self) -> int:

@@ -4,7 +4,9 @@ Chen et al., arXiv 2511.09388, CVPR 2026 Findings. First two variational autoenc
 reconstruct each modality from both; then, with their encoders frozen, a transformer
 learns the velocity from a class text's latent to a clip's. In prediction the class whose
 straight path it follows best is taken. The paper gives every class 36 to 76 tokens of label
-and description and copies f_x as often; here f_y is one token and f_x another.
+and description, padding as good as any and the end token once more, and copies f_x as often.
+Here the tokens are those of the text cache, and their padding counts nowhere; where the
+cache has none, f_y is the only token.
 """
 
 from __future__ import annotations
@@ -25,14 +27,16 @@ from zskel.zsl.diffusion_transformer import (
     TimeEmbedding,
     initialize_transformer,
 )
+from zskel.zsl.methods.checks import TOKENS, WHOLE
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
+from zskel.zsl.methods.tokens import mean_of_tokens, sequences_of
 from zskel.zsl.methods.training import Step
 from zskel.zsl.ranking import draw_one
 from zskel.zsl.vae import sample_gaussian
 
 # What is left of the start of the path at its end.
 _REST = 1e-5
-# Triples of clip, class and noise that are scored at once.
+# Triples of clip, class and noise, times their tokens, that are scored at once.
 _TRIPLES = 1 << 12
 
 
@@ -87,7 +91,8 @@ class Flora(CompatibilityMethod):
     The score of a class is the negative mean squared error of the velocity, times
     ``sharpness``. The authors take the smallest error, and in GZSL compare the ratio of
     the smallest errors of seen and unseen classes with a constant, which is the gate
-    ``error_ratio`` here. ``transform`` gives the mean of a clip's latent.
+    ``error_ratio`` here. ``transform`` gives the mean of a clip's latent. Errors are means
+    over tokens; f_x has a latent for each, which differ in their noise alone.
 
     Args:
         **params: See :class:`FloraParams`.
@@ -97,7 +102,7 @@ class Flora(CompatibilityMethod):
     """
 
     name, params_model = "flora", FloraParams
-    faster_on_gpu = True
+    faster_on_gpu = reads_tokens = True
     params: FloraParams
     _net: FlowNetwork
 
@@ -106,23 +111,27 @@ class Flora(CompatibilityMethod):
     ) -> tuple[Sequence[str], Step]:
         """The autoencoders' steps, then the flow's."""
         params = self.params
-        text = self._text_of(self.seen_classes)["f_y"]
+        text, mask = sequences_of(self._text_of(self.seen_classes))
         optimizer = torch.optim.AdamW(self._net.parameters(), lr=params.learning_rate,
                                       weight_decay=params.weight_decay, fused=True)
         steps = self.steps(len(f_x))
         batches = steps // params.epochs
 
+        def of(rows: Tensor) -> Tensor | None:
+            return None if mask is None else mask[columns[rows]]
+
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
             done = epoch * batches + k // params.batch_size
             if done < steps * (1 - params.flow_part):
-                first = self._net.alignment(f_x[rows], text[columns[rows]], generator)
+                first = self._net.alignment(
+                    f_x[rows], text[columns[rows]], generator, of(rows))
                 terms = torch.cat([first, first.new_zeros(2)])
                 loss = first[0] + params.distribution_weight * first[1]
             else:
                 other, there = draw_one(columns[rows, None] != columns, generator)
                 second = self._net.flow(
-                    f_x[rows], text[columns[rows]], f_x[other],
-                    text[columns[other]], generator)
+                    (f_x[rows], text[columns[rows]]), (f_x[other], text[columns[other]]),
+                    generator, (of(rows), of(other)))
                 second = torch.stack([second[0].mean(), (second[1] * there).mean()])
                 terms = torch.cat([second.new_zeros(2), second])
                 loss = second[0] - params.other_weight * second[1]
@@ -137,14 +146,17 @@ class Flora(CompatibilityMethod):
     def _build(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator
     ) -> FlowNetwork:
-        return FlowNetwork(f_x_dim, text_dims["f_y"], self.params, generator)
+        name = TOKENS if TOKENS in text_dims else WHOLE
+        shape = (self._text[TOKENS].shape[1],) if TOKENS in text_dims else ()
+        return FlowNetwork(f_x_dim, text_dims[name], shape, self.params, generator)
 
     def _text_of(self, classes: np.ndarray) -> dict[str, Tensor]:
-        f_y = super()._text_of(classes)["f_y"]
-        seen = super()._text_of(self.seen_classes)["f_y"]
+        name = TOKENS if TOKENS in self._text else WHOLE
+        own, seen = (super(Flora, self)._text_of(each)[name]
+                     for each in (classes, self.seen_classes))
         itself = torch.as_tensor(np.asarray(classes)[:, None] == self.seen_classes)
-        return {"f_y": with_neighbours(
-            f_y, seen, itself, self.params.neighbours, self.params.neighbour_weight)}
+        return {name: with_neighbours(
+            own, seen, itself, self.params.neighbours, self.params.neighbour_weight)}
 
     def _embed(self, f_x: Tensor) -> Tensor:
         return self._net.skeleton.encode(f_x)[0]
@@ -155,18 +167,21 @@ class Flora(CompatibilityMethod):
         return -self._scores(f_x, self._all_classes).double().numpy() / self.params.sharpness
 
     def _score(self, f_x: Tensor, text: Text) -> Tensor:
-        net, draws, classes = self._net, self.params.noises, len(text["f_y"])
-        of_clip, of_text = net.noises
-        starts = net.text.draws(text["f_y"], of_text)  # [K, J, Z]
+        net, draws = self._net, self.params.noises
+        tokens, mask = sequences_of(text)
+        classes, length = tokens.shape[:2]
+        of_clip, of_text = net.noises.view(2, draws, -1, self.params.width)[:, :, :length]
+        starts = net.text.draws(tokens, of_text)  # [K, J, T, Z]
 
         def errors(clips: Tensor) -> Tensor:
-            ends = net.skeleton.draws(clips, of_clip)[:, None]  # [n, 1, J, Z]
-            shape = (len(clips), classes, draws, ends.shape[-1])
+            ends = net.skeleton.draws(clips[:, None], of_clip)[:, None]  # [n, 1, J, T, Z]
+            shape = (len(clips), *starts.shape)
             start, end = (side.expand(shape).flatten(0, 2) for side in (starts[None], ends))
             time = torch.full((len(start),), self.params.time)
-            return net.error(start, end, time).view(shape[:3]).mean(dim=2)
+            valid = None if mask is None else mask[None, :, None].expand(shape[:4]).flatten(0, 2)
+            return net.error(start, end, time, valid).view(shape[:3]).mean(dim=2)
 
-        at_once = max(1, _TRIPLES // (classes * draws))
+        at_once = max(1, _TRIPLES // (classes * draws * length))
         return -self.params.sharpness * torch.cat([errors(part) for part in f_x.split(at_once)])
 
 
@@ -182,12 +197,12 @@ class FlowVAE(nn.Module):
                                     skip_init(nn.Linear, width, features))
 
     def encode(self, f: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance, each ``[B, Z]``, of ``[B, D]``."""
+        """Mean and log variance, each ``[B, ..., Z]``, of ``[B, ..., D]``."""
         hidden = self.hidden(f)
         return self.mean(hidden), self.log_variance(hidden)
 
     def draws(self, f: Tensor, noises: Tensor) -> Tensor:
-        """Latents ``[B, J, Z]`` of ``[B, D]`` with given noises ``[J, Z]``."""
+        """Latents ``[B, J, T, Z]`` of ``[B, T, D]`` with noises ``[J, T, Z]``; T may be 1."""
         mean, log_variance = self.encode(f)
         return mean[:, None] + noises * torch.exp(0.5 * log_variance)[:, None]
 
@@ -196,7 +211,8 @@ class FlowNetwork(nn.Module):
     """Both autoencoders and the velocity between their latents.
 
     Args:
-        f_x_dim, f_y_dim: Widths of the features.
+        f_x_dim, text_dim: Widths of the features.
+        tokens: How many a text has at most, if it has tokens.
         params: Of the widths.
         generator: Draws the weights, then the noises of prediction.
     """
@@ -204,77 +220,102 @@ class FlowNetwork(nn.Module):
     noises: Tensor
 
     def __init__(
-        self, f_x_dim: int, f_y_dim: int, params: FloraParams, generator: torch.Generator
+        self, f_x_dim: int, text_dim: int, tokens: tuple[int, ...], params: FloraParams,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
         width = params.width
-        self.skeleton, self.text = (FlowVAE(dim, width) for dim in (f_x_dim, f_y_dim))
+        self.skeleton, self.text = (FlowVAE(dim, width) for dim in (f_x_dim, text_dim))
         self.time = TimeEmbedding(width)
         self.block, self.final = JointBlock(1, width, params.heads), FinalLayer(width, width)
         initialize_transformer(self, generator)
         self.register_buffer(
-            "noises", torch.randn(2, params.noises, width, generator=generator))
+            "noises", torch.randn(2, params.noises, *tokens, width, generator=generator))
 
-    def alignment(self, f_x: Tensor, f_y: Tensor, generator: torch.Generator) -> Tensor:
+    def alignment(
+        self, f_x: Tensor, text: Tensor, generator: torch.Generator, mask: Tensor | None = None
+    ) -> Tensor:
         """Mean of the four reconstructions, and distance of the latent Gaussians.
 
-        Squared errors are means over batch and dimensions; there is no divergence
-        from a prior.
+        Squared errors are means over batch, tokens and dimensions; there is no
+        divergence from a prior.
 
         Args:
             f_x: ``[B, D]``.
-            f_y: ``[B, Dt]``, the text of each clip's class.
+            text: ``[B, T, Dt]``, the text of each clip's class.
             generator: Draws the noise.
+            mask: ``[B, T]``, which tokens count; None: all.
         """
-        of_x, of_y = self.skeleton.encode(f_x), self.text.encode(f_y)
+        f_x = f_x[:, None]
+        of_x, of_y = self._encoded(f_x, text)
         z_x, z_y = (sample_gaussian(*gaussian, generator) for gaussian in (of_x, of_y))
+
+        def distance(a: Tensor, b: Tensor) -> Tensor:
+            if mask is None:
+                return F.mse_loss(a, b)
+            return mean_of_tokens((a - b).square(), mask).mean()
+
         reconstruction = torch.stack([
-            F.mse_loss(vae.decode(z), target)
-            for vae, target in ((self.skeleton, f_x), (self.text, f_y)) for z in (z_x, z_y)
-        ]).mean()
-        distribution = sum(
-            (F.mse_loss(x, y) for x, y in zip(of_x, of_y)), start=f_x.new_zeros(()))
+            distance(vae.decode(z), target) for vae, target in (
+                (self.skeleton, f_x.expand(-1, text.shape[1], -1)), (self.text, text))
+            for z in (z_x, z_y)]).mean()
+        distribution = sum((distance(x, y) for x, y in zip(of_x, of_y)), start=f_x.new_zeros(()))
         return torch.stack([reconstruction, distribution])
 
     def flow(
-        self, f_x: Tensor, f_y: Tensor, other_f_x: Tensor, other_f_y: Tensor,
-        generator: torch.Generator,
+        self, clips: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor],
+        generator: torch.Generator, masks: tuple[Tensor | None, Tensor | None] = (None, None),
     ) -> Tensor:
         """Errors ``[2, B]`` of the velocity: to that of the clip, to that of another one.
 
-        The encoders get no gradient.
+        The encoders get no gradient. To another clip's the error is over the tokens that
+        both texts have.
 
         Args:
-            f_x, f_y: ``[B, D]`` and ``[B, Dt]``, clips and their classes' texts.
-            other_f_x, other_f_y: Clips of other classes and theirs.
+            clips: ``[B, D]`` and ``[B, T, Dt]``, clips and their classes' texts.
+            others: Clips of other classes and theirs.
             generator: Draws latents and times, the sigmoid of a normal number.
+            masks: ``[B, T]`` of both texts; None: all tokens count.
         """
         with torch.no_grad():
-            z_x, z_y, other_x, other_y = (
-                sample_gaussian(*vae.encode(f), generator) for vae, f in (
-                    (self.skeleton, f_x), (self.text, f_y),
-                    (self.skeleton, other_f_x), (self.text, other_f_y)))
-        time = torch.sigmoid(torch.randn(len(f_x), generator=generator))
-        velocity = self.velocity(on_path(z_y, z_x, time), time)
-        return torch.stack([(velocity - straight(*ends)).square().mean(dim=1)
-                            for ends in ((z_y, z_x), (other_y, other_x))])
+            (z_x, z_y), (other_x, other_y) = (
+                [sample_gaussian(*gaussian, generator)
+                 for gaussian in self._encoded(f_x[:, None], text)]
+                for f_x, text in (clips, others))
+        time = torch.sigmoid(torch.randn(len(z_x), generator=generator))
+        own, other = masks
+        velocity = self.velocity(on_path(z_y, z_x, time), time, own)
+        return torch.stack([
+            mean_of_tokens((velocity - straight(start, end)).square(), mask)
+            for start, end, mask in ((z_y, z_x, own), (
+                other_y, other_x, None if own is None or other is None else own & other))])
 
-    def velocity(self, z: Tensor, time: Tensor) -> Tensor:
-        """Of latents ``[P, Z]`` at times ``[P]``."""
+    def _encoded(
+        self, f_x: Tensor, text: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Gaussians of f_x ``[B, 1, D]``, once for each token, and of the tokens."""
+        of_y = self.text.encode(text)
+        mean, log_variance = (each.expand_as(of_y[0]) for each in self.skeleton.encode(f_x))
+        return (mean, log_variance), of_y
+
+    def velocity(self, z: Tensor, time: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Of latents ``[P, T, Z]`` at times ``[P]``; ``mask`` ``[P, T]`` says which count."""
         condition = self.time(time)
-        tokens = self.block([z[:, None]], condition)[0]
-        velocity: Tensor = self.final(tokens, condition)[:, 0]
+        velocity: Tensor = self.final(self.block([z], condition, mask)[0], condition)
         return velocity
 
-    def error(self, start: Tensor, end: Tensor, time: Tensor) -> Tensor:
+    def error(
+        self, start: Tensor, end: Tensor, time: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """How far the velocity is from the straight path's, ``[P]``."""
-        return (self.velocity(on_path(start, end, time), time)
-                - straight(start, end)).square().mean(dim=1)
+        return mean_of_tokens((self.velocity(on_path(start, end, time), time, mask)
+                               - straight(start, end)).square(), mask)
 
 
 def on_path(start: Tensor, end: Tensor, time: Tensor) -> Tensor:
-    """Where a straight path from ``[P, Z]`` to ``[P, Z]`` is at times ``[P]``."""
-    return (1 - (1 - _REST) * time)[:, None] * start + time[:, None] * end
+    """Where a straight path from ``[P, T, Z]`` to ``[P, T, Z]`` is at times ``[P]``."""
+    time = time[:, None, None]
+    return (1 - (1 - _REST) * time) * start + time * end
 
 
 def straight(start: Tensor, end: Tensor) -> Tensor:
@@ -287,9 +328,12 @@ def with_neighbours(
 ) -> Tensor:
     """Texts plus weight / K times their K most similar seen ones, each by its cosine.
 
+    Of tokens the cosine is that of their means; each is added to the one at its place, none
+    to padding.
+
     Args:
-        f_y: ``[C, Dt]``, unit rows.
-        seen: ``[S, Dt]``, likewise.
+        f_y: ``[C, Dt]`` or ``[C, T, Dt]``, unit rows or padding of zeros.
+        seen: Of the S seen classes, likewise.
         itself: ``[C, S]``: which seen class a class itself is.
         neighbours: K; fewer where there are not as many other seen classes.
         weight: Of all together.
@@ -301,6 +345,12 @@ def with_neighbours(
     count = min(neighbours, len(seen) - 1)
     if count < 1:
         return f_y
-    cosine = (f_y @ seen.T).masked_fill(itself, -2.0)
-    similar, rows = cosine.topk(count, dim=1)
-    return f_y + weight / count * (similar[..., None] * seen[rows]).sum(dim=1)
+    if f_y.ndim == 2:
+        cosine = f_y @ seen.T
+    else:
+        own, theirs = (F.normalize(tokens.sum(dim=1), dim=1) for tokens in (f_y, seen))
+        cosine = own @ theirs.T
+    similar, rows = cosine.masked_fill(itself, -2.0).topk(count, dim=1)
+    similar = similar.view(*similar.shape, *[1] * (f_y.ndim - 1))
+    added = weight / count * (similar * seen[rows]).sum(dim=1)
+    return f_y + (added if f_y.ndim == 2 else added * f_y.any(dim=2, keepdim=True))

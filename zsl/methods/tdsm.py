@@ -4,8 +4,9 @@ Do et al., "Bridging the skeleton-text modality gap: diffusion-powered modality 
 zero-shot skeleton-based action recognition", ICCV 2025 (arXiv 2411.10745). A diffusion
 transformer predicts the noise in a noisy f_x from a class text; a hinge asks that the
 text of another class predicts it worse by a margin. The paper gives it 35 tokens
-of label and description from Stable Diffusion's text encoder; here the text is f_y,
-one token, which also stands for the pooled text.
+of label and description from Stable Diffusion's text encoder, padding as good as any, and
+the end token as the pooled text. Here the tokens are those of the text cache, without their
+padding, and f_y is the pooled text; where the cache has none, f_y is the only token, too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils import skip_init
 from typing_extensions import Self
 
@@ -26,14 +28,18 @@ from zskel.zsl.diffusion_transformer import (
     TimeEmbedding,
     initialize_transformer,
 )
+from zskel.zsl.methods.checks import TOKENS, WHOLE
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
+from zskel.zsl.methods.tokens import sequences_of
 from zskel.zsl.methods.training import Step
 
 #: Steps of the diffusion, and the first and last beta of Stable Diffusion's schedule, which the
 #: released code runs through in 50 steps instead of 1000: a feature is never destroyed.
 DIFFUSION_STEPS, BETAS = 50, (0.00085, 0.012)
-# Triples of clip, class and noise that are scored at once.
+# Triples of clip, class and noise, times their tokens, that are scored at once.
 _TRIPLES = 1 << 12
+# Standard deviation of the positions before training.
+_POSITION = 0.02
 
 
 class TDSMParams(TrainingParams):
@@ -80,6 +86,7 @@ class TDSM(CompatibilityMethod):
 
     The score of a class is the negative mean squared error of the noise that is predicted
     with its text, times ``sharpness``. There are no latents; ``transform`` gives f_x.
+    Tokens, of unit length as f_y is, have learned positions; a lone f_y has none.
 
     Args:
         **params: See :class:`TDSMParams`.
@@ -89,7 +96,7 @@ class TDSM(CompatibilityMethod):
     """
 
     name, params_model = "tdsm", TDSMParams
-    faster_on_gpu = True
+    faster_on_gpu = reads_tokens = True
     params: TDSMParams
     _net: DiffusionNetwork
 
@@ -97,7 +104,7 @@ class TDSM(CompatibilityMethod):
         self, f_x: Tensor, columns: Tensor, generator: torch.Generator
     ) -> tuple[Sequence[str], Step]:
         params = self.params
-        text = self._text_of(self.seen_classes)["f_y"]
+        text = self._text_of(self.seen_classes)
         optimizer = torch.optim.AdamW(self._net.parameters(), lr=params.learning_rate,
                                       weight_decay=params.weight_decay, fused=True)
         batches = -(-len(f_x) // params.batch_size)
@@ -116,7 +123,7 @@ class TDSM(CompatibilityMethod):
         return names, step
 
     def terms(
-        self, f_x: Tensor, columns: Tensor, text: Tensor, generator: torch.Generator
+        self, f_x: Tensor, columns: Tensor, text: Text, generator: torch.Generator
     ) -> Tensor:
         """Error with the right text, hinge with another, and their sum.
 
@@ -126,13 +133,13 @@ class TDSM(CompatibilityMethod):
         Args:
             f_x: ``[B, D]``.
             columns: ``[B]``, rows of ``text``.
-            text: ``[S, Dt]`` of the seen classes.
+            text: Of the S seen classes.
             generator: Draws times, noise and other classes.
         """
         count = len(f_x)
         time = torch.randint(DIFFUSION_STEPS, (count,), generator=generator)
         noise = torch.randn(f_x.shape, generator=generator)
-        other = torch.randint(len(text), (count,), generator=generator)
+        other = torch.randint(len(text[WHOLE]), (count,), generator=generator)
         error = self._net(f_x.repeat(2, 1), torch.cat([columns, other]), text,
                           time.repeat(2), noise.repeat(2, 1))
         right, wrong = error[:count], error[count:]
@@ -142,7 +149,8 @@ class TDSM(CompatibilityMethod):
     def _build(
         self, f_x_dim: int, text_dims: Mapping[str, int], generator: torch.Generator
     ) -> DiffusionNetwork:
-        return DiffusionNetwork(f_x_dim, text_dims["f_y"], self.params, generator)
+        length = self._text[TOKENS].shape[1] if TOKENS in text_dims else 0
+        return DiffusionNetwork(f_x_dim, text_dims, length, self.params, generator)
 
     def _embed(self, f_x: Tensor) -> Tensor:
         return f_x
@@ -153,18 +161,18 @@ class TDSM(CompatibilityMethod):
         return -self._scores(f_x, self._all_classes).double().numpy() / self.params.sharpness
 
     def _score(self, f_x: Tensor, text: Text) -> Tensor:
-        net, f_y, noises = self._net, text["f_y"], self._net.noises
-        classes, draws = len(f_y), len(noises)
+        net, noises = self._net, self._net.noises
+        classes, draws = len(text[WHOLE]), len(noises)
         column = torch.arange(classes).repeat_interleave(draws)
 
         def errors(clips: Tensor) -> Tensor:
             clip = clips.repeat_interleave(classes * draws, dim=0)
             time = torch.full((len(clip),), self.params.time)
-            found: Tensor = net(clip, column.repeat(len(clips)), f_y, time,
+            found: Tensor = net(clip, column.repeat(len(clips)), text, time,
                                 noises.repeat(len(clips) * classes, 1))
             return found.view(len(clips), classes, draws).mean(dim=2)
 
-        at_once = max(1, _TRIPLES // (classes * draws))
+        at_once = max(1, _TRIPLES // (classes * draws * sequences_of(text)[0].shape[1]))
         return -self.params.sharpness * torch.cat([errors(part) for part in f_x.split(at_once)])
 
 
@@ -172,7 +180,9 @@ class DiffusionNetwork(nn.Module):
     """Predicts the noise in a skeleton feature with the help of a class text.
 
     Args:
-        f_x_dim, f_y_dim: Widths of the features.
+        f_x_dim: Width of f_x.
+        text_dims: Widths of "f_y" and, where they are read, of "tokens".
+        length: Of the longest sequence of tokens; 0: f_y is the only token.
         params: Of the transformer.
         generator: Draws the weights, then the noises of prediction.
     """
@@ -181,12 +191,13 @@ class DiffusionNetwork(nn.Module):
     alpha_bar: Tensor
 
     def __init__(
-        self, f_x_dim: int, f_y_dim: int, params: TDSMParams, generator: torch.Generator
+        self, f_x_dim: int, text_dims: Mapping[str, int], length: int, params: TDSMParams,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
-        width = params.width
+        width, f_y_dim = params.width, text_dims[WHOLE]
         self.skeleton, self.token = (
-            skip_init(nn.Linear, dim, width) for dim in (f_x_dim, f_y_dim))
+            skip_init(nn.Linear, dim, width) for dim in (f_x_dim, text_dims.get(TOKENS, f_y_dim)))
         self.pooled = nn.Sequential(skip_init(nn.Linear, f_y_dim, width), nn.SiLU(),
                                     skip_init(nn.Linear, width, width))
         self.time = TimeEmbedding(width)
@@ -194,28 +205,36 @@ class DiffusionNetwork(nn.Module):
             JointBlock(2, width, params.heads) for _ in range(params.depth))
         self.final = FinalLayer(width, f_x_dim)
         initialize_transformer(self, generator)
+        self.position = nn.Parameter(
+            _POSITION * torch.randn(length, width, generator=generator)) if length else None
         self.register_buffer(
             "noises", torch.randn(params.noises, f_x_dim, generator=generator))
         self.register_buffer("alpha_bar", alpha_bar(), persistent=False)
 
     def forward(
-        self, f_x: Tensor, columns: Tensor, f_y: Tensor, time: Tensor, noise: Tensor
+        self, f_x: Tensor, columns: Tensor, text: Text, time: Tensor, noise: Tensor
     ) -> Tensor:
         """Mean squared error ``[P]`` of the predicted noise.
 
         Args:
             f_x: ``[P, D]`` without noise.
-            columns: ``[P]``, rows of ``f_y``.
-            f_y: ``[K, Dt]``.
+            columns: ``[P]``, rows of ``text``.
+            text: Of K classes.
             time: ``[P]`` of 0 to 49.
             noise: ``[P, D]``.
         """
         kept = self.alpha_bar[time][:, None]
         noisy = kept.sqrt() * f_x + (1 - kept).sqrt() * noise
-        condition = self.time(time) + self.pooled(f_y)[columns]
-        tokens = [self.skeleton(noisy)[:, None], self.token(f_y)[columns][:, None]]
+        condition = self.time(time) + self.pooled(text[WHOLE])[columns]
+        sequences, mask = sequences_of(text)
+        sequences = self.token(sequences)
+        if self.position is not None:
+            sequences = sequences + self.position[:sequences.shape[1]]
+        if mask is not None:  # of the skeleton's token, too
+            mask = F.pad(mask, (1, 0), value=True)[columns]
+        tokens = [self.skeleton(noisy)[:, None], sequences[columns]]
         for block in self.blocks:
-            tokens = block(tokens, condition)
+            tokens = block(tokens, condition, mask)
         predicted = self.final(tokens[0], condition)[:, 0]
         return (predicted - noise).square().mean(dim=1)
 

@@ -234,6 +234,27 @@ def test_a_source_without_a_text_says_how_to_give_one(tiny_work: Path, tmp_path:
             with_texts(typed, parts, [wrong])
 
 
+def test_new_labels_have_tokens_where_the_classes_have(tiny_work: Path, tmp_path: Path) -> None:
+    from zskel.extractors.text import ENCODERS, embed_classes
+    from zskel.pipeline.predict.novel_labels import ResolvedLabels, with_texts
+
+    old = read_text_features(tiny_work / "features" / "text.h5")
+    options = old.config["encoder"]
+    encoder = ENCODERS.build(options["name"], **options["options"])
+    names = list(old.class_names)
+    text = embed_classes(encoder, names, [[name] for name in names], "label",
+                         {**old.config, "tokens": 7}, keep_tokens=7)
+    typed = ResolvedLabels([], [names[2], "drink a potion of a very long name"], [])
+    rows = with_texts(typed, text, reads_tokens=True).f_y
+    assert rows["f_y"].shape == (2, 384) and rows["tokens"].shape == (2, 7, 384)
+    np.testing.assert_array_equal(rows["tokens"][0], text.token_features[2])
+    wanted = encoder.token_features(typed.new[1:])[0]
+    np.testing.assert_allclose(rows["tokens"][1], wanted[:7], atol=2e-3)
+    assert any("1 of 1 classes have more" in notice for notice in typed.notices)
+    assert isinstance(with_texts(typed, text).f_y, np.ndarray)  # for other methods
+    assert isinstance(with_texts(typed, old, reads_tokens=True).f_y, np.ndarray)
+
+
 def test_labels_with_the_same_row_are_refused_and_cut_ones_noted(
     tiny_work: Path, tmp_path: Path, cache: SkeletonFeatures, unseen: list[str]
 ) -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from zskel.data.caches import read_text_features
-from zskel.data.common.errors import BadConfig
+from zskel.data.common.errors import BadCache, BadConfig
 from zskel.data.texts import parts_of_speech
 from zskel.pipeline.base.config import Experiment, find_config, load_experiment
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.inspect.inspect import inspect
-from zskel.pipeline.steps.text_cache import text_caches
+from zskel.pipeline.steps.text_cache import check_made_from, text_caches
 
 CODE = """
 import numpy as np
@@ -50,6 +50,30 @@ def stamp(path: Path) -> int:
     """Its time, set back so that a new file differs."""
     os.utime(path, (1, 1))
     return path.stat().st_mtime_ns
+
+
+def test_tokens_are_kept_where_they_are_asked_for(
+    work: WorkDir, encoder: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    minilm = {"encoder": {"name": "sentence_bert", "options": {"model": "all-MiniLM-L6-v2"}}}
+    plain, study = (experiment(class_text=minilm | more) for more in ({}, {"tokens": 6}))
+    assert "tokens" not in plain.model_dump(mode="json")["class_text"]  # digests stay
+    text_caches(plain, work)
+    before = read_text_features(work.text)
+    text_caches(study, work)
+    assert "6 tokens a class" in capsys.readouterr().err
+    found, old = read_text_features(work.text), stamp(work.text)
+    assert found.token_features is not None and found.token_features.shape[1:] == (6, 384)
+    np.testing.assert_array_equal(found.f_y, before.f_y)
+    shown = inspect(work.text)
+    assert shown["token_features"].startswith(f"{len(found.f_y)} x 6 x 384, ")
+    text_caches(study, work)
+    assert work.text.stat().st_mtime_ns == old
+    for changed in (plain, experiment(class_text=minilm | {"tokens": 5})):
+        with pytest.raises(BadCache, match="not of the texts that the config asks for.*tokens"):
+            check_made_from(changed.class_text, found, work.text)
+    with pytest.raises(BadConfig, match="gives no features of tokens"):
+        text_caches(experiment(class_text={"encoder": encoder, "tokens": 6}), work)
 
 
 def test_kept_until_the_encoders_own_file_changes(

@@ -236,7 +236,7 @@ def _tokens(path: Any, file: h5py.File) -> dict[str, Any]:
     return {"tokens": np.asarray(tokens, np.int32), "token_limit": tuple(limit)}
 
 
-def _token_features(path: Any, file: h5py.File) -> dict[str, np.ndarray]:
+def _token_features(path: Any, file: h5py.File) -> dict[str, Any]:
     """Only where they were asked for."""
     return {name: _dataset(path, file, name, *kind)
             for name, kind in zip(TOKEN_ARRAYS, (("f", 3), ("b", 2))) if name in file}

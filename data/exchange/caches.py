@@ -95,8 +95,8 @@ def text_of(
         if "tokens" in kept:
             kept |= {"tokens": np.asarray(kept["tokens"], np.int32),
                      "token_limit": tuple(kept["token_limit"])}
-        return TextFeatures(f_y=arrays["f_y"], **kept, **{
-            name: arrays[name] for name in TOKEN_ARRAYS if name in arrays})
+        kept |= {name: arrays[name] for name in TOKEN_ARRAYS if name in arrays}
+        return TextFeatures(f_y=arrays["f_y"], **kept)
     except (KeyError, TypeError) as error:
         raise BadInput(f"{where}: not what `pipeline export` writes ({error})") from None
 

@@ -198,12 +198,13 @@ def concatenate(parts: Sequence[TextFeatures], config: Any = None) -> TextFeatur
 
 def _tokens_beside(parts: Sequence[TextFeatures]) -> dict[str, np.ndarray]:
     """Token features side by side, those at the same place; a shorter text has zeros."""
-    found = [(part.token_features, part.token_mask) for part in parts]
-    unit = []
-    for values, mask in found:
+    unit, masks = [], []
+    for part in parts:
+        values, mask = part.token_features, part.token_mask
         if values is None or mask is None:
             return {}
         norms = np.linalg.norm(values.astype(np.float32), axis=2, keepdims=True)
         unit.append((values / np.where(mask[..., None], norms, 1)).astype(np.float16))
+        masks.append(mask)
     return {"token_features": np.concatenate(unit, axis=2),
-            "token_mask": np.logical_or.reduce([mask for _, mask in found])}
+            "token_mask": np.any(masks, axis=0)}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -147,16 +147,16 @@ def _rows(
         caches.append(made)
     known = [*cache.class_names, *strangers]
     rows = [known.index(label) for label in resolved.new]
-    arrays = {name: [getattr(each, name) for each in caches] for name in ("f_y", *TOKEN_ARRAYS)}
-    return replace(
-        cache, class_names=tuple(resolved.new), text=np.asarray(resolved.new), tokens=None,
-        token_limit=(), **{name: np.concatenate(parts)[rows] for name, parts in arrays.items()
-                           if parts[0] is not None})
+    arrays: dict[str, Any] = {}
+    for name in ("f_y", *TOKEN_ARRAYS):
+        parts = [getattr(each, name) for each in caches]
+        if parts[0] is not None:
+            arrays[name] = np.concatenate(parts)[rows]
+    return replace(cache, class_names=tuple(resolved.new), text=np.asarray(resolved.new),
+                   tokens=None, token_limit=(), **arrays)
 
 
-def _require_distinct(
-    resolved: ResolvedLabels, cache: TextFeatures, rows: TextFeatures
-) -> None:
+def _require_distinct(resolved: ResolvedLabels, cache: TextFeatures, rows: TextFeatures) -> None:
     names = (*(cache.class_names[index] for index in resolved.classes), *rows.class_names)
     check_distinct(replace(
         rows, f_y=np.concatenate([cache.f_y[resolved.classes], rows.f_y]), class_names=names,

@@ -220,6 +220,31 @@ def test_labels_beyond_the_classes_have_columns_of_their_own(kept, known, new):
         assert ((answers.p_seen >= 0) & (answers.p_seen <= 1)).all()
 
 
+def test_labels_bring_tokens_where_the_model_was_fitted_on_some(tmp_path):
+    problem, test, calibration, text = caches()
+    rng = np.random.default_rng(0)
+    mask = np.arange(4) < rng.integers(1, 5, size=(25, 1))
+    text = dataclasses.replace(
+        text, token_features=rng.normal(size=(25, 4, 6)) * mask[..., None], token_mask=mask)
+    found, path = [], tmp_path / "a.safetensors"
+    evaluate_gates(
+        Caches(test, calibration, text),
+        method=lambda seed: quick("flora", width=8, heads=2, noises=1, seed=seed),
+        gates={"familiarity": lambda seed: GATES.build("familiarity", seed=seed)},
+        on_fitted=found.append)
+    save_fitted(found[0], path, {"familiarity": {"name": "familiarity", "options": {}}}, {})
+    # Twice the unseen classes, once as they are known and once as labels that somebody types.
+    rows = list(problem.unseen)
+    labels = Labels(rows, {"f_y": text.f_y[rows], "tokens": text.token_features[rows]})
+    fitted = load_fitted(path, test, calibration, text)
+    gate, _ = gate_for(fitted, "familiarity", GATES.build("familiarity", seed=0), labels)
+    answers = predict_labels(
+        choose_among_labels(fitted.phases[TEST], labels), gate, test.f_x[:9])
+    known, typed = np.split(answers.unseen_proba, 2, axis=1)
+    np.testing.assert_allclose(known, typed, rtol=1e-5)
+    assert answers.joint_proba.shape == (9, 20 + 2 * len(rows))
+
+
 def test_a_seen_class_is_no_label(kept):
     path, _, (test, calibration, text), problem = kept
     fitted = load_fitted(path, test, calibration, text)

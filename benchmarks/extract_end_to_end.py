@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import builtins
 import functools
-import importlib
 import multiprocessing
 import os
 import sys
@@ -27,10 +26,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FORWARD = "forward pass"
+FORWARD, IMPORT = "forward pass", "import packages"
 #: Stage, module and what is called there.
 STAGES = (
-    ("import packages", "builtins", "__import__"),
     ("read recordings, write store", "zskel.pipeline.extract.extract", "open_store"),
     ("embed texts", "zskel.pipeline.extract.extract", "text_caches"),
     ("build backbone, choose how to run it", "zskel.extractors.features", "load_model"),
@@ -71,10 +69,15 @@ class Stopwatch:
 
         return call
 
+    @property
+    def stage(self) -> str:
+        """That of now."""
+        return self._stack[-1]
+
     def switch(self) -> None:
         """Books the time since the last call."""
         now = time.perf_counter()
-        stage = self._stack[-1]
+        stage = self.stage
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
         self._since = now
 
@@ -111,16 +114,25 @@ def prepare(folder: Path, clips: int, backbone: str) -> None:
 
 def profile(folder: Path, workers: int) -> dict[str, float]:
     """Runs the command, and returns seconds by stage."""
-    watch = Stopwatch()
-    builtins.__import__ = watch.timed("import packages", builtins.__import__)
+    watch, waiting = Stopwatch(), list(STAGES)
+    timed_import = watch.timed(IMPORT, builtins.__import__)
+
+    def importing(*args: Any, **options: Any) -> Any:
+        imported = timed_import(*args, **options)
+        # What the command has imported for itself, and when it does, is timed from then on.
+        for each in [each for each in waiting if watch.stage != IMPORT and each[1] in sys.modules]:
+            waiting.remove(each)
+            stage, module, name = each
+            owner: Any = sys.modules[module]
+            *outer, name = name.split(".")
+            for part in outer:
+                owner = getattr(owner, part)
+            setattr(owner, name, watch.timed(stage, getattr(owner, name)))
+        return imported
+
+    builtins.__import__ = importing
     from zskel.pipeline.cli.main import main
 
-    for stage, module, name in STAGES[1:]:
-        owner: Any = importlib.import_module(module)
-        *outer, name = name.split(".")
-        for part in outer:
-            owner = getattr(owner, part)
-        setattr(owner, name, watch.timed(stage, getattr(owner, name)))
     sys.argv = ["pipeline", "extract", str(folder / "experiment.py"),
                 "--raw", str(folder / "raw.zip"), "--weights", str(folder / "weights.pth"),
                 "--work-dir", str(folder / "work"), "--workers", str(workers)]

@@ -59,6 +59,7 @@ def build_store(
     cleaning: Sequence[Mapping[str, Any]] = DEFAULT_CLEANING,
     workers: int = 1,
     on_progress: Progress | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> ParseReport:
     """Reads all clips of a source into a store; an existing fit one is kept.
 
@@ -73,6 +74,7 @@ def build_store(
         cleaning: Named steps of ``zskel.data.bodies``.
         workers: Processes that parse.
         on_progress: Called with (clips done, clips in all).
+        meanwhile: Called in this process while others parse, where they do.
 
     Raises:
         BadInput: The source holds nothing usable.
@@ -95,7 +97,8 @@ def build_store(
     if path.is_file() and report_path.is_file() and _stored_digest(path) == digest:
         return ParseReport(**json.loads(report_path.read_text(encoding="utf-8")))
     shards = path.with_name(f".{path.name}.{digest[:16]}.shards")
-    _read_shards(reader, scan.entries, identity["cleaning"], shards, workers, on_progress)
+    _read_shards(reader, scan.entries, identity["cleaning"], shards, workers, on_progress,
+                 meanwhile)
     parts = [path for path, _ in _shards(shards, scan.entries)]
     attributes = {
         "dataset": reader.dataset,
@@ -292,6 +295,7 @@ def _shards(folder: Path, entries: Sequence[Entry]) -> Iterator[tuple[Path, Sequ
 def _read_shards(
     reader: Reader, entries: Sequence[Entry], cleaning: Sequence[Mapping[str, Any]],
     folder: Path, workers: int, on_progress: Progress | None,
+    meanwhile: Callable[[], None] | None,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tell = on_progress or (lambda done, total: None)
@@ -314,7 +318,8 @@ def _read_shards(
     calls = [(reader, part, cleaning, path) for path, part in jobs]
     try:
         # Closed at once, or an interrupt here would let the processes go on.
-        with closing(in_processes(_read_shard, calls, min(workers, len(jobs)))) as read:
+        with closing(in_processes(
+                _read_shard, calls, min(workers, len(jobs)), meanwhile)) as read:
             for number, _ in read:
                 done += len(jobs[number][1])
                 tell(done, len(entries))

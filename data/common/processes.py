@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 
 def in_processes(
-    work: Callable[..., T], calls: Iterable[tuple[Any, ...]], processes: int
+    work: Callable[..., T], calls: Iterable[tuple[Any, ...]], processes: int,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Generator[tuple[int, T], None, None]:
     """Makes calls in processes of their own and yields what comes back, as it comes.
 
@@ -32,6 +33,7 @@ def in_processes(
         work: What to call; importable, its arguments and results picklable.
         calls: Arguments of each call.
         processes: How many at most.
+        meanwhile: Called in this process once the others are at work.
 
     Yields:
         The call's number and its result.
@@ -51,6 +53,8 @@ def in_processes(
         with without_signals():
             futures = {pool.submit(work, *call): number for number, call in enumerate(calls)}
         own = [each for each in multiprocessing.active_children() if each not in others]
+        if meanwhile is not None:
+            meanwhile()
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool:

@@ -14,12 +14,17 @@ from zskel.data.common.errors import BadConfig, BadInput, PipelineError
 from zskel.data.common.machine import machine
 from zskel.data.common.memory import out_of_memory
 from zskel.data.text_rows import few
-from zskel.extractors.text.encoders import ENCODERS, TextEncoder, known_revision
+from zskel.extractors.text.encoders import (
+    ENCODERS,
+    TextEncoder,
+    import_packages,
+    known_revision,
+)
 from zskel.extractors.text.sources import class_texts
 
 __all__ = [
     "ENCODERS", "JOIN", "TextEncoder", "class_texts", "concatenate", "embed_classes",
-    "known_revision",
+    "import_packages", "known_revision",
 ]
 
 #: Stands between what the parts of concatenated features are called.

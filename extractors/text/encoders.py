@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,10 +23,10 @@ class TextEncoder(Protocol):
     """What the text cache needs of an encoder.
 
     A class may also have a static method ``known_revision`` that takes the same
-    options and says the revision without loading the model, or None; and a method
-    ``tokens`` that says how long each text is and how much of it is read, and a method
-    ``token_features`` that gives a row for each token it reads, as those of
-    ``SentenceBERT`` do.
+    options and says the revision without loading the model, or None; ``package``, the name
+    of what it imports when it is built; a method ``tokens`` that says how long each text is
+    and how much of it is read, and a method ``token_features`` that gives a row for each
+    token it reads, as those of ``SentenceBERT`` do.
 
     Attributes:
         name: Goes into the cache as ``encoder``.
@@ -52,6 +53,8 @@ class SentenceBERT:
         MissingModel: Neither here nor to be had from the hub.
         BadInput: A file of a local model is damaged.
     """
+
+    package = "sentence_transformers"
 
     def __init__(self, model: str = "stsb-bert-large") -> None:
         folder = _local_folder(model)
@@ -113,6 +116,8 @@ class CLIP:
         BadInput: A file of a local model is damaged.
         BadConfig: open_clip knows no such architecture or tag.
     """
+
+    package = "open_clip"
 
     def __init__(self, model: str = "ViT-B-32", pretrained: str = "openai") -> None:
         try:
@@ -210,6 +215,13 @@ ENCODERS = Registry("text encoder", {
     "clip": CLIP,
     "function": "zskel.extractors.text.function:FunctionEncoder",
 })
+
+
+def import_packages(names: Iterable[str]) -> None:
+    """Imports what these encoders import when they are built, which takes seconds."""
+    for package in (getattr(ENCODERS.get(name), "package", None) for name in names):
+        if isinstance(package, str):
+            importlib.import_module(package)
 
 
 def known_revision(name: str, options: Mapping[str, Any]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from zskel.pipeline.steps.model_store import ModelStore, model_store_of
 from zskel.pipeline.steps.phase_plan import Plan, make_plan, resolve_split
 from zskel.pipeline.steps.sequence_store import open_store
 from zskel.pipeline.steps.skeleton_cache import skeleton_cache
-from zskel.pipeline.steps.text_cache import text_caches
+from zskel.pipeline.steps.text_cache import import_encoders, text_caches
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def _extract(
     weights: Mapping[str, Path], shared: ModelStore | None, split: ClassSplit,
 ) -> Extracted | None:
     if is_main():
-        store = open_store(experiment.dataset, raw, work, workers, shared)
+        store = open_store(experiment.dataset, raw, work, workers, shared,
+                           lambda: _import_what_comes_next(experiment))
     barrier()
     if not is_main():
         store = SequenceStore(work.store)
@@ -123,6 +124,15 @@ def _extract(
     if accuracy is not None:
         say(f"seen-class accuracy of the test-phase backbone on test clips: {accuracy:.1%}")
     return Extracted(skeleton, text, accuracy, text_parts)
+
+
+def _import_what_comes_next(experiment: Experiment) -> None:
+    """Imports what embeds texts and runs backbones, which takes seconds."""
+    with suppress(Exception):  # who needs it says what is wrong with it
+        from zskel.extractors.mm import register
+
+        register()
+        import_encoders(experiment)
 
 
 def _announce(experiment: Experiment, plan: Plan, work: WorkDir) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zskel.data.classes import class_names
@@ -20,23 +20,25 @@ from zskel.pipeline.steps.model_store import ModelStore
 def open_store(
     dataset: DatasetConfig, raw: Sequence[str | Path], work: WorkDir,
     workers: int | None = None, model_store: ModelStore | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> SequenceStore:
     """The sequence store of a work directory, made from ``raw`` where that is given.
 
     A store that the work directory has of its own comes before the shared one.
+    ``meanwhile`` is called while other processes parse, where they do.
 
     Raises:
         BadInput: There is neither a store nor anything to make it from.
     """
     if model_store is None or work.own_store.is_file():
-        return _store_at(work.own_store if raw else work.store, dataset, raw, workers)
+        return _store_at(work.own_store if raw else work.store, dataset, raw, workers, meanwhile)
     path = model_store.store(dataset, raw) if raw else model_store.find_store(dataset, work)
     if path is None:
         raise BadInput(f"{model_store.root}: no sequence store of {dataset.name} read like this "
                        "yet; give the raw recordings with --raw")
     if raw:
         with model_store.locked(path.parent, f"the sequence store of {dataset.name}"):
-            store = _store_at(path, dataset, raw, workers)
+            store = _store_at(path, dataset, raw, workers, meanwhile)
             model_store.note_source(dataset, raw)
     else:
         store = SequenceStore(path)
@@ -53,7 +55,8 @@ def point_to_store(work: WorkDir, model_store: ModelStore, store: SequenceStore)
 
 
 def _store_at(
-    path: Path, dataset: DatasetConfig, raw: Sequence[str | Path], workers: int | None
+    path: Path, dataset: DatasetConfig, raw: Sequence[str | Path], workers: int | None,
+    meanwhile: Callable[[], None] | None,
 ) -> SequenceStore:
     if raw:
         assert dataset.reader is not None
@@ -61,7 +64,7 @@ def _store_at(
         with bar("reading clips") as tell:
             report = build_store(
                 reader, path, class_names(dataset.name), dataset.cleaning,
-                workers or os.cpu_count() or 1, tell,
+                workers or os.cpu_count() or 1, tell, meanwhile,
             )
         _tell_parsed(report, path)
     elif not path.is_file():

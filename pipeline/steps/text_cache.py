@@ -35,6 +35,15 @@ def text_caches(experiment: Experiment, work: WorkDir) -> tuple[Path, dict[str, 
     return text_cache(names, experiment.class_text, work), parts
 
 
+def import_encoders(experiment: Experiment) -> None:
+    """Imports the packages that embed the texts of an experiment."""
+    from zskel.extractors.text import import_packages
+
+    configs = [experiment.class_text, *experiment.class_text_parts.values()]
+    import_packages({encoder.name for config in configs if config is not None
+                     for encoder, _ in _pairs(config)})
+
+
 def supervising_text(experiment: Experiment, work: WorkDir) -> np.ndarray | None:
     """f_y of all classes, ``[C, Dt]``, if it trains the backbone; None if it is not current."""
     if experiment.needed_backbone.text_supervision is None or text_changes(

@@ -104,6 +104,12 @@ def test_results_come_with_the_number_of_their_call() -> None:
     assert dict(in_processes(pow, calls, 2)) == {n: n * n for n in range(5)}
 
 
+def test_this_process_does_something_else_meanwhile() -> None:
+    done: list[int] = []
+    assert dict(in_processes(pow, [(2, 3)], 1, lambda: done.append(os.getpid()))) == {0: 8}
+    assert done == [os.getpid()]
+
+
 def test_an_error_is_that_of_the_call() -> None:
     with pytest.raises(ZeroDivisionError):
         list(in_processes(divmod, [(1, 1), (1, 0)], 2))

@@ -11,10 +11,10 @@ DIST := build/dist
 DEMO := work_dirs/demo
 
 CHROMIUM ?= chromium
-# Tests that run at a time: one a core, and where the cores are many as many as memory
-# allows; a process takes 1.5 GB. A file's tests stay together, for what they share.
+# Tests that run at a time: one a core, of many cores the first 4, since each takes up to
+# 3 GB (WORKERS=16 takes 16). A file's tests stay together, for what they share.
 WORKERS ?= logical
-PYTEST := pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+PYTEST := pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install demo pictures test lint check wheel smoke docs clean
 

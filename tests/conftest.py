@@ -36,6 +36,17 @@ sys.path.insert(0, str(Path(__file__).parent))  # what tests in several folders 
 # What makes coverage measure the processes that are started.
 _COVERAGE = "COVERAGE_PROCESS_"
 
+
+def environment(measured: bool = True) -> dict[str, str]:
+    """For an interpreter that imports this checkout's package.
+
+    Args:
+        measured: Whether coverage sees it, where it sees anything.
+    """
+    return {**{name: value for name, value in os.environ.items()
+               if measured or not name.startswith(_COVERAGE)}, "PYTHONPATH": str(ROOT)}
+
+
 TINY_EXPERIMENT = """
 _input = [dict(type="PoseDecode"), dict(type="FormatGCNInput", num_person=1),
           dict(type="PackActionInputs")]
@@ -190,11 +201,9 @@ class Commands:
 
     def __init__(self, folder: Path, measured: bool = True) -> None:
         self._folder = folder
-        environment = {name: value for name, value in os.environ.items()
-                       if measured or not name.startswith(_COVERAGE)}
         self._server = subprocess.Popen(
             [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, env={**environment, "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.DEVNULL, text=True, env=environment(measured),
         )
         self._ready = False
         self._running: list[int] = []
@@ -310,11 +319,14 @@ def unmeasured(
 
 @pytest.fixture(scope="session")
 def python() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a fresh interpreter with the given arguments, from another folder."""
+    """Runs a fresh interpreter with the given arguments, from another folder.
+
+    Coverage, which makes imports slow, leaves it alone: ``commands`` run the same.
+    """
     def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd="/",
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=300, check=False,
+            env=environment(measured=False), timeout=300, check=False,
         )
 
     return run

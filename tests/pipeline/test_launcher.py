@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from zskel.data.caches import read_skeleton_features
 from zskel.data.common.errors import BadConfig
 from zskel.extractors import distributed
 
-ROOT = Path(__file__).resolve().parents[2]
 MASKED = ("--cfg-options", "masked_features=true")
 
 
@@ -40,18 +37,14 @@ def files(root: Path) -> set[str]:
 
 @pytest.mark.slow
 def test_torchrun_starts_two_that_leave_one_set_of_files(
-    tiny_work: Path, tiny_config: Path, copy_of: Callable[..., Path], tmp_path: Path
+    tiny_work: Path, tiny_config: Path, copy_of: Callable[..., Path], python: Callable[..., Any]
 ) -> None:
     work = copy_of(tiny_work, ("store",))
     (work / "features").mkdir()
     shutil.copy(tiny_work / "features" / "text.h5", work / "features")  # an encoder takes seconds
-    ended = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-         "-m", "zskel", "extract", tiny_config, "--work-dir", work, "--launcher", "pytorch",
-         "--cfg-options", "backbone.epochs=1"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True,
-        text=True, timeout=300, check=False,
-    )
+    ended = python("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+                   "-m", "zskel", "extract", tiny_config, "--work-dir", work, "--launcher",
+                   "pytorch", "--cfg-options", "backbone.epochs=1")
     assert ended.returncode == 0, ended.stderr
     for said in ("experiment ", "wrote ", "training the "):  # by one of them
         lines = [line for line in ended.stderr.splitlines() if line.startswith(said)]

@@ -24,6 +24,8 @@ LEARNING: dict[str, dict] = {
     "infonce": dict(learning_rate=3e-3),
     "jpose": dict(embedding_dim=32, text_hidden_dim=64, epochs=10, learning_rate=5e-3),
     "msf": QUICK_VAE,
+    "neuron": dict(epochs=6),
+    "purls": dict(epochs=20),
     "revise": dict(code_dim=40, text_hidden_dim=64, epochs=20, learning_rate=3e-3),
     "sa_dvae": dict(QUICK_CLASSIFIER, z_r_dim=12, z_v_dim=4, epochs=20, learning_rate=5e-3),
     "smie": dict(hidden_dims=(128, 64), epochs=20, learning_rate=3e-3),

@@ -4,7 +4,8 @@
 
 The clips are all of seven public data sets (``../shared/data/features``): f_x from a
 Shift-GCN trained on NTU-60, 4,657 clips, 95 classes once equal names (in lower case)
-are merged. Odd subjects train, even ones test. Text is the label in all-MiniLM-L6-v2.
+are merged. Odd subjects train, even ones test. Text is the label in all-MiniLM-L6-v2,
+with ``--motions`` beside the sentence of how the body moves of ``seven_sets_words.csv``.
 
 Half of each set's classes, drawn once, are for *development*, on odd subjects alone
 (``--development``: a third of each set's odd subjects tests). The *final* evaluation
@@ -61,6 +62,8 @@ SETS = ("utd_mhad", "nw_ucla", "g3d", "kard", "cad60", "florence", "msrdaily")
 DATASET = "seven_sets"
 WORDS = Path(__file__).with_name("seven_sets_words.csv")
 HALVES_SEED = 2024
+#: Ends ``Job.kind`` where texts are labels beside motions.
+WITH_MOTIONS = "-motions"
 #: Methods that draw nothing that matters: one seed says all.
 CLOSED_FORMS = ("text_prototypes", "ridge", "eszsl", "conse")
 KEY = ("kind", "unseen_classes", "split", "method", "gate", "protocol", "seed")
@@ -167,9 +170,11 @@ def _held_out(subject: np.ndarray, generator: np.random.Generator, share: float)
 
 @dataclass(frozen=True)
 class Job:
-    """One fit: a method on one split with one seed. ``kind`` as of :func:`split_caches`.
+    """One fit: a method on one split with one seed.
 
-    The method may be followed by options: "ridge folds=3", "sa_dvae variant=fd".
+    ``kind`` is that of :func:`split_caches`, with ``WITH_MOTIONS`` behind it where texts
+    are labels beside motions. The method may be followed by options: "ridge folds=3",
+    "sa_dvae variant=fd".
     """
 
     kind: str
@@ -191,8 +196,9 @@ def measure_job(
     name, *options = job.method.split()
     config = load_method_and_gate(name, DATASET)[0]
     given = dict(map(option_of, options))
-    caches = Caches(*split_caches(data, job.split, job.unseen, kind=job.kind),
-                    text_for(name, data.clips.class_names))
+    kind = job.kind.removesuffix(WITH_MOTIONS)
+    caches = Caches(*split_caches(data, job.split, job.unseen, kind=kind),
+                    text_for(name, data.clips.class_names, kind != job.kind))
     found: list[Fitted] = []
     started = time.process_time()
     evaluate_gates(
@@ -226,10 +232,14 @@ def option_of(given: str) -> tuple[str, Any]:
         return key, value
 
 
-def text_for(method: str, class_names: tuple[str, ...]) -> Text:
-    """The label, or of a method of parts of speech verb and noun."""
+def text_for(method: str, class_names: tuple[str, ...], motions: bool = False) -> Text:
+    """The label, with the motion beside it or not, or of a method of parts of speech those."""
     parts = METHODS.get(method).text_parts
-    return {part: _words(part, class_names) for part in parts} or _label(class_names)
+    if parts or not motions:
+        return {part: _words(part, class_names) for part in parts} or _label(class_names)
+    from zskel.extractors.text import concatenate
+
+    return concatenate([_label(class_names), _words("motion", class_names)])
 
 
 _label = cache(label_text)
@@ -265,7 +275,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="Markdown file that gets a table a number of "
                         "unseen classes")
     parser.add_argument("--section", help="the table's place there, -20 and the like follows "
-                        "[default: final, development or any]")
+                        "[default: final, development or any, with -motions where asked for]")
+    parser.add_argument("--motions", action="store_true",
+                        help="texts are labels beside sentences of how the body moves")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--development", action="store_const", const="development", dest="kind")
     kind.add_argument("--any-class", action="store_const", const="any", dest="kind")
@@ -274,9 +286,9 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     given = parsed()
-    kind = given.kind or "final"
+    kind = (given.kind or "final") + given.motions * WITH_MOTIONS
     data = read()
-    if kind == "development":
+    if given.kind == "development":
         data = development_part(data)
     there = {tuple(row[name] for name in KEY) for row in _rows(given.csv)}
     # The first splits of everything first, so that a stopped run has something to say.

@@ -25,7 +25,8 @@ from zskel.zsl.methods import METHODS
 
 UNSEEN = 10
 OPTIONS: dict[str, dict[str, int]] = {
-    "purls": dict(epochs=30, hidden_dim=256), "neuron": dict(epochs=30)}  # minutes, not hours
+    "purls": dict(epochs=30, hidden_dim=256),  # minutes, not hours
+    "neuron": dict(epochs=15, prototypes=20)}
 BODY, THIRDS = 6, 3
 SHAPES: dict[str, dict[str, tuple[int, int]]] = {
     "purls": {"thirds_joints": (BODY + THIRDS, 256)},

@@ -32,21 +32,23 @@ FIELDS = {
 }
 Row = Mapping[str, str]
 """``method``, ``gate``, ``protocol``, ``split``, ``seed``, those of ``FIELDS`` in percent, and
-``seconds``, "" where nobody took them."""
+``seconds``, missing or "" where nobody took them."""
 
 Values = dict[str, float]
 """By split."""
 
 
 def of_work_dir(work_dir: Path) -> list[Row]:
-    """Rows of a work directory's records; a seed stands for a split."""
+    """Rows of a work directory's records; a seed stands for a split.
+
+    Without their seconds, which are by the wall clock of whatever machine was busy then.
+    """
     rows = []
     for path in sorted((work_dir / "results").glob("*.json")):
         record = read_result(path)
         rows.append({
             "method": record.method, "gate": record.config["gate"]["name"],
             "protocol": record.protocol, "split": str(record.seed), "seed": "0",
-            "seconds": str(record.duration_seconds),
             **{name: str(100 * (record.metrics[field] or 0)) for name, field in FIELDS.items()}})
     return rows
 
@@ -125,7 +127,9 @@ def by_method(
     head += [f"H, `{gate}`" for gate in gates]
     if against:
         head.insert(5, "Δ H")
-    lines = [[*head, "oracle H", "seconds a fit"]]
+    head.append("oracle H")
+    timed = any(row.get("seconds") for own in methods.values() for row in own)
+    lines = [[*head, "seconds a fit"] if timed else head]
 
     def better(name: str) -> float:
         found = values(methods[name], "zsl")
@@ -141,7 +145,8 @@ def by_method(
             line.insert(5, _less(_with(gates[0], own), _with(gates[0], base), "h"))
         # That of C_s and C_u, not of one classifier over all classes.
         oracle = [row for row in own if JOINT_PROBA not in GATES.get(row["gate"]).needs]
-        lines.append([*line, mean(values(oracle, "oracle_h")), mean(values(own, "seconds"))])
+        line.append(mean(values(oracle, "oracle_h")))
+        lines.append([*line, mean(values(own, "seconds"))] if timed else line)
     return markdown(lines)
 
 

@@ -19,7 +19,8 @@ nouns of ``seven_sets_words.csv``. Methods of pooled views cannot run on these f
 ``strict``, the first one under ``transductive`` too; a gate is left out where the method
 has not what it needs. ``--table methods`` gives a line a method instead of one a gate.
 
-What is in the CSV file already is kept, so a stopped run goes on; a Parquet file beside it
+What is in the CSV file already is kept, so a stopped run goes on, and ``--no-fit`` makes
+tables of what is there; a Parquet file beside it
 has the same rows, where pandas is installed. Seconds are of the processor, of both phases'
 fits. Set OMP_NUM_THREADS=1 on a busy machine.
 """
@@ -266,6 +267,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--gates", nargs="+", default=[
         "left_out_classes", "familiarity", "domain_classifier", "calibrated_stacking"])
     parser.add_argument("--seeds", type=int, default=1, help="of methods that draw")
+    parser.add_argument("--no-fit", action="store_true", help="tables of what the CSV has")
     parser.add_argument("--table", choices=("gates", "methods"), default="gates",
                         help="a line a gate, or a line a method")
     parser.add_argument("--against", help="what all others are compared with: method / gate / "
@@ -293,7 +295,8 @@ def main() -> None:
         data = development_part(data)
     there = {tuple(row[name] for name in KEY) for row in _rows(given.csv)}
     # The first splits of everything first, so that a stopped run has something to say.
-    for split, method, unseen in product(range(given.splits), given.methods, given.unseen):
+    splits = range(0 if given.no_fit else given.splits)
+    for split, method, unseen in product(splits, given.methods, given.unseen):
         name = method.split()[0]
         gates = [gate for gate in given.gates if works(gate, name)]
         wanted = [*((gate, TRANSDUCTIVE) for gate in gates[:0 if given.strict else 1]),

@@ -33,7 +33,7 @@ import importlib.util
 import time
 from ast import literal_eval
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -58,6 +58,7 @@ from zskel.zsl.gates import GATES
 from zskel.zsl.methods import METHODS
 from zskel.zsl.metrics import measure
 from zskel.zsl.protocols import STRICT, TRANSDUCTIVE, Protocol
+from zskel.zsl.refinements import REFINEMENTS
 
 SETS = ("utd_mhad", "nw_ucla", "g3d", "kard", "cad60", "florence", "msrdaily")
 DATASET = "seven_sets"
@@ -281,6 +282,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--motions", action="store_true",
                         help="texts are labels beside sentences of how the body moves")
     parser.add_argument("--strict", action="store_true", help="nothing transductive")
+    parser.add_argument("--refinements", nargs="+", default=[], choices=REFINEMENTS.names(),
+                        help="transductive with these too, besides the default one")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--development", action="store_const", const="development", dest="kind")
     kind.add_argument("--any-class", action="store_const", const="any", dest="kind")
@@ -294,13 +297,15 @@ def main() -> None:
     if given.kind == "development":
         data = development_part(data)
     there = {tuple(row[name] for name in KEY) for row in _rows(given.csv)}
+    refined = [] if given.strict else [TRANSDUCTIVE, *(
+        replace(TRANSDUCTIVE, name=f"{TRANSDUCTIVE.name}:{name}", refinement=REFINEMENTS.get(name))
+        for name in given.refinements)]
     # The first splits of everything first, so that a stopped run has something to say.
     splits = range(0 if given.no_fit else given.splits)
     for split, method, unseen in product(splits, given.methods, given.unseen):
         name = method.split()[0]
         gates = [gate for gate in given.gates if works(gate, name)]
-        wanted = [*((gate, TRANSDUCTIVE) for gate in gates[:0 if given.strict else 1]),
-                  *((gate, STRICT) for gate in gates)]
+        wanted = [*product(gates[:1], refined), *product(gates, [STRICT])]
         for seed in range(given.seeds if name not in CLOSED_FORMS else 1):
             job = Job(kind, unseen, split, method, seed)
             missing = [(gate, protocol) for gate, protocol in wanted if tuple(

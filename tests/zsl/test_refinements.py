@@ -20,7 +20,8 @@ from zskel.zsl.methods.ridge import Ridge
 from zskel.zsl.protocols import STRICT, TRANSDUCTIVE, Protocol
 from zskel.zsl.refinements import REFINEMENTS
 from zskel.zsl.refinements.base import Refinement
-from zskel.zsl.refinements.cluster_votes import ClusterVotes
+from zskel.zsl.refinements.cluster_votes import ClusterVotes, whitened
+from zskel.zsl.refinements.prototype_votes import PrototypeVotes
 
 TRIED = ("left_out_classes", "domain_classifier", "calibrated_stacking")
 
@@ -104,13 +105,31 @@ def test_clips_that_lie_together_get_one_answer() -> None:
     assert np.array_equal(ClusterVotes(clusters=1).refine(inputs), p_u)
 
 
+def test_prototypes_settle_before_clusters_vote() -> None:
+    inputs, y = pool()
+    assert inputs.f_x is not None and inputs.reference is not None
+    z = whitened(inputs.f_x, inputs.reference)
+    shares = p_u = inputs.unseen_proba
+    for _ in range(15):
+        sums = [(share[:, None] * z).sum(axis=0) for share in shares.T]
+        cosines = np.stack([z @ row / np.linalg.norm(row) for row in sums], axis=1)
+        odds = np.exp(3 * cosines) * np.sqrt(p_u)
+        shares = odds / odds.sum(axis=1, keepdims=True)
+    refined = PrototypeVotes(clusters=1).refine(inputs)
+    expected = ClusterVotes(clusters=1).refine(replace(inputs, unseen_proba=shares))
+    np.testing.assert_allclose(refined, expected)
+    np.testing.assert_array_equal(PrototypeVotes(clusters=3).refine(inputs).argmax(axis=1), y)
+    assert (ClusterVotes(clusters=3).refine(inputs).argmax(axis=1) == y).mean() < 0.8
+
+
+@pytest.mark.parametrize("refinement", [ClusterVotes, PrototypeVotes])
 @pytest.mark.parametrize("rows", [slice(0, 1), slice(4, 6), slice(0, 27)])
-def test_few_and_equal_clips(rows: slice) -> None:
+def test_few_and_equal_clips(rows: slice, refinement: type[ClusterVotes]) -> None:
     inputs, _ = pool(noise=0.0)
     some = inputs.take(np.arange(27)[rows])
-    p_u = ClusterVotes().refine(some)
+    p_u = refinement().refine(some)
     assert p_u.shape == some.unseen_proba.shape and np.isfinite(p_u).all()
-    if len(some) == 1:
+    if len(some) == 1 and refinement is ClusterVotes:
         np.testing.assert_allclose(p_u, some.unseen_proba)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.adam import adam
 
 _ALIGNMENT = 64
@@ -37,6 +37,18 @@ class FlatParameters:
         )
         for name, (weight, bias) in layers.items():
             self.value[name][:-1], self.value[name][-1] = weight, bias
+
+    @classmethod
+    def of(cls, layers: Mapping[str, nn.Linear], learning_rate: float) -> FlatParameters:
+        """Those of linear layers; :meth:`write` puts them back."""
+        return cls({name: (layer.weight.T, layer.bias) for name, layer in layers.items()},
+                   learning_rate)
+
+    def write(self, layers: Mapping[str, nn.Linear]) -> None:
+        """Puts the weights into the layers that they are from."""
+        for name, layer in layers.items():
+            layer.weight.copy_(self.value[name][:-1].T)
+            layer.bias.copy_(self.value[name][-1])
 
     def adam_step(self, rate: float | None = None) -> None:
         """One step down the gradients, as ``torch.optim.Adam`` takes it by default.

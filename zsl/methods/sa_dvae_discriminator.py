@@ -30,16 +30,12 @@ class DiscriminatorUpdates:
         self._layers = {"first": cast(nn.Linear, first), "second": cast(nn.Linear, second)}
         self._generator, self._params, self._v = generator, params, z_v_dim
         self._signs: dict[int, Tensor] = {}
-        self._weights = FlatParameters(
-            {name: (layer.weight.T, layer.bias) for name, layer in self._layers.items()},
-            params.learning_rate)
+        self._weights = FlatParameters.of(self._layers, params.learning_rate)
         self._first_transposed = self._weights.value["first"][:-1].T
 
     def write(self) -> None:
         """Puts the weights into the network."""
-        for name, layer in self._layers.items():
-            layer.weight.copy_(self._weights.value[name][:-1].T)
-            layer.bias.copy_(self._weights.value[name][-1])
+        self._weights.write(self._layers)
 
     def add_gradient(
         self, z: Tensor, z_grad: Tensor, weight: Tensor | None, term: Tensor

@@ -105,9 +105,7 @@ class Engine:
     def write(self) -> None:
         """Puts the weights into the networks."""
         value, vae, text = self._weights.value, self._vae, self._text
-        for name, layer in (("encoder_x", vae.encoder_x.linear), ("decoder_x", vae.decoder_x)):
-            layer.weight.copy_(value[name][:-1].T)
-            layer.bias.copy_(value[name][-1])
+        self._weights.write({"encoder_x": vae.encoder_x.linear, "decoder_x": vae.decoder_x})
         text.write_encoder(
             vae.encoder_y.linear, value["encoder_y"][:-1], self._initial_encoder_y)
         vae.encoder_y.linear.bias.copy_(value["encoder_y"][-1])

@@ -41,16 +41,12 @@ class SMIEEngine:
         self._text = torch.cat([text, text.new_ones(len(text), 1)], dim=1)
         self._layers = {"first": net.first, "second": cast(nn.Linear, net.rest[1]),
                         "third": cast(nn.Linear, net.rest[3])}
-        self._weights = FlatParameters(
-            {name: (layer.weight.T, layer.bias) for name, layer in self._layers.items()},
-            params.learning_rate)
+        self._weights = FlatParameters.of(self._layers, params.learning_rate)
 
     @torch.no_grad()
     def write(self) -> None:
         """Puts the weights into the network."""
-        for name, layer in self._layers.items():
-            layer.weight.copy_(self._weights.value[name][:-1].T)
-            layer.bias.copy_(self._weights.value[name][-1])
+        self._weights.write(self._layers)
 
     @torch.no_grad()
     def step(

@@ -54,16 +54,12 @@ class TextVAEEngine:
             if name in self._texts:
                 start = sum(of.stop - of.start for of in self._columns.values())
                 self._columns[name] = slice(start, start + vae.latent)
-        self._weights = FlatParameters(
-            {name: (layer.weight.T, layer.bias) for name, layer in self._layers.items()},
-            params.learning_rate)
+        self._weights = FlatParameters.of(self._layers, params.learning_rate)
 
     @torch.no_grad()
     def write(self) -> None:
         """Puts the weights into the networks."""
-        for name, layer in self._layers.items():
-            layer.weight.copy_(self._weights.value[name][:-1].T)
-            layer.bias.copy_(self._weights.value[name][-1])
+        self._weights.write(self._layers)
 
     @torch.no_grad()
     def step(self, rows: Tensor, weights: Sequence[float]) -> Tensor:

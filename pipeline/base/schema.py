@@ -260,7 +260,7 @@ class TextConfig(Section):
         # So that digests and caches from before there were any stay.
         content: dict[str, Any] = serialize(self)
         if info.mode == "json" and self.tokens is None:
-            del content["tokens"]
+            content.pop("tokens", None)  # It may have been excluded.
         return content
 
 

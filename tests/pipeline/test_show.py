@@ -239,8 +239,10 @@ def test_it_listens_on_the_loopback_address_and_ends_with_ctrl_c(
     listening = [each.laddr for each in psutil.Process(process).net_connections("inet")
                  if each.status == psutil.CONN_LISTEN]
     assert listening == [("127.0.0.1", int(url[1]))]
-    # A file that is being read does not hold it up.
     connection = http.client.HTTPConnection("127.0.0.1", int(url[1]), timeout=60)
+    connection.request("GET", url[0])
+    assert connection.getresponse().read()  # It serves, beyond only listening.
+    # A file that is being read does not hold it up.
     connection.request("POST", f"{url[0]}files?name={clip.name}", clip.read_bytes())
     os.kill(process, signal.SIGINT)
     ended = here.wait()

@@ -133,8 +133,11 @@ def load_npy(path: Path) -> np.ndarray:
     return array
 
 
-def load_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """Reads arrays of an .npz file, all of them or the named ones.
+def load_npz(
+    path: Path, names: Iterable[str] | None = None, optional: Iterable[str] = ()
+) -> dict[str, np.ndarray]:
+    """Reads arrays of an .npz file: all of them, or the named ones and the optional ones that
+    are there.
 
     Raises:
         BadInput: As ``load_npy``, or an array is not there.
@@ -150,7 +153,8 @@ def load_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, np.nda
                 if name not in file.files:
                     raise BadInput(f"{path}: holds no array {name!r}; "
                                    f"{nearest(name, file.files)}")
-            return {name: file[name] for name in wanted}
+            there = [name for name in optional if name in file.files]
+            return {name: file[name] for name in dict.fromkeys([*wanted, *there])}
 
 
 def features_of(array: np.ndarray, where: str, notes: list[str]) -> np.ndarray:

@@ -114,8 +114,7 @@ def _skeleton(path: Path, phase: str) -> SkeletonFeatures:
 
 
 def _text(path: Path) -> TextFeatures:
-    arrays = load_npz(path, ("f_y", "attributes"))
-    arrays |= {name: array for name, array in load_npz(path).items() if name in TOKEN_ARRAYS}
+    arrays = load_npz(path, ("f_y", "attributes"), TOKEN_ARRAYS)
     text = text_of(arrays, _attributes(arrays, path), str(path))
     check_text_features(text, str(path))
     return text

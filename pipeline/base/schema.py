@@ -29,6 +29,23 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_serializer(mode="wrap")
+    def _serialized(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        content: dict[str, Any] = serialize(self)
+        return self._as_json(content) if info.mode == "json" else content
+
+    def _as_json(self, content: dict[str, Any]) -> dict[str, Any]:
+        """What digests and caches hold of the content."""
+        left_out = self._left_out()
+        return {key: value for key, value in content.items() if key not in left_out}
+
+    def _left_out(self) -> set[str]:
+        """What JSON leaves out: what changes no number, and what is younger than other
+        digests where it is not asked for, so that these stay."""
+        return set()
+
 
 class _NamesCode(Section):
     """A section in which code of one's own may be named (``zskel.data.common.outside``).
@@ -40,22 +57,14 @@ class _NamesCode(Section):
 
     code: dict[str, str | None] = Field({}, exclude=True)
 
-    @model_serializer(mode="wrap")
-    def _with_code(
-        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        content = {key: value for key, value in serialize(self).items()
-                   if info.mode != "json" or key not in self._left_out()}
-        code = outside_code(self._may_name_code(content)) if info.mode == "json" else {}
+    def _as_json(self, content: dict[str, Any]) -> dict[str, Any]:
+        content = super()._as_json(content)
+        code = outside_code(self._may_name_code(content))
         return {**content, "code": code} if code else content
 
     def _may_name_code(self, content: dict[str, Any]) -> Any:
         """Where code may be named whose digest belongs to the section."""
         return content
-
-    def _left_out(self) -> set[str]:
-        """What JSON, which digests and caches hold, leaves out: what changes no number."""
-        return set()
 
 
 class DatasetConfig(_NamesCode):
@@ -253,15 +262,8 @@ class TextConfig(Section):
     concat_with: list[TextPart] = []
     tokens: int | None = Field(None, ge=1, le=4096)
 
-    @model_serializer(mode="wrap")
-    def _without_tokens(
-        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        # So that digests and caches from before there were any stay.
-        content: dict[str, Any] = serialize(self)
-        if info.mode == "json" and self.tokens is None:
-            content.pop("tokens", None)  # It may have been excluded.
-        return content
+    def _left_out(self) -> set[str]:
+        return {"tokens"} if self.tokens is None else set()
 
 
 class FitConfig(Section):
@@ -294,20 +296,10 @@ class FitConfig(Section):
     seeds: int = Field(3, ge=1)
     device: Device = "auto"
 
-    @model_serializer(mode="wrap")
-    def _without_device(
-        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        # Nothing but rounding depends on it, and digests on none of that.
-        content: dict[str, Any] = serialize(self)
-        if info.mode == "json":
-            del content["device"]
-            # So that digests from before there were any stay.
-            if self.refinement is None:
-                del content["refinement"]
-            if self.features == "f_x":
-                del content["features"]
-        return content
+    def _left_out(self) -> set[str]:
+        # Nothing but rounding depends on the device.
+        return {"device", *(["refinement"] if self.refinement is None else []),
+                *(["features"] if self.features == "f_x" else [])}
 
     @property
     def protocol_name(self) -> str:
@@ -379,14 +371,8 @@ class Experiment(Section):
                 raise ValueError(f"{name!r} and 'f_x_{name}' would be one file; rename one")
         return views
 
-    @model_serializer(mode="wrap")
-    def _only_what_is_asked_for(
-        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        # An experiment from before there were the choices keeps its digest.
-        aside = {"feature_views", "imported"} if info.mode == "json" else set()
-        aside = {key for key in aside if not getattr(self, key)}
-        return {key: value for key, value in serialize(self).items() if key not in aside}
+    def _left_out(self) -> set[str]:
+        return {key for key in ("feature_views", "imported") if not getattr(self, key)}
 
     def digest(self) -> str:
         """SHA-256 of the whole config."""

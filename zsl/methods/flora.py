@@ -11,15 +11,14 @@ cache has none, f_y is the only token.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
-from typing_extensions import Self
 
 from zskel.zsl.diffusion_transformer import (
     FinalLayer,
@@ -28,7 +27,8 @@ from zskel.zsl.diffusion_transformer import (
     initialize_transformer,
 )
 from zskel.zsl.methods.checks import TOKENS, WHOLE
-from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
+from zskel.zsl.methods.compatibility import Text
+from zskel.zsl.methods.error_method import ErrorMethod, ErrorParams
 from zskel.zsl.methods.tokens import mean_of_tokens, sequences_of
 from zskel.zsl.methods.training import Step
 from zskel.zsl.ranking import draw_one
@@ -36,12 +36,10 @@ from zskel.zsl.vae import sample_gaussian
 
 # What is left of the start of the path at its end.
 _REST = 1e-5
-# Triples of clip, class and noise, times their tokens, that are scored at once.
-_TRIPLES = 1 << 12
 
 
-class FloraParams(TrainingParams):
-    """All parameters of Flora.
+class FloraParams(ErrorParams):
+    """All parameters of Flora, beyond those of ``ErrorParams``.
 
     Width, epochs and learning rate are for some hundred clips, sharpness judged by
     validation-unseen classes; the published ones are in the configs. Neighbours and their
@@ -49,26 +47,20 @@ class FloraParams(TrainingParams):
     without a rule that would not look at test clips.
 
     Attributes:
-        width, heads: Of latents and transformer; ``heads`` divides ``width``.
+        width: Of the latents, too.
         distribution_weight: Of the squared distances of means and of log variances.
         flow_part: Of all steps, those at the end that train the flow.
         other_weight: Of the error to the velocity of a clip of another class, which is
             to be large.
-        weight_decay: AdamW's.
         neighbours, neighbour_weight: Each class text gets its most similar seen
             classes' texts added. The authors take neighbours from all classes; here those of
             seen ones alone, so that no text depends on which classes are asked for.
         time: Place on the path, 0 text to 1 skeleton, at which clips are scored.
-        noises: How many latents of each clip and text are drawn for a score, the mean of
-            the errors counts; the authors draw one. They come from the seed and are
-            the same for all clips and classes.
-        sharpness: Of the softmax of the negative errors.
+        noises: Latents of each clip and text that are drawn for a score; the authors
+            draw one.
     """
 
-    width: int = Field(128, ge=2, multiple_of=2)
-    heads: int = Field(4, ge=1)
     epochs: int = Field(60, ge=1)
-    weight_decay: float = Field(0.01, ge=0)
     distribution_weight: float = Field(0.1, ge=0)
     flow_part: float = Field(1 / 6, gt=0, lt=1)
     other_weight: float = Field(0.1, ge=0)
@@ -78,14 +70,8 @@ class FloraParams(TrainingParams):
     noises: int = Field(4, ge=1)
     sharpness: float = Field(5.0, gt=0)
 
-    @model_validator(mode="after")
-    def _divides(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"heads is {self.heads}, expected a divisor of width {self.width}")
-        return self
 
-
-class Flora(CompatibilityMethod):
+class Flora(ErrorMethod):
     """Flora in the style of scikit-learn.
 
     The score of a class is the negative mean squared error of the velocity, times
@@ -102,7 +88,6 @@ class Flora(CompatibilityMethod):
     """
 
     name, params_model = "flora", FloraParams
-    faster_on_gpu = reads_tokens = True
     params: FloraParams
     _net: FlowNetwork
 
@@ -112,8 +97,7 @@ class Flora(CompatibilityMethod):
         """The autoencoders' steps, then the flow's."""
         params = self.params
         text, mask = sequences_of(self._text_of(self.seen_classes))
-        optimizer = torch.optim.AdamW(self._net.parameters(), lr=params.learning_rate,
-                                      weight_decay=params.weight_decay, fused=True)
+        optimizer = self._adamw()
         steps = self.steps(len(f_x))
         batches = steps // params.epochs
 
@@ -161,15 +145,10 @@ class Flora(CompatibilityMethod):
     def _embed(self, f_x: Tensor) -> Tensor:
         return self._net.skeleton.encode(f_x)[0]
 
-    def errors(self, f_x: np.ndarray) -> np.ndarray:
-        """The mean squared errors of the velocity. See :meth:`ZeroShotMethod.errors`."""
-        self._require_fit("errors")
-        return -self._scores(f_x, self._all_classes).double().numpy() / self.params.sharpness
-
-    def _score(self, f_x: Tensor, text: Text) -> Tensor:
+    def _errors(self, text: Text) -> Callable[[Tensor], Tensor]:
         net, draws = self._net, self.params.noises
         tokens, mask = sequences_of(text)
-        classes, length = tokens.shape[:2]
+        length = tokens.shape[1]
         of_clip, of_text = net.noises.view(2, draws, -1, self.params.width)[:, :, :length]
         starts = net.text.draws(tokens, of_text)  # [K, J, T, Z]
 
@@ -179,10 +158,9 @@ class Flora(CompatibilityMethod):
             start, end = (side.expand(shape).flatten(0, 2) for side in (starts[None], ends))
             time = torch.full((len(start),), self.params.time)
             valid = None if mask is None else mask[None, :, None].expand(shape[:4]).flatten(0, 2)
-            return net.error(start, end, time, valid).view(shape[:3]).mean(dim=2)
+            return net.error(start, end, time, valid).view(shape[:3])
 
-        at_once = max(1, _TRIPLES // (classes * draws * length))
-        return -self.params.sharpness * torch.cat([errors(part) for part in f_x.split(at_once)])
+        return errors
 
 
 class FlowVAE(nn.Module):

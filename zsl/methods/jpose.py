@@ -19,11 +19,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from zskel.zsl.methods.base import EpochHook, Progress, RecipeParams
-from zskel.zsl.methods.checks import TextFeatures
+from zskel.zsl.methods.base import RecipeParams
 from zskel.zsl.methods.compatibility import CompatibilityMethod, Text, TrainingParams
+from zskel.zsl.methods.training import Step
 from zskel.zsl.ranking import class_hinge, mined_triplet_of_all_pairs
-from zskel.zsl.threads import single_threaded
 from zskel.zsl.triplets import KINDS, Triplets
 from zskel.zsl.vae import initialize
 
@@ -118,25 +117,10 @@ class JPoSE(CompatibilityMethod):
     params: JPoSEParams
     _net: JPoSENetwork
 
-    @single_threaded()
-    def fit(
-        self,
-        f_x: np.ndarray,
-        y: np.ndarray,
-        f_y: TextFeatures,
-        *,
-        seen_classes: Sequence[int],
-        on_progress: Progress | None = None,
-        on_epoch: EpochHook | None = None,
-    ) -> JPoSE:
-        """Trains the network. See :meth:`ZeroShotMethod.fit`.
-
-        Args:
-            f_y: {"verb": ``[C, Dv]``, "noun": ``[C, Dn]``}.
-        """
+    def _training(
+        self, f_x: Tensor, columns: Tensor, generator: torch.Generator
+    ) -> tuple[Sequence[str], Step]:
         params = self.params
-        generator = torch.Generator().manual_seed(params.seed)
-        features, columns = self._begin(f_x, y, f_y, seen_classes, generator)
         text = self._text_of(self.seen_classes)
         groups = torch.stack([*map(same_text, text.values()), same_text(*text.values())])
         tuned: list[dict[str, Any]] = [
@@ -146,13 +130,13 @@ class JPoSE(CompatibilityMethod):
         optimizer = torch.optim.Adam(tuned, lr=params.learning_rate, fused=True)
 
         def step(rows: Tensor, epoch: int, k: int) -> Tensor:
-            terms = self.terms(features[rows], columns[rows], text, groups, generator)
+            terms = self.terms(f_x[rows], columns[rows], text, groups, generator)
             optimizer.zero_grad()
             terms[-1].backward()
             optimizer.step()
             return terms.detach()
 
-        return self._train(step, (*SPACES, "loss"), len(features), generator, on_progress, on_epoch)
+        return (*SPACES, "loss"), step
 
     def terms(
         self, f_x: Tensor, columns: Tensor, text: Text, groups: Tensor,

@@ -20,24 +20,30 @@ each = pytest.mark.parametrize("method", CLASSES, ids=lambda method: method.name
 SEEN, UNSEEN = (0, 1, 3, 4, 6), (2, 5)
 
 
-def problem(seed=0):
+#: Fewer and more than the 41 clips of the problem, of which the latter are turned first.
+widths = pytest.mark.parametrize("width", [6, 60])
+
+
+def problem(seed=0, width=6):
     """Seven classes of unequal size."""
     rng = np.random.default_rng(seed)
     f_y = rng.normal(size=(7, 4)).astype(np.float32)
     y = np.repeat(SEEN, [5, 9, 12, 7, 8])
-    f_x = f_y[y] @ rng.normal(size=(4, 6)) + 0.5 * rng.normal(size=(len(y), 6)) + 3
+    f_x = f_y[y] @ rng.normal(size=(4, width)) + 0.5 * rng.normal(size=(len(y), width)) + 3
     return f_x.astype(np.float32), y, f_y
 
 
-def fitted(method, **params):
-    f_x, y, f_y = problem()
+def fitted(method, width=6, **params):
+    f_x, y, f_y = problem(width=width)
     model = method(**params).fit(f_x, y, f_y, seen_classes=SEEN)
     return model.fit_unseen_classifier(UNSEEN)
 
 
-def standardized(f_x):
-    x = f_x.astype(float) - f_x.astype(float).mean(axis=0)
-    return x / np.sqrt(np.mean((x**2).sum(axis=1)))
+def standardized(f_x, clips=None):
+    """Those clips as f_x is, which they are unless given."""
+    mean = f_x.astype(float).mean(axis=0)
+    scale = np.sqrt(np.mean(((f_x - mean)**2).sum(axis=1)))
+    return ((f_x if clips is None else clips).astype(float) - mean) / scale
 
 
 def unit(rows):
@@ -62,13 +68,14 @@ def test_learns_what_carries_over(method, seed):
     assert np.mean(joint == p.test_y) > 10 / len(classes)
 
 
-def test_ridge_solves_its_normal_equations():
-    f_x, y, f_y = problem()
-    model = fitted(Ridge, penalty=0.3, temperature=0.2)
+@widths
+def test_ridge_solves_its_normal_equations(width):
+    f_x, y, f_y = problem(width=width)
+    model = fitted(Ridge, width, penalty=0.3, temperature=0.2)
     # Bias as a column of ones that is not penalized, without centring anything.
     x, t = standardized(f_x), unit(f_y.astype(float))
     extended = np.hstack([x, np.ones((len(x), 1))])
-    penalty = 0.3 * np.diag([1.0] * 6 + [0.0])
+    penalty = 0.3 * np.diag([1.0] * width + [0.0])
     weights = np.linalg.solve(
         extended.T @ extended / len(x) + penalty, extended.T @ t[y] / len(x)
     )
@@ -78,13 +85,14 @@ def test_ridge_solves_its_normal_equations():
     np.testing.assert_allclose(model.predict_proba(f_x), expected, rtol=1e-8)
 
 
-def test_eszsl_is_the_formula_of_its_paper():
-    f_x, y, f_y = problem()
-    model = fitted(ESZSL, gamma=2.0, lambda_=0.5, temperature=0.7)
+@widths
+def test_eszsl_is_the_formula_of_its_paper(width):
+    f_x, y, f_y = problem(width=width)
+    model = fitted(ESZSL, width, gamma=2.0, lambda_=0.5, temperature=0.7)
     x, s = standardized(f_x).T, unit(f_y.astype(float)).T
     s_seen = s[:, list(SEEN)]
     labels = np.where(y[:, None] == np.array(SEEN), 1.0, -1.0)
-    v = (np.linalg.inv(x @ x.T + 2.0 * np.eye(6)) @ x @ labels @ s_seen.T
+    v = (np.linalg.inv(x @ x.T + 2.0 * np.eye(width)) @ x @ labels @ s_seen.T
          @ np.linalg.inv(s_seen @ s_seen.T + 0.5 * np.eye(4)))
     scores = x.T @ v @ s[:, [*SEEN, *UNSEEN]]
     np.testing.assert_allclose(
@@ -92,9 +100,10 @@ def test_eszsl_is_the_formula_of_its_paper():
     )
 
 
-def test_conse_is_the_convex_combination_of_the_most_probable():
-    f_x, y, f_y = problem()
-    model = fitted(ConSE, top=2, sharpness=4.0, temperature=0.3)
+@widths
+def test_conse_is_the_convex_combination_of_the_most_probable(width):
+    f_x, y, f_y = problem(width=width)
+    model = fitted(ConSE, width, top=2, sharpness=4.0, temperature=0.3)
     x, t = standardized(f_x), unit(f_y.astype(float))
     centre = t[list(SEEN)].mean(axis=0)
     means = np.array([x[y == c].mean(axis=0) for c in SEEN])
@@ -108,10 +117,13 @@ def test_conse_is_the_convex_combination_of_the_most_probable():
     np.testing.assert_allclose(model.predict_proba(f_x), expected, rtol=1e-7)
 
 
-def test_text_prototypes_step_by_step():
-    f_x, y, f_y = problem()
-    model = fitted(TextPrototypes, temperature=0.2)
-    x, t = standardized(unit(f_x.astype(float))), unit(f_y.astype(float))
+@widths
+def test_text_prototypes_step_by_step(width):
+    f_x, y, f_y = problem(width=width)
+    model = fitted(TextPrototypes, width, temperature=0.2)
+    clips = f_x + np.random.default_rng(7).normal(size=f_x.shape).astype(np.float32)
+    rows, t = unit(f_x.astype(float)), unit(f_y.astype(float))
+    x, new = standardized(rows), standardized(rows, unit(clips.astype(float)))
     centre = t[list(SEEN)].mean(axis=0)
     t = unit(t - centre)
 
@@ -124,7 +136,7 @@ def test_text_prototypes_step_by_step():
         return mean + kernel(wanted, known) @ inverse @ (places - mean)
 
     means = np.array([x[y == c].mean(axis=0) for c in SEEN])
-    within, errors = np.zeros((6, 6)), np.zeros((6, 6))
+    within, errors = np.zeros((width, width)), np.zeros((width, width))
     for k, c in enumerate(SEEN):
         rows = x[y == c] - means[k]
         within += rows.T @ rows / len(rows)
@@ -132,19 +144,19 @@ def test_text_prototypes_step_by_step():
         error = means[k] - predict(t[[SEEN[j] for j in others]], means[others], t[[c]])[0]
         errors += np.outer(error, error)
     covariance = 0.75 * within / np.trace(within) + 0.25 * errors / np.trace(errors)
-    covariance = 0.9 * covariance + 0.1 * np.trace(covariance) / 6 * np.eye(6)
+    covariance = 0.9 * covariance + 0.1 * np.trace(covariance) / width * np.eye(width)
     values, vectors = np.linalg.eigh(covariance)
 
     def whitened(rows):
         return unit((rows - means.mean(axis=0)) @ (vectors * values**-0.4))
 
-    z, places = whitened(x), whitened(means)
+    z, places = whitened(new), whitened(means)
     weights = softmax(10 * z @ places.T, axis=1)
     z = 0.5 * z + 0.5 * unit(weights @ places)
     prototypes = np.concatenate(
         [places, whitened(predict(t[list(SEEN)], means, t[list(UNSEEN)]))])
     expected = softmax(cosine(z, prototypes) / 0.2, axis=1)
-    np.testing.assert_allclose(model.predict_joint_proba(f_x), expected, rtol=1e-6)
+    np.testing.assert_allclose(model.predict_joint_proba(clips), expected, rtol=1e-6)
 
 
 def test_leaving_out_in_closed_form_is_leaving_out():

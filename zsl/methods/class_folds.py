@@ -28,11 +28,13 @@ class Problem:
         x: ``[N, D]``, of mean 0 and mean squared norm 1.
         columns: ``[N]`` the class of each row, 0 ... S-1.
         text: ``[S, Dt]`` unit rows.
+        width: Of the features; D may be less.
     """
 
     x: np.ndarray
     columns: np.ndarray
     text: np.ndarray
+    width: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Fold:
         return cls(
             summarize(Problem(
                 problem.x[rows] - mean, np.searchsorted(rest, problem.columns[rows]),
-                problem.text[rest],
+                problem.text[rest], problem.width,
             )),
             problem.x[clips] - mean,
             np.searchsorted(classes, problem.columns[clips]),

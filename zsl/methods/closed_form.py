@@ -59,7 +59,9 @@ class ClosedFormMethod(ScoringMethod):
     Skeleton features are centred and
     divided by one number, the root of their mean squared norm, so that a
     penalty means the same whatever their scale. All algebra is in float64, and
-    the result does not depend on the order of the rows beyond rounding.
+    the result does not depend on the order of the rows beyond rounding, nor on a
+    rotation of the features: so those wider than there are clips are turned into
+    the span of the training clips first, see :func:`turned`.
 
     Args:
         **params: See ``params_model``.
@@ -131,10 +133,13 @@ class ClosedFormMethod(ScoringMethod):
         if not np.isfinite(scale):
             raise BadInput(f"{self.name}: f_x is too large to be squared; check its scale")
         text = unit_rows(f_y.astype(np.float64))
-        problem = Problem((raw - mean) / (scale or 1.0), np.searchsorted(seen, y), text[seen])
+        x = (raw - mean) / (scale or 1.0)
+        basis = {"basis": np.linalg.qr(x.T)[0]} if len(x) < x.shape[1] else {}
+        problem = Problem(
+            turned(x, **basis), np.searchsorted(seen, y), text[seen], x.shape[1])
         self.setting, self.temperature, loss = self._choose(problem)
         self.seen_classes, self._text = seen, text
-        self._model = {"mean": mean, "scale": np.array(scale or 1.0),
+        self._model = {"mean": mean, "scale": np.array(scale or 1.0), **basis,
                        **self._solve(self._summarize(problem), self.setting)}
         self.history = {"loss": [loss]}
         if on_progress is not None:
@@ -196,21 +201,24 @@ class ClosedFormMethod(ScoringMethod):
             self.unseen_classes = unseen
 
     def _choose(self, problem: Problem) -> tuple[Setting, float, float]:
-        """Setting, temperature and their log loss over all folds."""
+        """Setting, temperature and their log loss over all folds; 0 with nothing to choose."""
+        settings, given = self._settings(), self.params.temperature
+        if len(settings) == 1 and given is not None:
+            return settings[0], given, 0.0
         folds = [
             Fold.of(self._summarize, problem, classes)
             for classes in class_folds(len(problem.text), self.params.folds, self.params.seed)
         ]
         if not folds:
             # Nothing can play the unseen classes.
-            return self._settings()[0], self.params.temperature or 1.0, 0.0
+            return settings[0], given or 1.0, 0.0
         best: tuple[Setting, float, float] | None = None
-        for setting in self._settings():
+        for setting in settings:
             held_out = [
                 (self._scores(self._solve(fold.summary, setting), fold.x, fold.text), fold.columns)
                 for fold in folds
             ]
-            temperature, loss = best_temperature(held_out, self.params.temperature)
+            temperature, loss = best_temperature(held_out, given)
             if best is None or loss < best[2]:
                 best = setting, temperature, loss
         assert best is not None
@@ -220,7 +228,8 @@ class ClosedFormMethod(ScoringMethod):
         self._require_fit()
         model = self._model
         f_x = check_features(f_x, "f_x", len(model["mean"]))
-        return (self._prepare(f_x.astype(np.float64)) - model["mean"]) / model["scale"]
+        x = (self._prepare(f_x.astype(np.float64)) - model["mean"]) / model["scale"]
+        return turned(x, model.get("basis"))
 
     @property
     def _known_classes(self) -> int:
@@ -230,6 +239,29 @@ class ClosedFormMethod(ScoringMethod):
     def _proba(self, f_x: np.ndarray, classes: np.ndarray) -> np.ndarray:
         scores = self._class_scores(self._standardized(f_x), classes)
         return softmax(scores / self.temperature, axis=1)
+
+
+def turned(x: np.ndarray, basis: np.ndarray | None = None) -> np.ndarray:
+    """Rows in an orthonormal basis, and how long what is outside of it is.
+
+    Nothing that a method learns lies outside of the span of its training clips, so of a
+    clip's part there the length alone can matter.
+
+    Args:
+        x: ``[N, D]``.
+        basis: ``[D, K]``; None: all D axes, and nothing is outside.
+
+    Returns:
+        ``[N, K + 1]``, or x.
+
+    >>> turned(np.array([[5.0, 3.0, 4.0]]), np.array([[1.0], [0.0], [0.0]])).tolist()
+    [[5.0, 5.0]]
+    """
+    if basis is None:
+        return x
+    inside = x @ basis
+    outside = np.linalg.norm(x - inside @ basis.T, axis=1, keepdims=True)
+    return np.hstack([inside, outside])
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:

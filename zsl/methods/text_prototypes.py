@@ -84,7 +84,8 @@ class TextPrototypes(ClosedFormMethod):
         within = (x - means[columns]) / np.sqrt(counts[columns, None] * classes)
         covariance = ((1 - params.text_error) * _of_trace_one(within.T @ within)
                       + params.text_error * _of_trace_one(errors.T @ errors))
-        transform = _whitener(covariance, params.shrinkage, params.whitening)
+        transform = _whitener(
+            covariance, problem.width, params.shrinkage, params.whitening)
         origin = means.mean(axis=0)
         return {"origin": origin, "transform": transform, "center": center, "seen_text": text,
                 "means": unit_or_zero((means - origin) @ transform), "weights": weights @ transform,
@@ -148,8 +149,10 @@ def kriging(
     return mean, weights, weights / (np.diag(inverse) - sums**2 / sums.sum())[:, None]
 
 
-def _whitener(covariance: np.ndarray, shrinkage: float, power: float) -> np.ndarray:
-    variance = float(np.trace(covariance)) / len(covariance)
+def _whitener(
+    covariance: np.ndarray, width: int, shrinkage: float, power: float
+) -> np.ndarray:
+    variance = float(np.trace(covariance)) / width
     if variance == 0:  # Every class has one clip, and text predicts it.
         return np.eye(len(covariance))
     values, vectors = np.linalg.eigh(covariance / variance)

@@ -21,6 +21,8 @@ from zskel.data.common.limits import ZIP_DAMAGE, check_npy, check_npz, own_datas
 from zskel.data.common.os_errors import raise_refusal
 from zskel.data.common.registry import nearest
 
+#: So many arrays are listed in a message.
+_MOST_LISTED = 8
 _FULL = {"npy": "an .npy file", "npz": "an .npz file", "hdf5": "an HDF5 file"}
 
 
@@ -84,6 +86,24 @@ def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                         with archive.open(member) as handle:
                             shapes[name] = check_npy(handle, member.file_size, f"{path}: {name}")
     return shapes
+
+
+def about_arrays(path: Path) -> str:
+    """What arrays a file holds, and what takes them in if they are features.
+
+    Raises:
+        BadInput: It is damaged.
+    """
+    if kind_of(path) == "npy":
+        with _numpy_file(path), open(path, "rb") as handle:
+            shapes = {"one array": check_npy(handle, path.stat().st_size, f"{path}: the array")}
+    else:
+        shapes = array_shapes(path)
+    listed = [f"{name} {list(shape or ())}" for name, shape in shapes.items()]
+    more = f" and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
+    return (f"{path}: holds {', '.join(listed[:_MOST_LISTED]) or 'no array'}{more}; features "
+            "[N, D] go to `pipeline import npz MAPPING`, from .npz, .npy and HDF5 files alike "
+            "(docs/exchange.md says what MAPPING tells)")
 
 
 def load_hdf5(path: Path, name: str) -> np.ndarray:

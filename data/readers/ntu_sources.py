@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zskel.data.common.errors import BadInput
+from zskel.data.exchange.arrays import about_arrays
 from zskel.data.readers import archives, ntu_arrays
 from zskel.data.readers.base import Entry, Skip
 from zskel.data.readers.gzip_file import gunzip
@@ -58,7 +59,7 @@ def recordings(source: Path, skipped: list[Skip]) -> Iterator[Found]:
         raise BadInput(f"{printable(source)}: no such file or folder; {SOURCES}")
     elif source.name.endswith(SUFFIXES):
         yield _file(str(source))
-    elif ntu_arrays.is_named_rows(source.name) or source.name.endswith(".npz"):
+    elif source.name.endswith((".npy", ".npz")):
         yield from _rows(str(source))
     else:
         yield from _members(str(source), skipped)
@@ -94,13 +95,14 @@ def _without_suffix(name: str) -> str:
 
 
 def _rows(path: str) -> Iterator[Found]:
-    if path.endswith(".npz"):
-        if not ntu_arrays.is_split_rows(path):
-            raise BadInput(f"{printable(path)}: holds no x_train, y_train, x_test, y_test as "
-                           f"NTU60_CS.npz does; {SOURCES}")
+    if path.endswith(".npz") and ntu_arrays.is_split_rows(path):
         rows = ntu_arrays.split_rows(path)
-    else:
+    elif ntu_arrays.is_named_rows(os.path.basename(path)):
         rows = ntu_arrays.named_rows(path)
+    else:
+        raise BadInput(printable(about_arrays(Path(path))) + "; recordings are read from arrays "
+                       "such as x_train, y_train, x_test, y_test of NTU60_CS.npz, or from "
+                       "train_data_joint.npy and the like")
     for row in rows:
         yield Found(path, row.member, _without_suffix(row.name), row.label, row.subset)
 

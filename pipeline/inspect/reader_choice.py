@@ -11,7 +11,9 @@ from typing import Any
 
 from zskel.data.classes import class_names, datasets
 from zskel.data.common.errors import BadInput
+from zskel.data.exchange.arrays import about_arrays, kind_of
 from zskel.data.readers import READERS, Reader, Scan
+from zskel.data.readers.raw_file import printable
 from zskel.data.skeleton import LAYOUTS, layout_of
 from zskel.pipeline.inspect.sources import Options, RawSource
 
@@ -61,6 +63,8 @@ def open_raw(path: Path, options: Options) -> RawSource:
         if scan.entries:
             return RawSource(path, name, reader, scan)
         refusals[name] = _nothing_in(scan)
+    if path.is_file() and kind_of(path) == "hdf5":
+        raise BadInput(f"{printable(about_arrays(path))}; no reader takes recordings from HDF5")
     endings = _endings(path)
     near = [f"; reader {name!r}: {why}" for name, why in refusals.items()
             if endings & set(getattr(READERS.get(name), "endings", ()))]

@@ -15,6 +15,7 @@ from zskel.data.caches import CALIBRATION, TEST, TRAIN, read_skeleton_features
 from zskel.data.common.errors import BadInput
 from zskel.data.exchange.own_arrays import read_own_arrays
 from zskel.pipeline.import_.import_ import import_features
+from zskel.pipeline.inspect.inspect import inspect
 
 CLASSES = ["drink water", "clap", "jump up", "kick", "throw", "wave", "sit down", "stand up"]
 
@@ -186,6 +187,20 @@ def test_arrays_in_place_of_a_mapping_file(files: Path, name: str, words: str) -
     with pytest.raises(BadInput) as caught:
         import_features("npz", files / name, files / "work")
     assert f"{name}: " in str(caught.value) and words in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "arrays"), [
+    ("many.npz", "holds " + ", ".join(f"a{index} [3]" for index in range(8)) + " and 2 more;"),
+    ("feat.h5", "holds x [180, 32], y [180];"),
+    ("train_feat.npy", "holds one array [180, 32];"),
+])
+def test_inspect_says_what_takes_features(files: Path, name: str, arrays: str) -> None:
+    np.savez(files / "many.npz", **{f"a{index}": np.zeros(3) for index in range(10)})
+    with pytest.raises(BadInput) as caught:
+        inspect(files / name)
+    message = str(caught.value)
+    assert f"{name}: {arrays}" in message and "`pipeline import npz MAPPING`" in message
+    assert "\n" not in message
 
 
 def test_labels_counted_from_one_are_called_that(tmp_path: Path) -> None:

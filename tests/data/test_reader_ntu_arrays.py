@@ -141,7 +141,7 @@ X, Y = np.ones((2, 4, 150), np.float32), np.eye(60)[[3, 5]]
 
 
 @pytest.mark.parametrize(("arrays", "message"), [
-    (dict(features=X), "holds no x_train, y_train, x_test, y_test"),
+    (dict(features=X), r"holds features \[2, 4, 150\]; features .*recordings are .*x_train"),
     (dict(x_train=X), "has x_train and no y_train"),
     (dict(x_train=X[..., :100], y_train=Y), r"x_train has shape \[2, 4, 100\], expected .* 150"),
     (dict(x_train=X, y_train=Y[:1]), "has 2 clips, y_train 1 labels"),

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from zskel.data.caches import CALIBRATION, TEST
 from zskel.data.common.checksums import open_hdf5
 from zskel.data.common.files import digest_file
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.report.summary import Run
+from zskel.pipeline.steps.result_record import changed_caches
 
 
 def skeleton_cache(run: Run) -> Path | None:
@@ -21,11 +23,20 @@ def skeleton_cache(run: Run) -> Path | None:
         None unless the file is there and is, byte for byte, the one that was read.
     """
     path = WorkDir(run.path.parent.parent).skeleton("test")
-    if not path.is_file():
-        return None
-    stat = path.stat()
-    same = _digest(path, stat.st_size, stat.st_mtime_ns) == run.record.cache_digests.skeleton_test
-    return path if same else None
+    return path if _digest(path) == run.record.cache_digests.skeleton_test else None
+
+
+def changed_since(run: Run) -> list[str]:
+    """Which caches in the run's own work directory are not those that it was made from.
+
+    Those that are absent, and pooled feature views, which are large, are not looked at.
+    """
+    record, work = run.record, WorkDir(run.path.parent.parent)
+    view = record.config.get("features", "f_x")
+    paths = [*(work.skeleton(phase, view) for phase in (TEST, CALIBRATION)),
+             *work.text.parent.glob("text*.h5")]
+    now = {path.stem: digest for path in paths if (digest := _digest(path))}
+    return changed_caches(record.cache_digests.model_dump(), now)
 
 
 def is_canonicalized(run: Run) -> bool | None:
@@ -58,7 +69,14 @@ def skeleton_features(run: Run, sample_id: np.ndarray) -> np.ndarray | None:
         return file["f_x"][:][[row[name] for name in sample_id.tolist()]]
 
 
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, "" if it is not there; computed anew once its size or time changes."""
+    if not path.is_file():
+        return ""
+    stat = path.stat()
+    return _digest_as_of(path, stat.st_size, stat.st_mtime_ns)
+
+
 @lru_cache(maxsize=64)
-def _digest(path: Path, size: int, changed: int) -> str:
-    """SHA-256 of a file, computed anew once its size or time changes."""
+def _digest_as_of(path: Path, size: int, changed: int) -> str:
     return digest_file(path)

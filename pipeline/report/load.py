@@ -13,7 +13,7 @@ from typing import Any
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_json
 from zskel.pipeline.report.labels import method_order
-from zskel.pipeline.report.summary import Group, Run, Setting
+from zskel.pipeline.report.summary import READ, Group, Run, Setting
 from zskel.pipeline.steps.result_record import ResultRecord
 from zskel.pipeline.steps.results import find_results, read_result
 from zskel.zsl.protocols import protocol_warning
@@ -123,22 +123,25 @@ def _group_order(group: Group) -> tuple[object, ...]:
 
 
 def _distinguish(groups: Sequence[Group]) -> list[Group]:
-    """Names what differs between groups that would read the same.
+    """Names what differs between groups that would read the same, or seem comparable.
 
-    Fits are told apart first, whatever their gates, and then gates of one fit and name.
+    Fits are told apart first, whatever their gates, then gates of one fit and name, then
+    what should have read the same and did not.
     """
     named: dict[int, list[str]] = defaultdict(list)
-    kinds: tuple[tuple[Callable[[Group], tuple[str, ...]], Callable[[Group], Any]], ...] = (
-        (lambda g: (g.method, g.variant, g.seen_classifier), _fit_facts),
-        (lambda g: (*_family(g), g.gate_key), _gate_facts),
+    kinds: tuple[Callable[[Group], tuple[object, dict[str, Any]]], ...] = (
+        lambda g: ((g.method, g.variant, g.seen_classifier), _fit_facts(g)),
+        lambda g: ((*_family(g), g.gate_key), _gate_facts(g)),
+        *READ.values(),
     )
-    for key, facts_of in kinds:
-        alike: dict[tuple[str, ...], list[Group]] = defaultdict(list)
+    for kind_of in kinds:
+        alike: dict[str, list[tuple[Group, dict[str, Any]]]] = defaultdict(list)
         for group in groups:
-            alike[key(group)].append(group)
+            kind, each = kind_of(group)
+            alike[json.dumps(kind)].append((group, each))
         for same in alike.values():
-            facts = [facts_of(group) for group in same]
-            for group, each in zip(same, facts):
+            facts = [each for _, each in same]
+            for group, each in same:
                 named[id(group)] += [f"{name} = {each.get(name, 'default')}"
                                      for name in _telling(facts)]
     return [replace(group, distinction=", ".join(named[id(group)])) for group in groups]
@@ -159,9 +162,8 @@ def _fit_facts(group: Group) -> dict[str, Any]:
     record = group.first
     fit = {name: value for name, value in record.config.items() if name != "gate"}
     config = {name.removeprefix("method.options."): value for name, value in _flat(fit).items()}
-    return {**config, "backbone": record.backbone.name, "encoder": record.text.encoder,
-            "text": record.text.read,
-            "caches digest": digest_json(record.cache_digests.model_dump(mode="json"))[:8]}
+    return {**config, "tokens": record.text.tokens,
+            "other caches digest": digest_json(record.cache_digests.others)[:8]}
 
 
 def _gate_facts(group: Group) -> dict[str, Any]:

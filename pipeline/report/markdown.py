@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from zskel.pipeline.report.labels import protocol_label
 from zskel.pipeline.report.published import literature
-from zskel.pipeline.report.summary import Setting, remarks
+from zskel.pipeline.report.remarks import remarks
+from zskel.pipeline.report.summary import Setting
 from zskel.pipeline.report.view import of_setting, title_of
 
 if TYPE_CHECKING:

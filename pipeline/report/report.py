@@ -12,7 +12,7 @@ from typing import Any
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import write_text
 from zskel.pipeline.base.locks import work_dir_locked
-from zskel.pipeline.base.progress import say
+from zskel.pipeline.base.progress import say, tell_warning
 from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
 from zskel.pipeline.report.all_tables import Tables
 from zskel.pipeline.report.clips import MOST_CHARACTERS
@@ -22,6 +22,7 @@ from zskel.pipeline.report.latex import to_latex
 from zskel.pipeline.report.load import load_runs, summarize
 from zskel.pipeline.report.markdown import render_markdown
 from zskel.pipeline.report.published import literature
+from zskel.pipeline.report.remarks import stale
 from zskel.pipeline.report.rows import PAGE
 from zskel.pipeline.report.summary import Setting
 from zskel.pipeline.report.tables import Table
@@ -100,6 +101,8 @@ def write_report(
     """
     out_dir = Path(out)
     settings = summarize(load_runs(sources))
+    for said in (line for setting in settings for line in stale(setting)):
+        tell_warning(said)
     embeddings = [embed_setting(setting) for setting in settings]
     tables = Tables.of(settings, embeddings, out_dir)
     written: dict[str, list[Path]] = {"tables": [], "latex": []}

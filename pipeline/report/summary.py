@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from zskel.data.common.files import digest_json
 from zskel.pipeline.report.labels import (
     DATASET_LABELS,
     GATE_LABELS,
@@ -239,21 +240,28 @@ class Setting:
         return group.label if several else group.variant_label
 
 
-def remarks(setting: Setting) -> list[str]:
-    """What a reader must know before comparing the setting's rows."""
-    found = list(dict.fromkeys(
-        f"Notice on the skeletons: {notice['text']}."
-        for run in setting.runs for notice in run.record.backbone.notices))
-    caches = {run.record.cache_digests.model_dump_json(include={
-        "skeleton_test", "skeleton_calibration"}) for run in setting.runs}
-    if len(caches) > 1:
-        found.append(f"The runs read {len(caches)} different sets of skeleton features.")
-    counts = {len(group.runs) for group in setting.groups}
-    if len(counts) > 1:
-        found.append("The rows average over different numbers of seeds.")
-    if any(len(group.runs) == 1 for group in setting.groups):
-        found.append("A single seed has no standard deviation; none is shown.")
-    return found
+Read = tuple[object, dict[str, str]]
+
+
+def _features_read(group: Group) -> Read:
+    record = group.first
+    caches = [record.cache_digests.skeleton_test, record.cache_digests.skeleton_calibration]
+    return record.config.get("features"), {
+        "backbone": record.backbone.name, "features digest": digest_json(caches)[:8]}
+
+
+def _texts_read(group: Group) -> Read:
+    record = group.first
+    parts = sorted(name for name in record.cache_digests.others if name.startswith("text"))
+    return parts, {"text": record.text.text_source, "encoder": record.text.encoder,
+                   "text digest": record.cache_digests.text[:8]}
+
+
+#: By what it is: what a group has read. First its kind, which the method or the config asks
+#: for (a feature view, parts of speech), so others are no fault; then what should be the same
+#: in all rows of that kind.
+READ: dict[str, Callable[[Group], Read]] = {
+    "skeleton features": _features_read, "texts": _texts_read}
 
 
 def confusion(group: Group, setting: Setting, task: str) -> np.ndarray | None:

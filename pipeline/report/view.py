@@ -11,8 +11,9 @@ from zskel.pipeline.report import curves, figures, svg
 from zskel.pipeline.report.clips import clips_of
 from zskel.pipeline.report.embedding import Embeddings
 from zskel.pipeline.report.latents import latent_drawings
+from zskel.pipeline.report.remarks import remarks
 from zskel.pipeline.report.rows import METHOD, context
-from zskel.pipeline.report.summary import Setting, remarks
+from zskel.pipeline.report.summary import Setting
 from zskel.pipeline.report.tables import Table
 from zskel.zsl.metrics import MAIN, METRICS
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -248,6 +249,27 @@ def result_stem(
     """
     gate = [f"gate-{slugify(gate_key)}"] if gate_key else []
     return "-".join([*map(slugify, (method, variant, protocol, split)), *gate, f"seed{seed}"])
+
+
+def changed_caches(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
+    """Caches that are not what a fit has read, where they are there at all.
+
+    Args:
+        then: A result's ``CacheDigests``, as a dictionary.
+        now: SHA-256 of the files that are there, by name without ending.
+
+    >>> changed_caches({"text": "a", "others": {"text_noun": "b"}},
+    ...                {"text_verb": "a", "text_noun": "c"})
+    ['text_noun']
+    """
+    changed = [name for name, digest in then.get("others", {}).items()
+               if now.get(name, digest) != digest]
+    for name in ("skeleton_test", "skeleton_calibration", "text"):
+        # The name stands for f_x or a view taken for it, and for f_y or the first text part.
+        there = {digest for file, digest in now.items() if file.startswith(name)}
+        if there and then.get(name) not in there:
+            changed.append(name)
+    return changed
 
 
 def slugify(text: str) -> str:

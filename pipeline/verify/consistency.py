@@ -8,6 +8,7 @@ from typing import Any
 
 from zskel.data.caches import CALIBRATION, check_same_classes
 from zskel.data.common.errors import PipelineError
+from zskel.pipeline.steps.result_record import changed_caches
 from zskel.pipeline.verify.checks import BROKEN, STALE, Check, checked
 from zskel.pipeline.verify.work_dir import Parts
 
@@ -70,16 +71,6 @@ def _fitted_on(parts: Parts) -> Iterator[Check]:
     features = parts.work.text.parent
     now = {path.stem: parts.files.digest(path) for path in sorted(features.glob("*.h5"))}
     for path, then in digests.items():
-        changed = _changed(then, now)
+        changed = changed_caches(then, now)
         yield checked(path, f"{path.name} was made from these caches", not changed, STALE,
                       f"{', '.join(changed)} changed since", parts.command("fit"))
-
-
-def _changed(then: dict[str, Any], now: dict[str, str]) -> list[str]:
-    """Caches that are not what a fit has read, where they are there at all."""
-    wanted = {**then.get("others", {}),
-              **{name: then.get(name) for name in ("skeleton_test", "skeleton_calibration")}}
-    changed = [name for name, digest in wanted.items() if name in now and now[name] != digest]
-    # "text" stands for text.h5 or, for methods with parts of speech, for the first part.
-    texts = {digest for name, digest in now.items() if name.startswith("text")}
-    return [*changed, *(["text"] if texts and then.get("text") not in texts else [])]

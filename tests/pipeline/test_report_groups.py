@@ -146,7 +146,8 @@ def test_other_caches_make_another_group(tmp_path, make_result):
             ("skeleton_test", "skeleton_calibration", "text"), digest * 64)))
     (setting,) = summarize(load_runs([tmp_path / "a", tmp_path / "b"]))
     assert len(setting.groups) == 2
-    assert all("caches digest" in g.distinction for g in setting.groups)
+    assert all("features digest" in g.distinction and "text digest" in g.distinction
+               for g in setting.groups)
 
 
 def test_single_result_files_can_be_reported(tmp_path, make_result, cheap_embedding):

@@ -1,0 +1,82 @@
+"""Whether the rows of a table may be compared, and what is said where they may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zskel.data.common.files import digest_file
+from zskel.pipeline.report.load import load_runs, summarize
+from zskel.pipeline.report.remarks import remarks, stale
+from zskel.pipeline.report.summary import Setting
+from zskel.pipeline.steps.results import write_result
+
+OTHER_TEXTS = "The rows do not read the same texts; each row says which."
+OTHER_FEATURES = "The rows do not read the same skeleton features; each row says which."
+
+
+def digests(skeleton: str = "1", text: str = "2", **others: str) -> dict[str, object]:
+    return {"skeleton_test": skeleton * 64, "skeleton_calibration": "3" * 64, "text": text * 64,
+            "others": {name: digit * 64 for name, digit in others.items()}}
+
+
+def text(source: str) -> dict[str, str]:
+    return {"encoder": "minilm", "encoder_revision": "", "text_source": source}
+
+
+def only(folder: Path) -> Setting:
+    (setting,) = summarize(load_runs([folder]))
+    return setting
+
+
+def test_rows_of_other_texts_say_so(tmp_path: Path, make_result) -> None:
+    for method, source, digit in (("ridge", "template", "4"), ("sa_dvae", "label", "2")):
+        write_result(tmp_path, *make_result(
+            method=method, text=text(source), cache_digests=digests(text=digit)))
+    setting = only(tmp_path)
+    assert [group.label for group in setting.groups] == [
+        "Ridge regression, FD + TC, text = template", "SA-DVAE, FD + TC, text = label"]
+    assert OTHER_TEXTS in remarks(setting) and OTHER_FEATURES not in remarks(setting)
+
+
+def test_rows_of_other_features_say_so_by_digest_where_no_name_tells(
+    tmp_path: Path, make_result
+) -> None:
+    for method, digit in (("ridge", "4"), ("sa_dvae", "1")):
+        write_result(tmp_path, *make_result(method=method, cache_digests=digests(digit)))
+    setting = only(tmp_path)
+    assert all("features digest = " in group.distinction for group in setting.groups)
+    assert len({group.distinction for group in setting.groups}) == 2
+    assert OTHER_FEATURES in remarks(setting) and OTHER_TEXTS not in remarks(setting)
+
+
+@pytest.mark.parametrize("changes", [
+    {"text": text("verb + noun"), "cache_digests": digests(text="4", text_noun="5")},
+    {"config": {"features": "f_x_aligned"}, "cache_digests": digests("4"), "variant": "fd"},
+])
+def test_what_the_method_or_the_config_asks_for_is_no_fault(
+    tmp_path: Path, make_result, changes
+) -> None:
+    write_result(tmp_path, *make_result(cache_digests=digests()))
+    write_result(tmp_path, *make_result(**{"method": "synse", **changes}))
+    setting = only(tmp_path)
+    assert {group.distinction for group in setting.groups} == {""}
+    assert not {OTHER_TEXTS, OTHER_FEATURES} & set(remarks(setting))
+
+
+def test_rows_whose_caches_changed_since_are_named(tmp_path: Path, make_result) -> None:
+    features = tmp_path / "features"
+    features.mkdir()
+    for name in ("skeleton_test", "skeleton_calibration", "text", "skeleton_test_joint_means"):
+        (features / f"{name}.h5").write_bytes(name.encode())
+    now = {name: digest_file(features / f"{name}.h5")
+           for name in ("skeleton_test", "skeleton_calibration", "text")}
+    write_result(tmp_path, *make_result(cache_digests=now))
+    assert stale(only(tmp_path)) == []
+    write_result(tmp_path, *make_result(method="ridge", cache_digests={**now, "text": "0" * 64}))
+    (said,) = stale(only(tmp_path))
+    assert "changed since (text): Ridge regression, FD + TC, text digest = 00000000." in said
+    for path in features.iterdir():
+        path.unlink()
+    assert stale(only(tmp_path)) == []

@@ -21,15 +21,15 @@ import numpy as np
 from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
 from zskel.data.readers.coordinates import bodies_there, finite
-from zskel.data.readers.raw_file import printable, read_file
-from zskel.data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, NTU_RGBD, JointMapping
+from zskel.data.readers.raw_file import files_of, printable, read_file
+from zskel.data.skeleton import KINECT_V1, KINECT_V1_TO_NTU, NTU_RGBD, UNKNOWN, JointMapping
 
 NUM_CLASSES = 10
 MAX_FILE_BYTES = 32 << 20
 
 _NAME = re.compile(r"a([0-9]{1,4})_s([0-9]{1,4})_e([0-9]{1,4})_v([0-9]{1,4})\.json", re.IGNORECASE)
 _LABEL = re.compile(rb'"label"\s*:\s*([^,}\s]{1,20})')
-_SOURCES = "--raw takes the folder of aXX_sYY_eZZ_vVV.json files"
+_SOURCES = "--raw takes the folder of aXX_sYY_eZZ_vVV.json files, or one of them"
 
 
 class NWUCLAReader(Reader):
@@ -54,16 +54,14 @@ class NWUCLAReader(Reader):
         lowest of several) are left out: either name or label is wrong there.
 
         Raises:
-            BadInput: A source is no folder, or no file has such a name.
+            BadInput: A source does not exist, or no file has such a name.
         """
         scan = Scan()
         known: dict[str, Entry] = {}
         action_of: dict[str, int] = {}
         named = 0
         for source in self.sources:
-            if not source.is_dir():
-                raise BadInput(f"{printable(source)}: no such folder; {_SOURCES}")
-            for path in sorted(source.rglob("*.json")):
+            for path in files_of(source, ".json", _SOURCES):
                 match = _NAME.fullmatch(path.name)
                 if match is None:
                     scan.skipped.append(Skip(printable(path), "is not named aXX_sYY_eZZ_vVV.json"))
@@ -87,7 +85,7 @@ class NWUCLAReader(Reader):
                 )
         if not named:
             names = ", ".join(printable(source) for source in self.sources)
-            raise BadInput(f"{names}: no aXX_sYY_eZZ_vVV.json file in it; {_SOURCES}")
+            raise BadInput(f"{names}: no file called aXX_sYY_eZZ_vVV.json; {_SOURCES}")
         counts: dict[int, Counter[int]] = {}
         for sample_id, entry in known.items():
             counts.setdefault(action_of[sample_id], Counter())[entry.label] += 1
@@ -109,12 +107,12 @@ class NWUCLAReader(Reader):
 
         Raises:
             ClipError: The file is no such json, a number is not finite, the
-                label is another than when the source was scanned, or no frame
-                holds a body.
+                label is another than the entry's, or no frame holds a body.
         """
         where = printable(entry.where)
         content = _parse(read_file(entry.path, MAX_FILE_BYTES), where)
-        if content.get("label") != entry.label + 1 or isinstance(content["label"], bool):
+        told = entry.label != UNKNOWN
+        if told and (content.get("label") != entry.label + 1 or isinstance(content["label"], bool)):
             raise ClipError(f"{where}: 'label' is {content.get('label')!r:.40}, "
                             f"expected {entry.label + 1}")
         skeletons = _array(content.get("skeletons"), where)

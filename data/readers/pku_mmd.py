@@ -109,7 +109,8 @@ class PKUMMDReader(Reader):
         listings = []
         for source in self.sources:
             if not source.is_dir():
-                raise BadInput(f"{printable(source)}: no such folder; {_LAYOUT}")
+                wrong = "is no folder" if source.exists() else "no such folder"
+                raise BadInput(f"{printable(source)}: {wrong}; {_LAYOUT}")
             listings.append(_listing(source))
         given = [_read_split(path, path.name) for path in self.split_files]
         found = [given or self._splits(*pair) for pair in zip(self.sources, listings)]

@@ -6,10 +6,10 @@ import os
 import stat
 from pathlib import Path
 
-from zskel.data.common.errors import ClipError
+from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.common.files import ONLY_ZEROS, only_zeros
 
-__all__ = ["cause", "printable", "read_file"]
+__all__ = ["cause", "files_of", "printable", "read_file"]
 
 
 def printable(text: str | Path) -> str:
@@ -31,6 +31,24 @@ def cause(error: BaseException) -> str:
     ('bad magic', 'EOFError')
     """
     return printable(str(error)[:200]) or type(error).__name__
+
+
+def files_of(source: Path, ending: str, takes: str) -> list[Path]:
+    """A file itself, or the files of a folder at any depth, sorted.
+
+    Args:
+        source: A file or folder.
+        ending: Of the files of a folder.
+        takes: What a message says that there should be.
+
+    Raises:
+        BadInput: The source does not exist.
+    """
+    if source.is_dir():
+        return sorted(source.rglob(f"*{ending}"))
+    if not source.exists():
+        raise BadInput(f"{printable(source)}: no such file or folder; {takes}")
+    return [source]
 
 
 def read_file(path: str | os.PathLike[str], limit: int) -> bytes:

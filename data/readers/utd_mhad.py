@@ -12,10 +12,11 @@ from zskel.data.common.errors import BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
 from zskel.data.readers.coordinates import bodies_there, finite
 from zskel.data.readers.mat5 import read_array
-from zskel.data.readers.raw_file import printable, read_file
+from zskel.data.readers.raw_file import files_of, printable, read_file
 from zskel.data.skeleton import KINECT_V1_TO_NTU, NTU_RGBD, UTD_MHAD, JointMapping
 
 _NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat", re.IGNORECASE)
+_SOURCES = "--raw takes UTD-MHAD's folder of aA_sS_tT_skeleton.mat files, or one of them"
 _NUM_ACTIONS = 27
 MAX_FILE_BYTES = 8 << 20
 
@@ -39,16 +40,11 @@ class UTDMHADReader(Reader):
         scan = Scan()
         known: dict[str, Entry] = {}
         for source in self.sources:
-            if not source.is_dir():
-                raise BadInput(f"{source}: no such folder; --raw takes the folder of "
-                               "*_skeleton.mat files")
-            for path in sorted(source.rglob("*.mat")):
+            for path in files_of(source, ".mat", _SOURCES):
                 self._add(path, known, scan)
         if not known:
-            raise BadInput(
-                f"{', '.join(map(str, self.sources))}: no aA_sS_tT_skeleton.mat file in it; "
-                "--raw takes the folder of UTD-MHAD's skeleton files"
-            )
+            names = ", ".join(printable(source) for source in self.sources)
+            raise BadInput(f"{names}: no file called aA_sS_tT_skeleton.mat; {_SOURCES}")
         scan.entries = [known[name] for name in sorted(known)]
         return scan
 

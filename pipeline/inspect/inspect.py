@@ -149,9 +149,15 @@ def _result(path: Path) -> _Recognised | None:
         value = json.loads(read_text(path))
     except (OSError, ValueError):
         return None
-    if not isinstance(value, dict) or value.get("format") != RESULT_FORMAT:
+    if not isinstance(value, dict):
         return None
-    return partial(describe_result, path), None
+    if value and all(isinstance(text, str) or (
+            isinstance(text, list) and text and all(isinstance(each, str) for each in text)
+    ) for text in value.values()):
+        raise BadInput(f"{path}: holds texts by name, such as {next(iter(value))!r}; where the "
+                       "names are classes, configs/_base_/text/own_file.py takes them into an "
+                       "experiment, and --text-source into `pipeline predict`")
+    return (partial(describe_result, path), None) if value.get("format") == RESULT_FORMAT else None
 
 
 def _work_dir(path: Path, options: Options) -> _Recognised | None:

@@ -75,7 +75,7 @@ def read_clips(
         try:
             used, scan = _scan(path, name, dataset)
         except BadInput as error:
-            raise (_refused(path, name, error) if reader is None else error) from None
+            raise (_refused(path, name, dataset, error) if reader is None else error) from None
         skipped += scan.skipped
         for entry in scan.entries:
             _add(entry, found, skipped)
@@ -94,23 +94,54 @@ def read_clips(
                        f"({needed.name})")
     chosen = _Chosen(used, Scan([found[key] for key in sorted(found)], skipped))
     with bar("reading clips") as tell:
-        report = build_store(chosen, folder / "clips.h5", class_names, cleaning, 1, tell)
+        try:
+            report = build_store(chosen, folder / "clips.h5", class_names, cleaning, 1, tell)
+        except BadInput as error:
+            other = None if reader else _other_reader(Path(paths[0]), name, dataset)
+            raise (_points_to(other, Path(paths[0]), name) if other else error) from None
     tell_notices(report.notices)
     store = SequenceStore(folder / "clips.h5")
     return Clips(store, {key: entry.where for key, entry in found.items()}, report.skipped,
                  name == dataset.reader)
 
 
-def _refused(path: Path, name: str, error: BadInput) -> BadInput:
-    """What to say of a path that the experiment's own reader cannot read."""
-    try:
-        source = open_raw(path, Options())
-    except BadInput as known:
-        return known if path.is_file() else error  # the ending of a file says whose it is
-    other = source.reader_name
-    return error if other == name else BadInput(
-        f"{path}: is nothing for the experiment's reader {name!r}, but {other!r} reads it: add "
-        f"--reader {other}")
+def _refused(path: Path, name: str, dataset: DatasetConfig, error: BadInput) -> BadInput:
+    """What to say of a path that the experiment's own reader cannot scan."""
+    other = _other_reader(path, name, dataset)
+    if other is not None:
+        return _points_to(other, path, name)
+    if path.is_file():
+        try:
+            open_raw(path, Options())
+        except BadInput as known:  # by the reader whose file it is by its ending
+            return known
+    return error
+
+
+def _points_to(other: str, path: Path, name: str) -> BadInput:
+    return BadInput(f"{path}: is nothing for the experiment's reader {name!r}, but {other!r} "
+                    f"reads it: add --reader {other}")
+
+
+def _other_reader(path: Path, name: str, dataset: DatasetConfig) -> str | None:
+    """Another reader that reads a path, if there is one."""
+    if path.is_dir():
+        try:
+            found = open_raw(path, Options()).reader_name
+        except BadInput:
+            return None
+        return None if found == name else found
+    for other in READERS.names():
+        if other == name or path.suffix.lower() not in READERS.get(other).endings:
+            continue
+        try:
+            reader, scan = _scan(path, other, dataset)
+            if scan.entries:
+                reader.read(scan.entries[0])
+                return other
+        except BadInput:
+            continue
+    return None
 
 
 class _Chosen(Reader):

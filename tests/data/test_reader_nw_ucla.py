@@ -155,10 +155,10 @@ def test_infinite_in_other_words(tmp_path):
 
 
 def test_sources(tmp_path):
-    with pytest.raises(BadInput, match="no such folder"):
+    with pytest.raises(BadInput, match="no such file or folder"):
         NWUCLAReader([tmp_path / "none"]).scan()
     (tmp_path / "notes.json").write_text("{}")
-    with pytest.raises(BadInput, match="no aXX_sYY_eZZ_vVV.json file"):
+    with pytest.raises(BadInput, match="no file called aXX_sYY_eZZ_vVV.json"):
         NWUCLAReader([tmp_path]).scan()
     (tmp_path / "deep").mkdir()
     write(tmp_path / "deep")

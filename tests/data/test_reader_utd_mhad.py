@@ -121,9 +121,9 @@ def test_damaged_files(content):
 
 
 def test_sources(tmp_path):
-    with pytest.raises(BadInput, match="no such folder"):
+    with pytest.raises(BadInput, match="no such file or folder"):
         UTDMHADReader([tmp_path / "none"]).scan()
-    with pytest.raises(BadInput, match="no aA_sS_tT_skeleton.mat file"):
+    with pytest.raises(BadInput, match="no file called aA_sS_tT_skeleton.mat"):
         UTDMHADReader([tmp_path]).scan()
     for name in ("a28_s1_t1_skeleton", "a1_s1_t1_skeleton", "a01_s1_t1_skeleton", "x"):
         (tmp_path / f"{name}.mat").write_bytes(b"")

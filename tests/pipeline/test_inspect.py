@@ -350,7 +350,7 @@ def test_nothing_is_written_unless_asked(raw):
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"out": "clip.svg"}, r"clip.svg: a drawing is called \.png"),
     ({"clip": "S031C001P001R001A036"}, "did you mean 'S031C001P001R001A03"),
-    ({"reader": "utd_mhad"}, r"no aA_sS_tT_skeleton.mat file"),
+    ({"reader": "utd_mhad"}, r"no file called aA_sS_tT_skeleton.mat"),
     ({"reader": "ntus"}, "did you mean 'ntu'"),
     ({"split": "ru5"}, "has no class split 'ru5'"),
 ])
@@ -373,11 +373,11 @@ def test_what_is_not_recognised(tmp_path, work):
 
 
 @pytest.mark.parametrize(("file", "words"), [
-    ("a1_s1.mat", "; reader 'utd_mhad': no aA_sS_tT_skeleton.mat file in it"),
+    ("a1_s1.mat", "; reader 'utd_mhad': no file called aA_sS_tT_skeleton.mat"),
     ("deep/0002-L.skeleton", "; reader 'ntu': finds no clip in it; .*is not named SsssCccc.*"
                              "; reader 'pku_mmd': no cross-subject split file in it"),
     ("moves.pkl", "; reader 'pose_pickle': is a folder; --raw takes the pickle file"),
-    ("a1.json", "; reader 'nw_ucla': no aXX_sYY_eZZ_vVV.json file in it"),
+    ("a1.json", "; reader 'nw_ucla': no file called aXX_sYY_eZZ_vVV.json"),
 ])
 def test_readers_that_came_near_say_what_they_miss(tmp_path, file, words):
     (tmp_path / file).parent.mkdir(exist_ok=True)
@@ -386,6 +386,30 @@ def test_readers_that_came_near_say_what_they_miss(tmp_path, file, words):
         inspect(tmp_path)
     assert "\n" not in str(caught.value)
     assert str(caught.value).count("; reader '") == words.count("; reader '")
+
+
+@pytest.mark.parametrize(("write", "ending"), [
+    (write_utd_mhad, "mat"), (write_nw_ucla, "json")])
+def test_one_recording_is_recognised_as_the_folder_is(write, ending, recordings, tmp_path):
+    write(recordings[:1], tmp_path)
+    (file,) = tmp_path.rglob(f"*.{ending}")
+    one, folder = inspect(file), inspect(tmp_path)
+    assert one.pop("path") == str(file) and folder.pop("path") == str(tmp_path)
+    assert one == folder and one["clips"] == 1
+
+
+@pytest.mark.parametrize(("name", "content", "words"), [
+    ("texts.json", '{"wave": "a hand swings", "clap": ["palms meet", "hands clap"]}',
+     "holds texts by name, such as 'wave'; .*--text-source"),
+    ("moves.json", '{"label": 3}', "reader 'nw_ucla': no file called aXX_sYY_eZZ_vVV.json"),
+    ("mine.mat", "x", "reader 'utd_mhad': no file called aA_sS_tT_skeleton.mat"),
+    ("mine.label", "x", "reader 'pku_mmd': is no folder"),
+])
+def test_a_file_of_another_name_or_kind_is_not_called_absent(tmp_path, name, content, words):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(BadInput, match=f"{name}: .*{words}") as caught:
+        inspect(tmp_path / name)
+    assert "no such folder" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [

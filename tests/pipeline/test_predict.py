@@ -14,6 +14,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
+from tests.data.other_formats import write_nw_ucla, write_utd_mhad
 from zskel.data.caches import (
     CALIBRATION,
     TRAIN,
@@ -23,6 +24,7 @@ from zskel.data.caches import (
 )
 from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadInput
+from zskel.data.synthetic import Settings, generate, write_ntu
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.predict.novel_labels import resolve_labels
 from zskel.pipeline.predict.predict import ModelChoice, predict
@@ -355,6 +357,35 @@ def test_a_pickle_points_to_the_reader_that_takes_it(tmp_path: Path) -> None:
             read_clips([file], ours, None, ["a"], [], tmp_path)
     found = read_clips([path], ours, "pose_pickle", ["a"], [], tmp_path)
     assert found.store.sample_id.tolist() == ["p07_wave"]
+
+
+@pytest.mark.parametrize(("ours", "file", "other"), [
+    ("ntu", "clip_skeleton.mat", "utd_mhad"), ("ntu", "a1_s1_t1_skeleton.mat", "utd_mhad"),
+    ("ntu", "my wave.json", "nw_ucla"), ("utd_mhad", "my wave.skeleton", "ntu"),
+])
+def test_one_file_points_to_the_reader_that_takes_it(
+    tmp_path: Path, ours: str, file: str, other: str
+) -> None:
+    from zskel.pipeline.base.config import DatasetConfig
+    from zskel.pipeline.predict.clips import read_clips
+
+    recordings = list(generate(Settings(performers=1, cameras=1, frames=(16, 18),
+                                        actions=("jump up",))))
+    write = {"utd_mhad": write_utd_mhad, "nw_ucla": write_nw_ucla, "ntu": write_ntu}[other]
+    write(recordings[:1], tmp_path / "made")
+    (made,) = (path for path in (tmp_path / "made").rglob("*.*") if path.is_file())
+    path, damaged = tmp_path / file, tmp_path / f"damaged {file}"
+    path.write_bytes(made.read_bytes())
+    damaged.write_bytes(made.read_bytes()[:40])
+    options = {"dataset": "synthetic", "num_classes": 40} if ours == "ntu" else {}
+    dataset = DatasetConfig(name="synthetic", reader=ours, reader_options=options)
+    with pytest.raises(BadInput, match=f"{path.name}: is nothing for the experiment's reader "
+                                       f"'{ours}', but '{other}' reads it: add --reader {other}"):
+        read_clips([path], dataset, None, ["a"], [], tmp_path)
+    found = read_clips([path], dataset, other, ["a"], [], tmp_path)
+    assert len(found.store) == 1
+    with pytest.raises(BadInput, match="none of 1 files could be read"):
+        read_clips([damaged], dataset, None, ["a"], [], tmp_path)
 
 
 def test_fit_keeps_models_adds_gates_and_makes_lost_ones_again(

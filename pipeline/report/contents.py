@@ -8,7 +8,6 @@ from pathlib import Path
 from zskel.pipeline.report import paired
 from zskel.pipeline.report.rows import (
     CONTEXT,
-    GATE,
     METHOD,
     SEED,
     SEEDS,
@@ -102,7 +101,7 @@ def runs_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """Every run with its numbers and its file."""
     rates = compact_columns("rate")
     columns = (
-        *CONTEXT, *METHOD, GATE, SEED, *rates, Column("seconds", "Seconds", "number"),
+        *CONTEXT, *METHOD, SEED, *rates, Column("seconds", "Seconds", "number"),
         Column("created", "Created", "time"), Column("file", "Record", "link"),
     )
     anchors = {group.runs[0].path: group.anchor for setting in settings for group in setting.gated}

@@ -26,7 +26,7 @@ _DIGITS = 6
 
 def gates_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """Every gate of every fit, with what a gate without error would reach."""
-    columns = (*CONTEXT, *METHOD, GATE, SEEDS, *metric_columns("gates"))
+    columns = (*CONTEXT, *METHOD, SEEDS, *metric_columns("gates"))
     return Table("gates", "Gates side by side, in percent: accuracies over clips, the harmonic "
                  "mean of the same classifiers with a gate that never errs, the area under the "
                  "seen-unseen curve, and that under the ROC of the decision for “seen”.",
@@ -36,7 +36,7 @@ def gates_table(settings: Sequence[Setting], out_dir: Path) -> Table:
 
 def operating_curves_table(settings: Sequence[Setting]) -> Table:
     """Points of the seen-unseen curves of every run, with operating and oracle points."""
-    columns = (*CONTEXT, *METHOD, GATE, SEED, Column("point", "Point"),
+    columns = (*CONTEXT, *METHOD, SEED, Column("point", "Point"),
                Column("seen", "Seen", "number"), Column("unseen", "Unseen", "number"))
     rows = []
     for row, run in run_rows(settings, gated=True):
@@ -52,7 +52,7 @@ def operating_curves_table(settings: Sequence[Setting]) -> Table:
 
 def roc_table(settings: Sequence[Setting]) -> Table:
     """Points of the ROC of the decision for "seen" of every run."""
-    columns = (*CONTEXT, *METHOD, GATE, SEED, Column("fpr", "False positive rate", "number"),
+    columns = (*CONTEXT, *METHOD, SEED, Column("fpr", "False positive rate", "number"),
                Column("tpr", "True positive rate", "number"))
     rows = [{**row, "fpr": round(fpr, _DIGITS), "tpr": round(tpr, _DIGITS)}
             for row, run in run_rows(settings, gated=True) for fpr, tpr in run.record.domain_roc]
@@ -61,7 +61,7 @@ def roc_table(settings: Sequence[Setting]) -> Table:
 
 def sensitivity_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     """Table B's way of looking: one row for each pair of beta_x and beta_y that was run."""
-    columns = (*CONTEXT, Column("label", "Method"), Column("beta_x", "β_x", "number"),
+    columns = (*CONTEXT, Column("label", "Method"), GATE, Column("beta_x", "β_x", "number"),
                Column("beta_y", "β_y", "number"), SEEDS, *compact_columns("stat"))
     rows = [{**group_row(setting, group, out_dir, columns),
              "label": group.label_without_distinction, "beta_x": beta_x, "beta_y": beta_y}

@@ -18,8 +18,11 @@ VARIANT_LABELS = {"naive": "naive alignment", "fd": "FD", "fd+tc": "FD + TC"}
 GATE_LABELS = {
     "domain_classifier": "C_d, soft mixture", "hard": "C_d, hard threshold",
     "familiarity": "familiarity", "calibrated_stacking": "calibrated stacking",
-    "joint_softmax": "joint softmax", "left_out_classes": "left-out classes",
+    "joint_softmax": "joint softmax", "error_ratio": "error ratio",
+    "left_out_classes": "left-out classes",
 }
+#: The method and gate of the config "recommended": a row of its own in the main tables.
+RECOMMENDED = ("text_prototypes", "left_out_classes")
 DATASET_LABELS = {
     "ntu60": "NTU RGB+D 60", "ntu120": "NTU RGB+D 120", "pku-mmd": "PKU-MMD",
     "utd-mhad": "UTD-MHAD", "nw-ucla": "NW-UCLA", "synthetic": "Synthetic body",

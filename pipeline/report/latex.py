@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from zskel.pipeline.report.labels import protocol_label
+from zskel.pipeline.report.rows import across_settings
 from zskel.pipeline.report.tables import Table
-from zskel.zsl.protocols import protocol_warning
-
-#: Columns that say which row is whose, where rows differ in them.
-_TELLING = ("experiment", "protocol")
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -38,10 +32,10 @@ def to_latex(table: Table) -> str:
     Needs ``\usepackage{booktabs}``. Where a number's record lies is said in a comment
     behind its row.
     """
-    table = _for_paper(table)
+    table = across_settings(table)
     columns = list(table.columns)
     lines = [
-        r"\begin{table}[t]", r"\centering", rf"\caption{{{escape(table.caption)}}}",
+        r"\begin{table}[t]", r"\centering", rf"\caption{{{escape(table.heading)}}}",
         rf"\label{{tab:{table.name.replace('_', '-')}}}",
         rf"\begin{{tabular}}{{{''.join('r' if c.numeric else 'l' for c in columns)}}}", r"\toprule",
     ]
@@ -67,20 +61,3 @@ def to_latex(table: Table) -> str:
         lines.append(rf"{shown} \\{comment}")
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
-
-
-def _for_paper(table: Table) -> Table:
-    """Without the columns that are for machines; a protocol's warning stays in any case."""
-    def differs(key: str) -> bool:
-        return len({row.get(key) for row in table.rows}) > 1
-
-    kept = [column for column in table.columns
-            if not column.context or (column.key in _TELLING and differs(column.key))]
-    rows = [{**row, "protocol": protocol_label(row["protocol"])} if "protocol" in row else row
-            for row in table.rows]
-    warned = {str(row.get("protocol")) for row in table.rows
-              if protocol_warning(str(row.get("protocol")))}
-    caption = table.heading
-    if warned and not differs("protocol"):
-        caption = f"{caption} Protocol {protocol_label(warned.pop())}."
-    return replace(table, columns=kept, rows=rows, caption=caption, legend="")

@@ -12,7 +12,7 @@ from typing import Any
 
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import digest_json
-from zskel.pipeline.report.labels import method_order
+from zskel.pipeline.report.labels import RECOMMENDED, method_order
 from zskel.pipeline.report.summary import READ, Group, Run, Setting
 from zskel.pipeline.steps.result_record import ResultRecord
 from zskel.pipeline.steps.results import find_results, read_result
@@ -80,7 +80,8 @@ def summarize(runs: Iterable[Run]) -> list[Setting]:
         gated = [replace(group, anchor=f"{start}-g{at}") for at, group in enumerate(gated, 1)]
         families = {_family(group) for group in gated if not group.gate_key}
         # A fit reported without its own gate is shown with the gate it has.
-        main = [group for group in gated if not group.gate_key or _family(group) not in families]
+        main = [group for group in gated if not group.gate_key or _family(group) not in families
+                or (group.method, group.gate_key) == RECOMMENDED]
         setting = Setting(*key, tuple(main), tuple(gated))
         _check_comparable(setting)
         settings.append(setting)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zskel.pipeline.report.labels import protocol_label
 from zskel.pipeline.report.published import literature
@@ -13,6 +13,7 @@ from zskel.pipeline.report.view import of_setting, title_of
 
 if TYPE_CHECKING:
     from zskel.pipeline.report.all_tables import Tables
+    from zskel.pipeline.report.tables import Table
 
 
 def render_markdown(settings: Sequence[Setting], tables: Tables) -> str:
@@ -32,8 +33,10 @@ def render_markdown(settings: Sequence[Setting], tables: Tables) -> str:
 def _setting(setting: Setting, tables: Tables) -> list[str]:
     keep, own = of_setting(setting), tables.own
 
-    def unseen(row: dict[str, Any]) -> bool:
-        return keep(row) and row["part"] == "unseen"
+    def shown(name: str) -> Table:
+        return own[name].narrow(keep).condensed()
+
+    unseen = own["per_class"].narrow(lambda row: keep(row) and row["part"] == "unseen")
 
     parts = [f"## {setting.dataset_label}, split {setting.split}", "",
              f"Experiment {setting.experiment}, {setting.sample_protocol} test clips, "
@@ -41,15 +44,13 @@ def _setting(setting: Setting, tables: Tables) -> list[str]:
              f"{len(setting.unseen)} unseen classes.", ""]
     warning = [f"**{setting.protocol} protocol: {setting.warning}.**"] if setting.warning else []
     parts += [line for remark in (*warning, *remarks(setting)) for line in (f"> {remark}", "")]
-    parts += [own["results"].narrow(keep).to_markdown(),
-              own["class_averaged"].narrow(keep).to_markdown()]
-    for title, table in (("Gates", own["gates"]), ("Paired comparison", own["paired"]),
-                         ("Sensitivity", own["sensitivity"])):
-        shown = table.narrow(keep)
-        if shown.rows:
-            parts += [f"### {title}", "", shown.to_markdown()]
+    parts += [shown("results").to_markdown(), shown("class_averaged").to_markdown()]
+    for title, name in (("Gates", "gates"), ("Paired comparison", "paired"),
+                        ("Sensitivity", "sensitivity")):
+        if (table := shown(name)).rows:
+            parts += [f"### {title}", "", table.to_markdown()]
     parts += ["### Unseen classes", "",
-              own["per_class"].narrow(unseen).without("part", "index").to_markdown(),
-              "### Provenance", "", own["provenance"].narrow(keep).to_markdown(),
-              "### Runs", "", own["runs"].narrow(keep).to_markdown()]
+              unseen.condensed().without("part", "index").to_markdown(),
+              "### Provenance", "", shown("provenance").to_markdown(),
+              "### Runs", "", shown("runs").to_markdown()]
     return parts

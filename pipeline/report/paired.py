@@ -59,6 +59,10 @@ def marks(found: Sequence[Difference], group: Group) -> dict[str, str]:
     return {each.metric: each.mark for each in found if each.group == group and each.mark}
 
 
+def _gates(group: Group, head: Group) -> str:
+    return group.gate if group.gate == head.gate else f"{group.gate} against {head.gate}"
+
+
 def paired_table(settings: Sequence[Setting]) -> Table:
     """Each group against the headline on the same seeds."""
     columns = (
@@ -75,7 +79,8 @@ def paired_table(settings: Sequence[Setting]) -> Table:
         for each in differences(setting):
             found = each.comparison
             rows.append({
-                **names(setting, each.group), "against": setting.headline.label,
+                **names(setting, each.group), "gate": _gates(each.group, setting.headline),
+                "against": setting.headline.label,
                 "metric": METRICS[each.metric].short, "pairs": found.n,
                 "difference": found.mean_difference, "low": found.interval.low,
                 "high": found.interval.high, "wins": found.wins, "losses": found.losses,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zskel.data.common.errors import BadInput
 from zskel.data.common.files import write_text
@@ -17,13 +16,12 @@ from zskel.pipeline.base.workdir import DEFAULT_ROOT, WorkDir
 from zskel.pipeline.report.all_tables import Tables
 from zskel.pipeline.report.clips import MOST_CHARACTERS
 from zskel.pipeline.report.embedding import Embeddings, embed_setting
-from zskel.pipeline.report.labels import protocol_label
 from zskel.pipeline.report.latex import to_latex
 from zskel.pipeline.report.load import load_runs, summarize
 from zskel.pipeline.report.markdown import render_markdown
 from zskel.pipeline.report.published import literature
 from zskel.pipeline.report.remarks import stale
-from zskel.pipeline.report.rows import PAGE
+from zskel.pipeline.report.rows import PAGE, across_settings
 from zskel.pipeline.report.summary import Setting
 from zskel.pipeline.report.tables import Table
 from zskel.pipeline.report.templating import render_template
@@ -128,18 +126,10 @@ def render_html(
         "report.html", lambda href: href.removeprefix(PAGE),
         settings=[setting_view(*each, tables, MOST_CHARACTERS // len(settings))
                   for each in zip(settings, embeddings)],
-        overview=_overview(tables.own["results"]), paper=literature("sa_dvae"),
-        later=literature("later"), tables=tables, title=title_of(settings),
+        overview=across_settings(tables.own["results"]).without("chance"),
+        paper=literature("sa_dvae"), later=literature("later"), tables=tables,
+        title=title_of(settings),
         matched=any(row["ours"] for table in tables.paper for row in table.rows),
         warned=[setting for setting in settings if setting.warning],
         run_count=sum(len(setting.runs) for setting in settings),
     )
-
-
-def _overview(results: Table) -> Table:
-    """The results of all settings, the protocol with its warning."""
-    rows: list[dict[str, Any]] = [
-        {**row, "protocol": protocol_label(row["protocol"])} for row in results.rows]
-    return replace(results, rows=rows).without(
-        "dataset", "sample_protocol", "method", "variant", "seen_classifier", "gate_key",
-        "distinction", "chance")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from zskel.pipeline.report.labels import protocol_label
 from zskel.pipeline.report.summary import Group, Run, Setting
-from zskel.pipeline.report.tables import Column
+from zskel.pipeline.report.tables import Column, Table
 from zskel.zsl.metrics import METRICS
+from zskel.zsl.protocols import protocol_warning
 
 PAGE = "report.html"
 CONTEXT = (
@@ -20,6 +23,7 @@ CONTEXT = (
     Column("split", "Split", context=True),
     Column("protocol", "Protocol", context=True),
 )
+GATE = Column("gate", "Gate", shared="Gate: {}.")
 METHOD = (
     Column("label", "Method"),
     Column("method", "Method key", context=True),
@@ -27,8 +31,9 @@ METHOD = (
     Column("seen_classifier", "C_s reads", context=True),
     Column("gate_key", "Gate key", context=True),
     Column("distinction", "Differs in", context=True),
+    GATE,
 )
-GATE, SEED = Column("gate", "Gate"), Column("seed", "Seed", "count")
+SEED = Column("seed", "Seed", "count")
 SEEDS = Column("seeds", "Seeds", "count")
 
 
@@ -53,7 +58,15 @@ def context(setting: Setting) -> dict[str, str]:
 def names(setting: Setting, group: Group) -> dict[str, Any]:
     """Values of the context columns and of those that name a group."""
     return {**context(setting), **{column.key: getattr(group, column.key) for column in METHOD},
-            "gate": group.gate, "seeds": len(group.runs), "chance": setting.chance}
+            "seeds": len(group.runs), "chance": setting.chance}
+
+
+def across_settings(table: Table) -> Table:
+    """As people read it where rows of all settings stand together."""
+    shown = table.condensed(("experiment", "split", "protocol"))
+    warned = dict.fromkeys(f"Protocol {protocol_label(name)}." for row in table.rows
+                           if protocol_warning(name := row.get("protocol", "")))
+    return replace(shown, caption=" ".join([shown.caption, *warned]))
 
 
 def group_row(

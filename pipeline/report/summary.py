@@ -163,7 +163,8 @@ class Setting:
     """What makes results comparable: the same data, the same split, the same protocol.
 
     Attributes:
-        groups: With the experiment's own gate, in the order of the paper.
+        groups: With the experiment's own gate, in the order of the paper; the recommended
+            method with the recommended one, too.
         gated: The same and others with further gates: of each fit its own first.
     """
 
@@ -235,9 +236,11 @@ class Setting:
         return 1 / len(self.unseen)
 
     def short(self, group: Group) -> str:
-        """The group's label without what all groups share."""
+        """The group's label without what all groups share; with the gate where it takes that."""
         several = len({each.method for each in self.groups}) > 1
-        return group.label if several else group.variant_label
+        label = group.label if several else group.variant_label
+        alike = sum(each.label == group.label for each in self.groups) > 1
+        return f"{label}, {group.gate}" if alike else label
 
 
 Read = tuple[object, dict[str, str]]

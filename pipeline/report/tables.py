@@ -73,6 +73,8 @@ class Column:
         context: Whether the column only names the setting, and goes where the
             surrounding section names it already.
         linked: Whether its numbers come from records and lead there.
+        shared: How the caption says a value that all rows share, in place of the column;
+            "" keeps the column.
     """
 
     key: str
@@ -81,6 +83,7 @@ class Column:
     over: str = ""
     context: bool = False
     linked: bool = True
+    shared: str = ""
 
     @property
     def numeric(self) -> bool:
@@ -145,6 +148,22 @@ class Table:
         columns = [column for column in self.columns if not column.context]
         return replace(self, caption=caption or self.caption, columns=columns,
                        rows=[row for row in self.rows if keep(row)])
+
+    def condensed(self, telling: Sequence[str] = ()) -> Table:
+        """As people read it: what all rows share goes, or stands in the caption.
+
+        Args:
+            telling: Context columns that stay where rows differ in them.
+        """
+        columns, caption = list[Column](), self.caption
+        for column in self.columns:
+            values = {row.get(column.key) for row in self.rows
+                      if column.context or column.shared}  # others need not be hashable
+            if column.shared and len(values) <= 1:
+                caption = " ".join([caption, *map(column.shared.format, values)])
+            elif not column.context or (column.key in telling and len(values) > 1):
+                columns.append(column)
+        return replace(self, columns=columns, caption=caption)
 
     def without(self, *keys: str) -> Table:
         """The table without some columns."""

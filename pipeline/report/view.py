@@ -29,7 +29,8 @@ def setting_view(
     """Everything that the template needs; coordinates of clips take ``room`` characters."""
     latents, places = latent_drawings(setting, embeddings)
     head, keep = setting.headline, of_setting(setting)
-    shown = {name: _warned(setting, table.narrow(keep)) for name, table in tables.own.items()}
+    own = {name: table.narrow(keep) for name, table in tables.own.items()}
+    shown = {name: _warned(setting, table.condensed()) for name, table in own.items()}
     return {
         "it": setting,
         "tables": shown,
@@ -55,7 +56,7 @@ def setting_view(
                         for at, gate in enumerate(curves.gates_of(setting))],
         "sensitivity_panels": figures.sensitivity_panels(setting),
         "training": figures.training_panels(setting),
-        "numbers": _numbers(setting, shown),
+        "numbers": _numbers(setting, own),
     }
 
 

@@ -331,7 +331,7 @@ def test_downloads_hold_what_the_browser_decodes(browser, page):
         return decodeURIComponent(link.href.slice(link.href.indexOf(",") + 1));
     })()""")
     head, *rows = text.splitlines()
-    assert head == "label,seeds,true_class,predicted_class,clips"
+    assert head == "label,gate,seeds,true_class,predicted_class,clips"
     assert sum(int(row.rpartition(",")[2]) for row in rows) == 2 * 19
 
 

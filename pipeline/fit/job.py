@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from zskel.data.caches import TRAIN
 from zskel.data.common.errors import BadInput
@@ -26,7 +28,11 @@ from zskel.pipeline.steps.records import make_arrays, make_record
 from zskel.pipeline.steps.result_record import CacheDigests, ResultRecord, result_stem
 from zskel.pipeline.steps.results import read_result, write_result
 from zskel.zsl.devices import computing_on
+from zskel.zsl.metrics import Predictions
 from zskel.zsl.threads import single_threaded
+
+#: From this share of a side's test clips on, the user is told that they are on the other.
+_NEARLY_ALL = 0.95
 
 
 @dataclass(frozen=True)
@@ -214,6 +220,28 @@ class Fitter:
             f"ZSL {record.zsl_accuracy:.1%}, GZSL seen {record.gzsl_seen_accuracy:.1%}, "
             f"unseen {record.gzsl_unseen_accuracy:.1%}, H {record.gzsl_harmonic_mean:.1%} "
             f"({record.duration_seconds:.0f} s) -> {found.paths[key]}")
+        for line in one_sided(evaluation.predictions, evaluation.gate):
+            say(f"note: {line}")
+
+
+def one_sided(predictions: Predictions, gate: Mapping[str, Any]) -> Iterator[str]:
+    """Tells that a gate takes nearly all clips of one side for the other's, if it does.
+
+    Nothing is chosen by this; the numbers of the result tell it too, to those who look.
+
+    Args:
+        predictions: Of the test rows.
+        gate: Its description.
+    """
+    unseen, said_unseen = (np.isin(classes, predictions.unseen_classes)
+                           for classes in (predictions.label, predictions.gzsl_prediction))
+    fitted = (f"; it was fitted on {gate['seen_rows']} and {gate['unseen_rows']} calibration clips "
+              "of seen and unseen classes" if {"seen_rows", "unseen_rows"} <= set(gate) else "")
+    for side, other, rows in (("seen", "unseen", ~unseen), ("unseen", "seen", unseen)):
+        wrong, number = int((said_unseen != unseen)[rows].sum()), int(rows.sum())
+        if wrong >= _NEARLY_ALL * number:
+            yield (f"gate {gate['name']} takes {wrong} of {number} test clips of {side} classes "
+                   f"for {other} ones{fitted}; docs/gates.md says why that happens")
 
 
 def _changes(path: Path, record: ResultRecord) -> list[str]:

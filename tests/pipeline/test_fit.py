@@ -15,6 +15,8 @@ import pytest
 
 from zskel.data.common.checksums import write_checksum
 from zskel.data.synthetic import UNSEEN
+from zskel.pipeline.fit.job import one_sided
+from zskel.zsl.metrics import Predictions
 
 STEM = "sa_dvae-fd-tc-strict-default-seed{}"
 
@@ -252,3 +254,25 @@ def test_a_report_of_nothing_is_one_line(commands: Any, tmp_path: Path) -> None:
     ended = commands.run("report", "--work-dir", tmp_path)
     assert ended.code == 2
     assert len(ended.err.splitlines()) == 1 and str(tmp_path) in ended.err
+
+
+@pytest.mark.parametrize(("named", "gate", "notes"), [
+    ([0] * 10 + [2] * 10, {}, []),
+    ([2] * 9 + [0] + [2] * 10, {}, []),
+    ([2] * 20, {"seen_rows": 48, "unseen_rows": 30}, [
+        "gate g takes 10 of 10 test clips of seen classes for unseen ones; it was fitted on 48 "
+        "and 30 calibration clips of seen and unseen classes; docs/gates.md"]),
+    ([1] * 20, {}, ["gate g takes 10 of 10 test clips of unseen classes for seen ones; docs/"]),
+    ([3] * 10 + [1] * 10, {}, ["of seen classes for", "of unseen classes for"]),
+])
+def test_a_gate_that_takes_all_clips_for_one_side_is_told(
+    named: list[int], gate: dict[str, Any], notes: list[str]
+) -> None:
+    label, classes = np.repeat([0, 2], 10), np.arange(4)
+    found = Predictions(
+        label=label, sample_id=label.astype(str), seen_classes=classes[:2],
+        unseen_classes=classes[2:], zsl_prediction=label, gzsl_prediction=np.array(named),
+        oracle_prediction=label, margin=np.zeros(20), p_seen=np.zeros(20))
+    lines = list(one_sided(found, {"name": "g", **gate}))
+    assert len(lines) == len(notes)
+    assert all(note in line for note, line in zip(notes, lines))

@@ -66,7 +66,9 @@ def across_settings(table: Table) -> Table:
     shown = table.condensed(("experiment", "split", "protocol"))
     warned = dict.fromkeys(f"Protocol {protocol_label(name)}." for row in table.rows
                            if protocol_warning(name := row.get("protocol", "")))
-    return replace(shown, caption=" ".join([shown.caption, *warned]))
+    # With a space, so that a narrow column can break it.
+    rows = [{**row, "protocol": row.get("protocol", "").replace(":", ": ")} for row in table.rows]
+    return replace(shown, caption=" ".join([shown.caption, *warned]), rows=rows)
 
 
 def group_row(

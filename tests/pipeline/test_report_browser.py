@@ -282,6 +282,13 @@ def test_nothing_sticks_out_of_the_window(browser, page, width, dark):
     assert outside == []
 
 
+def test_no_table_of_results_is_cut_in_a_usual_window(browser, page):
+    browser.open(page, 1300)
+    assert browser.run("""Array.from(document.querySelectorAll(".scroll:has(.data)"))
+        .filter(e => !e.closest("#published") && e.scrollWidth > e.clientWidth + 1)
+        .map(e => e.getAttribute("aria-labelledby"))""") == []
+
+
 @pytest.mark.parametrize(("width", "dark"), WINDOWS)
 def test_all_text_has_contrast(browser, page, width, dark):
     browser.open(page, width, dark=dark)

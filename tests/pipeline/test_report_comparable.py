@@ -132,7 +132,7 @@ def test_the_overview_shows_short_protocols_and_explains_them_once(recommended: 
     overview = overview[:overview.index("</table>")]
     heads = re.findall(r"<th scope=\"col\"[^>]*>([^<]*)</th>", overview)
     assert heads[:4] == ["Protocol", "Method", "Gate", "Seeds"]  # experiment and split are one
-    assert ">transductive:prototype_votes</th>" in overview
+    assert ">transductive: prototype_votes</th>" in overview
     assert overview.count("all unlabelled test clips looked at together") == 1
 
 

@@ -33,16 +33,17 @@ from zskel.data.cache_rules import (
     check_text_features,
     require,
 )
-from zskel.data.common.checksums import checksummed_hdf5, open_hdf5
+from zskel.data.common.checksums import DAMAGE, checksummed_hdf5, open_hdf5
 from zskel.data.common.errors import BadCache
 from zskel.data.common.files import atomic_path
+from zskel.data.common.hdf5 import open_to_read
 from zskel.data.common.limits import own_dataset, read_strings
 from zskel.data.common.os_errors import raise_refusal
 
 __all__ = [
     "ARRAYS", "CALIBRATION", "FORMAT_VERSION", "IDENTITY", "SKELETON_FORMAT", "SUBSETS_OF_PHASE",
     "TEST", "TEXT_FORMAT", "TOKEN_ARRAYS", "TRAIN", "SkeletonFeatures", "TextFeatures",
-    "check_same_classes", "check_skeleton_features", "check_text_features",
+    "check_same_classes", "check_skeleton_features", "check_text_features", "read_decided",
     "read_skeleton_features", "read_text_features", "write_skeleton_features",
     "write_text_features",
 ]
@@ -151,6 +152,22 @@ def read_skeleton_features(path: str | os.PathLike[str]) -> SkeletonFeatures:
         )
     check_skeleton_features(features, str(path))
     return features
+
+
+def read_decided(path: str | os.PathLike[str]) -> Any:
+    """What a cache says that it was made from; its arrays are not read, nor its checksum.
+
+    Raises:
+        BadCache: The file is absent, or no cache.
+    """
+    if not Path(path).is_file():
+        raise BadCache(f"{path}: no such file; `pipeline extract` writes it")
+    try:
+        with open_to_read(path) as file:
+            return json.loads(file.attrs["config"])
+    except DAMAGE as error:
+        raise_refusal(error, path)
+        raise BadCache(f"{path}: does not say what it was made from ({error})") from None
 
 
 def read_text_features(path: str | os.PathLike[str]) -> TextFeatures:

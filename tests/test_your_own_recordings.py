@@ -16,11 +16,9 @@ from zskel.data.caches import read_skeleton_features
 from zskel.data.store import SequenceStore
 
 #: Seconds instead of minutes.
-QUICK = {
-    "extract": ["backbone.epochs=1", "backbone.model.backbone.base_channels=4",
-                "backbone.model.cls_head.in_channels=64"],
-    "fit": ["fit.seeds=1", "fit.method.options.epochs=2"],
-}
+BACKBONE = ["backbone.epochs=1", "backbone.model.backbone.base_channels=4",
+            "backbone.model.cls_head.in_channels=64"]
+QUICK = {"extract": BACKBONE, "fit": [*BACKBONE, "fit.seeds=1", "fit.method.options.epochs=2"]}
 
 
 @pytest.fixture(scope="module")

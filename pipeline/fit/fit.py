@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from zskel.data.caches import TextFeatures
 from zskel.data.common.devices import chosen_device
 from zskel.data.common.errors import BadConfig, BadInput, PipelineError
 from zskel.data.common.files import remove_left_behind
@@ -29,7 +28,7 @@ from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.fit.job import FitJob, FitStatus, Fitter
 from zskel.pipeline.steps.fits import ALL, Fit, fit_configs
-from zskel.pipeline.steps.text_cache import check_made_from
+from zskel.pipeline.steps.made_from import check_made_from
 
 
 @dataclass
@@ -221,11 +220,9 @@ def _jobs_of(
     if reasons and ALL not in request.methods:
         raise BadInput(reasons[0])
     runnable = [config for config, reason in zip(chosen, lacking) if not reason]
-    origin = files.test.config
-    if not (isinstance(origin, dict) and "imported" in origin):
-        for config in runnable:
-            _check_texts(experiment, request.work, files.texts(Fit(config).method(0)))
-    say(f"experiment {experiment.name}: {len(runnable)} method(s), "
+    check_made_from(experiment, request.work, files, [Fit(each).method(0) for each in runnable])
+    say(f"experiment {experiment.name}: split {experiment.split.name} "
+        f"({len(files.test.unseen_classes)} unseen classes), {len(runnable)} method(s), "
         f"protocol {experiment.fit.protocol}, {len(request.seeds)} seed(s), "
         f"f_x {files.test.f_x.shape[1]}-d, f_y {files.text_width}-d")
     for method in (Fit(config).method(0) for config in runnable):
@@ -236,17 +233,6 @@ def _jobs_of(
                 "f_y as the only token: class_text.tokens is not set (docs/caches.md#tokens)"))
     return [FitJob(experiment, config, request.work, seed, request.keep_models)
             for config in runnable for seed in request.seeds], reasons
-
-
-def _check_texts(
-    experiment: Experiment, work: WorkDir, texts: TextFeatures | Mapping[str, TextFeatures]
-) -> None:
-    """Checks that the text features of a method are those that the experiment asks for."""
-    if isinstance(texts, TextFeatures):
-        check_made_from(experiment.class_text, texts, work.text)
-        return
-    for part, features in texts.items():
-        check_made_from(experiment.class_text_parts.get(part), features, work.text_part(part))
 
 
 def _fit_in_parallel(pending: PendingFits, make: MakeRunner, execution: Execution) -> None:

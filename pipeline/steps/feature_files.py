@@ -77,6 +77,10 @@ class FeatureFiles:
         """Further skeleton features that a method takes, where they were extracted."""
         return self._read(self._extra_paths(method))
 
+    def extra_names(self, method: Any) -> list[str]:
+        """Of those features."""
+        return list(self._extra_paths(method))
+
     def text_record(self, method: Any) -> Text:
         """What a result record says of the texts."""
         texts = self.texts(method)

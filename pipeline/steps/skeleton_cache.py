@@ -61,7 +61,7 @@ def skeleton_cache(
     Raises:
         PipelineError: Something is wrong with the config or the clips.
     """
-    all_wanted = _wanted(experiment, plan, phase, work, given)
+    all_wanted = wanted_features(experiment, plan, phase, work, given)
     # One decides for all: who trains waits for the others.
     missing = agreed([wanted.name for wanted in all_wanted if not _is_current(wanted)])
     for wanted in all_wanted:
@@ -148,7 +148,7 @@ def backbone_digest(
 
 def has_current_cache(experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir) -> bool:
     """Whether a phase's skeleton caches are there and were made from the same."""
-    return all(map(_is_current, _wanted(experiment, plan, phase, work)))
+    return all(map(_is_current, wanted_features(experiment, plan, phase, work)))
 
 
 def cache_changes(
@@ -159,7 +159,7 @@ def cache_changes(
     Weights that were given to ``extract`` are no part of the config and of no account here.
     """
     changes: dict[Path, list[str]] = {}
-    for wanted in _wanted(experiment, plan, phase, work):
+    for wanted in wanted_features(experiment, plan, phase, work):
         try:
             then = _made_from(wanted.path)
         except BadCache as error:
@@ -179,9 +179,13 @@ def _is_current(wanted: Wanted) -> bool:
 
 
 def _made_from(path: Path) -> dict[str, Any]:
-    """What a cache says that decided it, as it would be written today."""
     config = read_skeleton_features(path).config
-    then = dict(config) if isinstance(config, Mapping) else {}
+    return as_written_today(config) if isinstance(config, Mapping) else {}
+
+
+def as_written_today(decided: Mapping[str, Any]) -> dict[str, Any]:
+    """What a cache says that decided it, as it would be written today."""
+    then = dict(decided)
     if "masking" in then:  # before there were views, of the one that there was
         then["view"] = {"transforms": [then.pop("masking")]}
     if then.get("split_source") == "data.synthetic":  # before all had one import name
@@ -189,7 +193,7 @@ def _made_from(path: Path) -> dict[str, Any]:
     return then
 
 
-def _wanted(
+def wanted_features(
     experiment: Experiment, plan: Plan, phase: Phase, work: WorkDir, given: Path | None = None
 ) -> list[Wanted]:
     """f_x and the feature views that the experiment asks for."""

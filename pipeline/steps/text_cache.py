@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from zskel.data.caches import TextFeatures, read_text_features, write_text_features
 from zskel.data.classes import class_names
 from zskel.data.common.errors import BadCache
 from zskel.data.text_rows import about_cut, check_distinct
-from zskel.pipeline.base.changes import differences, few
+from zskel.pipeline.base.changes import differences
 from zskel.pipeline.base.config import Experiment, NamedConfig, TextConfig
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir
@@ -67,27 +66,6 @@ def text_changes(experiment: Experiment, work: WorkDir) -> dict[Path, list[str]]
     return {path: _changes(path, _pairs(config), _provenance(config), [
         class_texts(source.name, names, **source.options) for _, source in _pairs(config)])
         for path, config in wanted.items() if config is not None}
-
-
-def check_made_from(config: TextConfig | None, found: TextFeatures, path: Path) -> None:
-    """Checks that a cache is of the encoders and sources of a config, as far as it tells.
-
-    Args:
-        config: Its section; None: anything goes.
-        found: The cache.
-        path: Where it is from.
-
-    Raises:
-        BadCache: It is of others.
-    """
-    try:
-        then = TextConfig.model_validate(found.config)
-    except ValidationError:
-        return  # imported, or of an earlier version
-    changes = differences(then.model_dump(), config.model_dump(), "class_text") if config else []
-    if changes:
-        raise BadCache(f"{path}: is not of the texts that the config asks for: {few(changes)}; "
-                       "run `pipeline extract`, or give fit the options that were given there")
 
 
 def text_cache(

@@ -82,9 +82,9 @@ def test_h_follows_from_f_x_and_the_weights(pooled: Path, aligned: Path, phase: 
 def test_methods_stand_on_both_and_predict_takes_recordings(
     pooled: Path, aligned: Path, tiny_config: Path, tiny_raw: Path, commands: Any
 ) -> None:
-    for work in (pooled, aligned):
+    for work, options in ((pooled, POOLED), (aligned, ALIGNED)):
         ended = commands.run("fit", tiny_config, "--work-dir", work, "--method", "ridge",
-                             "--seeds", "1")
+                             "--seeds", "1", *options)
         assert ended.code == 0 and "ZSL" in ended.err, ended.err
     recording = sorted(tiny_raw.glob("*.skeleton"))[0]
     ended = commands.run("predict", aligned, recording)

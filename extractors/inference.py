@@ -33,7 +33,7 @@ from zskel.extractors.sharing import in_threads
 TOLERANCE = 1e-4
 BODY_WISE = {"STGCN", "AAGCN", "ShiftGCN"}
 #: Those that average over a map of joints.
-_GCN_HEADS = (GCNHead, TextSupervisedHead)
+GCN_HEADS = (GCNHead, TextSupervisedHead)
 
 Recognizer = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 """Maps inputs ``[N, clips, ...]`` to f_x ``[N * clips, D]`` and logits ``[N * clips, S]``,
@@ -123,7 +123,7 @@ class Direct:
 
     def __init__(self, model: nn.Module, pools: Sequence[Pool] = ()) -> None:
         self._model, self._last, self._pools = model, last_linear(model), Pools(pools)
-        if pools and type(model.cls_head) not in _GCN_HEADS:
+        if pools and type(model.cls_head) not in GCN_HEADS:
             raise BadInput(f"feature views: {pools[0]} is taken from a map with a row for each "
                            f"joint, which a {type(model.cls_head).__name__} does not average; "
                            "graph networks with a GCNHead have one")
@@ -213,7 +213,7 @@ class BodyWise:
 def _body_wise(model: nn.Module) -> bool:
     backbone = getattr(model, "backbone", None)
     declared = type(backbone).__name__ in BODY_WISE or getattr(backbone, "body_wise", False)
-    return declared and type(getattr(model, "cls_head", None)) in _GCN_HEADS
+    return declared and type(getattr(model, "cls_head", None)) in GCN_HEADS
 
 
 def _difference(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from zskel.data.common.memory import memory_in_one_line, out_of_memory
 from zskel.data.common.os_errors import naming, raise_refusal
 from zskel.data.store import SequenceStore
 from zskel.extractors.distributed import barrier, is_main, world_size
-from zskel.extractors.inference import Direct
+from zskel.extractors.inference import GCN_HEADS, Direct
 from zskel.extractors.mm import software
 from zskel.extractors.runner import (
     EpochProgress,
@@ -122,6 +123,8 @@ def train_backbone(
 def _try_a_clip(runner: QuietRunner, spec: BackboneSpec, store: SequenceStore) -> None:
     """Runs the model on a training clip, for it may ask for another number of joints."""
     model: Any = unwrapped(runner.model)
+    maps: list[torch.Tensor] = []
+    handle = model.backbone.register_forward_hook(lambda module, read, gives: maps.append(gives))
     try:
         clip = runner.train_dataloader.dataset[0]
         inputs = model.data_preprocessor(pseudo_collate([clip]), training=False)["inputs"]
@@ -132,10 +135,27 @@ def _try_a_clip(runner: QuietRunner, spec: BackboneSpec, store: SequenceStore) -
     except Exception as error:  # of whatever the config names
         if out_of_memory(error):
             raise
-        problem = (str(error).splitlines() or [repr(error)])[0]
+        # A graph network's map is [N, M, C, T, V], that of others [N, C, ...].
+        axis = 2 if isinstance(model.cls_head, GCN_HEADS) else 1
+        asked = getattr(model.cls_head, "in_channels", None)
+        given = next((made.shape[axis] for made in maps if made.dim() > axis), asked)
+        if given != asked:
+            raise BadConfig(f"backbone.model.cls_head.in_channels: is {asked}, and the backbone of "
+                            f"{spec.name} gives {given} channels; set it to {given}") from None
         raise BadConfig(f"backbone: {spec.name} does not take the clips of {store.path} "
                         f"({store.layout.num_joints} joints, layout {store.layout.name!r}): "
-                        f"{problem}") from None
+                        f"{_problem(error)}") from None
+    finally:
+        handle.remove()
+
+
+def _problem(error: Exception) -> str:
+    """The first line of an error; of one without words, where it comes from."""
+    if str(error).strip():
+        return str(error).strip().splitlines()[0]
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}: "
+            f"{place.line}")
 
 
 @contextmanager

@@ -302,6 +302,41 @@ def test_a_network_of_ones_own_that_takes_other_joints_is_refused_before_trainin
     assert not list(tmp_path.rglob("*.pth"))
 
 
+@pytest.mark.parametrize("name", ["stgcn_tiny", "posec3d_cpu"])
+def test_a_head_of_another_width_is_told_what_the_backbone_gives(
+    name: str, tmp_path: Path
+) -> None:
+    from zskel.extractors.training import BackboneSpec, train_backbone
+
+    store = store_of(NTU_RGBD, tmp_path)
+    config = follow(shrunk(name), NTU_RGBD)
+    model = config["model"]
+    right = model["cls_head"]["in_channels"]
+    wrong = {**config, "model": {**model, "cls_head": {**model["cls_head"], "in_channels": 999}}}
+    says = (f"backbone.model.cls_head.in_channels: is 999, and the backbone of .* gives {right} "
+            f"channels; set it to {right}")
+    with pytest.raises(BadConfig, match=says):
+        train_backbone(BackboneSpec(**wrong), store, np.arange(len(store)), (0, 1), tmp_path)
+
+
+def test_an_error_without_words_is_told_by_its_place(tmp_path: Path) -> None:
+    from zskel.extractors.training import BackboneSpec, train_backbone
+
+    class Wordless(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise ArithmeticError
+
+    from mmaction.registry import MODELS
+
+    MODELS.register_module(name="Wordless", module=Wordless, force=True)
+    store = store_of(NTU_RGBD, tmp_path)
+    config = follow(shrunk("stgcn_tiny"), NTU_RGBD)
+    own = {**config, "model": {**config["model"], "backbone": {"type": "Wordless"}}}
+    with pytest.raises(BadConfig, match=(
+            r"ArithmeticError in test_layout.py, line \d+: raise ArithmeticError")):
+        train_backbone(BackboneSpec(**own), store, np.arange(len(store)), (0, 1), tmp_path)
+
+
 @pytest.mark.parametrize("name", ["stgcn_cpu", "aagcn_cpu", "shift_gcn_cpu", "posec3d_cpu"])
 def test_weights_for_other_joints_are_refused_in_words(name: str, tmp_path: Path) -> None:
     from mmaction.registry import MODELS

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zskel.pipeline.report import paired
 from zskel.pipeline.report.rows import (
+    ANY_GATE_LEGEND,
     CONTEXT,
     METHOD,
     SEED,
@@ -45,7 +46,7 @@ def class_averaged_table(settings: Sequence[Setting], out_dir: Path) -> Table:
     return Table("class_averaged", "The same averaged over classes, and the harmonic mean that "
                  "a seen/unseen gate without errors would reach over clips; in percent.", columns,
                  [group_row(setting, group, out_dir, columns)
-                  for setting in settings for group in setting.groups])
+                  for setting in settings for group in setting.groups], legend=ANY_GATE_LEGEND)
 
 
 def per_class_table(settings: Sequence[Setting], out_dir: Path) -> Table:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zskel.pipeline.report.rows import (
+    ANY_GATE_LEGEND,
     CONTEXT,
     GATE,
     METHOD,
@@ -31,7 +32,8 @@ def gates_table(settings: Sequence[Setting], out_dir: Path) -> Table:
                  "mean of the same classifiers with a gate that never errs, the area under the "
                  "seen-unseen curve, and that under the ROC of the decision for “seen”.",
                  columns, [group_row(setting, group, out_dir, columns)
-                           for setting in settings for group in setting.gated])
+                           for setting in settings for group in setting.gated],
+                 legend=ANY_GATE_LEGEND)
 
 
 def operating_curves_table(settings: Sequence[Setting]) -> Table:

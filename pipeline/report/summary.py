@@ -193,6 +193,11 @@ class Setting:
         return protocol_warning(self.protocol)
 
     @property
+    def refined(self) -> bool:
+        """Whether unlabelled test clips are looked at together, after the gate."""
+        return PROTOCOLS.get(self.protocol.partition(":")[0], STRICT).refinement is not None
+
+    @property
     def runs(self) -> tuple[Run, ...]:
         """The runs of all groups and gates."""
         return tuple(run for group in self.gated for run in group.runs)

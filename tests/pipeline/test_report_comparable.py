@@ -148,3 +148,12 @@ def test_a_caption_says_what_all_rows_share() -> None:
     rows[1]["gate"] = "another"
     assert [c.key for c in table.condensed().columns] == ["name", "gate"]
     assert Table("t", "Caption.", columns).condensed().caption == "Caption."
+
+
+def test_numbers_that_bound_nothing_are_marked(recommended: Path) -> None:
+    markdown = write_report([recommended], recommended / "report").markdown.read_text("utf-8")
+    strict, transductive = markdown.split("protocol transductive:prototype_votes", 1)
+    said = "So H can be above that of the oracle gate"
+    assert said not in strict and transductive.count(said) == 2
+    row = next(line for line in transductive.splitlines() if "SA-DVAE" in line and "*" in line)
+    assert row.count("\\*") == 1  # the oracle's H of the class-averaged table

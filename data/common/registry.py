@@ -11,6 +11,9 @@ from typing import Any
 from zskel.data.common.errors import BadConfig
 from zskel.data.common.outside import is_outside, load_trusted
 
+#: Of more names than the first, the second are told.
+_ALL_NAMED, _NEAREST = 20, 3
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """What to suggest to someone who wrote ``name``.
@@ -19,10 +22,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "did you mean 'sa_dvae'?"
     >>> nearest("x", ["sa_dvae", "smie"])
     'there are sa_dvae, smie'
+    >>> nearest("7", [f"x{number}" for number in range(30, 60)])
+    'there are 30, such as x37, x47, x57'
     """
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known) or 'none'}"
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if len(known) <= _ALL_NAMED:
+        return f"there are {', '.join(known) or 'none'}"
+    few = sorted(difflib.get_close_matches(name, known, n=_NEAREST, cutoff=0))
+    return f"there are {len(known)}, such as {', '.join(few)}"
 
 
 class Registry:

@@ -140,6 +140,8 @@ def read_mapping(path: Path) -> Mapping:
 
 
 def _content(path: Path) -> Any:
+    if not path.exists():
+        raise BadConfig(f"{path}: no such mapping file or folder")
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:

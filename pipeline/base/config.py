@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -294,6 +295,8 @@ def find_config(name: str, what: str = "experiment", folder: str = "") -> Path:
             raise BadConfig(f"{name}: is a folder without the experiment.py of an import; give "
                             "the name or config file of its experiment"
                             + (f", {own!r}" if own in known else ""))
+    if name not in known and {"/", os.sep} & {*name}:
+        raise BadConfig(f"{name}: no such folder or config file (a config's name ends in .py)")
     if name not in known:
         raise BadConfig(f"no {what} {name!r}; {nearest(name, known)}")
     return shipped_configs() / folder / f"{name}.py"

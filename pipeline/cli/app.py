@@ -12,6 +12,9 @@ from typer.core import TyperGroup
 from zskel.data.common.errors import BadInput, interrupt_behind
 from zskel.pipeline.base.signals import Terminated
 
+#: Of click, or of the copy of it in newer versions of typer.
+_UsageError: Any = typer.BadParameter.__base__
+
 
 class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
@@ -21,6 +24,8 @@ class _Commands(TyperGroup):
             if getattr(error, "option_name", None) == "--json-log":
                 raise BadInput("--json-log stands before the command: pipeline --json-log FILE "
                                f"{ctx.invoked_subcommand} ...") from None
+            if isinstance(error, _UsageError):
+                raise BadInput(_in_one_line(error)) from None
             # Further up typer takes an interrupt for itself and says nothing.
             interrupt = interrupt_behind(error)
             if interrupt is None:
@@ -32,6 +37,16 @@ class _Commands(TyperGroup):
         with contextlib.suppress(OSError):  # the terminal may be gone
             typer.echo(f"{word}; the same command goes on from here", err=True)
         raise SystemExit(code)
+
+
+def _in_one_line(error: Any) -> str:
+    """What is wrong with how a command was called, and where to read how it is."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    command = ""
+    if error.ctx is not None:
+        command = error.ctx.command_path.removeprefix(error.ctx.find_root().command_path)
+    return (f"{message[:1].lower()}{message[1:]}{'' if message.endswith('?') else ';'} "
+            f"`pipeline{command} --help` lists what there is")
 
 
 app = typer.Typer(

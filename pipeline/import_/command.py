@@ -37,8 +37,9 @@ def import_(
         help="For synse, the folder with ru*.npy.")] = None,
     text: Annotated[list[str] | None, typer.Option(metavar="[PART=]FILE", help=(
         "For synse, text features; verb=FILE and noun=FILE for parts; may be repeated."))] = None,
-    class_text: Annotated[list[str] | None, typer.Option(metavar="NAME", help=(
-        "Embed the class names as a config of configs/_base_/text says; may be repeated."))] = None,
+    class_text: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE", help=(
+        "Embed the class names as a config of configs/_base_/text says, or a file of your own like "
+        "those; may be repeated."))] = None,
     without_logits: Annotated[bool, typer.Option("--without-logits", help=(
         "For synse, take a folder without _out files."))] = False,
     method: Annotated[str, typer.Option(

@@ -52,7 +52,7 @@ class ImportOptions:
             instead of taking its split.
         unseen: How many unseen classes.
         class_text: Embed the class names as these configs of
-            ``configs/_base_/text`` say; needs their encoders.
+            ``configs/_base_/text``, or files like them, say; needs their encoders.
         method: A config of ``configs/_base_/methods`` for the experiment.
         force: Replace caches that were extracted.
     """
@@ -204,7 +204,8 @@ def _embed(
         parts |= {part: read_text_features(text_cache(names, section, work, part))
                   for part, section in own.items()}
         made |= set(own)
-        notes.append(f"text features of the class names as _base_/text/{config}.py says")
+        said = config if config.endswith(".py") else f"_base_/text/{config}.py"
+        notes.append(f"text features of the class names as {said} says")
     return replace(imported, text=text, text_parts=parts, notes=tuple(notes)), made
 
 

@@ -94,7 +94,9 @@ def search(
         write_json(json_file, content)
     say(f"best {job.config.objective}: {content['best']['value']:.1%} on the calibration phase -> "
         f"{page}")
-    say(f"now: pipeline fit {job.folder / 'best.py'} --work-dir {job.work.root}")
+    say(f"now: pipeline fit {job.folder / 'best.py'} --work-dir {job.work.root}; its results take "
+        f"the place of the experiment's own by {job.method_name}: to keep both, copy "
+        f"{job.work.text.parent} to another --work-dir and name that")
     return content
 
 

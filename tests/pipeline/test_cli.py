@@ -30,6 +30,9 @@ def test_commands_and_options_people_script_against(commands: Any) -> None:
     (("fit", "demo", "--work-dir", "nowhere"), "pipeline extract"),
     (("report", "--work-dir", "nowhere"), "nowhere"),
     (("report", "dmeo"), "dmeo"),
+    (("fit", "tiny6/w"), "tiny6/w: no such folder or config file"),
+    (("fit", "zzzz"), "no experiment 'zzzz'; there are "),
+    (("import", "npz", "nosuch.toml", "--work-dir", "w"), "nosuch.toml: no such mapping file"),
 ])
 def test_a_mistake_is_one_line_and_exit_code_2(
     commands: Any, arguments: tuple[str, ...], message: str
@@ -51,10 +54,20 @@ def test_a_model_that_cannot_be_had_is_exit_code_3(
     assert "stsb-bert-large" in ended.err.splitlines()[-1] and "Traceback" not in ended.err
 
 
-@pytest.mark.parametrize("arguments", [("fitt", "demo"), ("fit",), ("fit", "demo", "--seeds", "0")])
-def test_wrong_usage_is_exit_code_2(commands: Any, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("fitt", "demo"), "no such command 'fitt'"),
+    (("fit",), "missing argument 'EXPERIMENT'"),
+    (("fit", "demo", "--seeds", "0"), "invalid value for '--seeds': "),
+    (("fit", "demo", "--sedes", "2"), "no such option"),
+])
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    commands: Any, arguments: tuple[str, ...], message: str
+) -> None:
     ended = commands.run(*arguments)
-    assert ended.code == 2 and "Traceback" not in ended.err
+    (line,) = ended.err.splitlines()
+    command = "" if arguments[0] == "fitt" else "fit "
+    assert ended.code == 2 and line.startswith(f"error: {message}")
+    assert line.endswith(f" `pipeline {command}--help` lists what there is")
 
 
 def test_overrides_may_be_repeated_and_the_work_directory_has_a_default(

@@ -210,10 +210,11 @@ def test_the_documented_mapping_is_imported_and_fitted(
 def test_the_documented_random_split_and_embedding(
     documented: Path, commands: Any, tmp_path: Path
 ) -> None:
-    work = tmp_path / "random-0"
-    done(commands.run("import", "npz", documented, "--work-dir", work, "--random-split", 0,
-                      "--unseen", 2, "--class-text", "minilm_label",
-                      "--method", "recommended"))
+    work, own = tmp_path / "random-0", tmp_path / "my_text.py"
+    own.write_text("_base_ = ['_base_/text/minilm_label.py']")
+    err = done(commands.run("import", "npz", documented, "--work-dir", work, "--random-split", 0,
+                            "--unseen", 2, "--class-text", own, "--method", "recommended"))
+    assert f"note: text features of the class names as {own} says" in err.splitlines()
     text = read_text_features(work / "features" / "text.h5")
     assert text.f_y.shape == (7, 384) and text.text.tolist()[0] == "sit"
     experiment = load_experiment(str(work / "experiment.py"))

@@ -215,17 +215,19 @@ def _jobs_of(
     if here:
         chosen_device(experiment.fit.device)
     chosen = fit_configs(experiment, request.methods, request.gates)
-    lacking = [files.missing(Fit(config).method(0)) for config in chosen]
+    methods = [Fit(config).method(0) for config in chosen]
+    lacking = [files.missing(method) for method in methods]
     reasons = [reason for reason in lacking if reason]
     if reasons and ALL not in request.methods:
         raise BadInput(reasons[0])
     runnable = [config for config, reason in zip(chosen, lacking) if not reason]
-    check_made_from(experiment, request.work, files, [Fit(each).method(0) for each in runnable])
+    methods = [method for method, reason in zip(methods, lacking) if not reason]
+    check_made_from(experiment, request.work, files, methods)
     say(f"experiment {experiment.name}: split {experiment.split.name} "
         f"({len(files.test.unseen_classes)} unseen classes), {len(runnable)} method(s), "
         f"protocol {experiment.fit.protocol}, {len(request.seeds)} seed(s), "
         f"f_x {files.test.f_x.shape[1]}-d, f_y {files.text_width}-d")
-    for method in (Fit(config).method(0) for config in runnable):
+    for method in methods:
         if method.reads_tokens:
             count = files.tokens_read(method)
             say(f"{method.name} reads " + (

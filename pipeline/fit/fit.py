@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from zskel.data.caches import TextFeatures
 from zskel.data.common.devices import chosen_device
 from zskel.data.common.errors import BadConfig, BadInput, PipelineError
 from zskel.data.common.files import remove_left_behind
@@ -27,6 +29,7 @@ from zskel.pipeline.base.locks import work_dir_locked
 from zskel.pipeline.base.progress import say
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.fit.job import FitJob, FitStatus, Fitter
+from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.fits import ALL, Fit, fit_configs
 from zskel.pipeline.steps.made_from import check_made_from
 
@@ -222,7 +225,7 @@ def _jobs_of(
         raise BadInput(reasons[0])
     runnable = [config for config, reason in zip(chosen, lacking) if not reason]
     methods = [method for method, reason in zip(methods, lacking) if not reason]
-    check_made_from(experiment, request.work, files, methods)
+    _check_caches(request, files, methods)
     say(f"experiment {experiment.name}: split {experiment.split.name} "
         f"({len(files.test.unseen_classes)} unseen classes), {len(runnable)} method(s), "
         f"protocol {experiment.fit.protocol}, {len(request.seeds)} seed(s), "
@@ -235,6 +238,16 @@ def _jobs_of(
                 "f_y as the only token: class_text.tokens is not set (docs/caches.md#tokens)"))
     return [FitJob(experiment, config, request.work, seed, request.keep_models)
             for config in runnable for seed in request.seeds], reasons
+
+
+def _check_caches(request: FitRequest, files: FeatureFiles, methods: Sequence[Any]) -> None:
+    """Checks that the caches which the methods take are what the experiment asks for."""
+    texts: dict[str, TextFeatures] = {}
+    for method in methods:
+        found = files.texts(method)
+        texts |= {"": found} if isinstance(found, TextFeatures) else found
+    views = {name for method in methods for name in files.extra_names(method)}
+    check_made_from(request.experiment, request.work, (files.test, files.calibration), texts, views)
 
 
 def _fit_in_parallel(pending: PendingFits, make: MakeRunner, execution: Execution) -> None:

@@ -16,7 +16,7 @@ from zskel.data.common.processes import end_with_parent, without_signals
 from zskel.pipeline.base.config import Experiment, NamedConfig, load_method
 from zskel.pipeline.base.progress import quiet, say
 from zskel.pipeline.base.workdir import WorkDir
-from zskel.pipeline.search.job import SearchJob, search_folder, with_method
+from zskel.pipeline.search.job import SearchJob, check_caches, search_folder, with_method
 from zskel.pipeline.search.outcome import write_outcome
 from zskel.pipeline.search.space import INDEPENDENT, load_space
 from zskel.pipeline.search.storage import shown
@@ -77,11 +77,13 @@ def search(
         The content of ``trials.json``.
 
     Raises:
+        BadCache: A cache is not what the config asks for, or breaks its contract.
         BadInput: Caches are missing or unfit, or the search was begun with others.
         PipelineError: The storage does not answer any more.
     """
     from optuna.exceptions import StorageInternalError
 
+    check_caches(job)
     describe(job, workers)
     try:
         with _helpers(job, workers - 1) as look_after_them:

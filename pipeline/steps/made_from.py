@@ -7,7 +7,7 @@ what a cache does not tell: that of an earlier version, or an imported one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from zskel.pipeline.base.changes import differences, few
 from zskel.pipeline.base.config import BackboneConfig, Experiment, FeatureView, TextConfig
 from zskel.pipeline.base.schema import Section
 from zskel.pipeline.base.workdir import WorkDir
-from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.phase_plan import Plan, make_plan, resolve_split
 
 #: Of a backbone's config, what is filled in from the joints of the clips.
@@ -30,40 +29,35 @@ _OF_JOINTS = {"model", "prepare", "train_pipeline", "test_pipeline"}
 
 
 def check_made_from(
-    experiment: Experiment, work: WorkDir, files: FeatureFiles, methods: Sequence[Any]
+    experiment: Experiment, work: WorkDir, both: Sequence[SkeletonFeatures],
+    texts: Mapping[str, TextFeatures], views: Collection[str] = (),
 ) -> None:
     """Checks that the caches which methods take are those that the experiment asks for.
 
     Args:
         experiment: From ``load_experiment``.
         work: Where the caches are.
-        files: The caches.
-        methods: Fitted or not.
+        both: What methods take for f_x, of both phases or one.
+        texts: Text features by part; "": f_y.
+        views: Further skeleton features that are there and taken, by name.
 
     Raises:
         BadConfig: The split is impossible, or the config does not fit the clips.
         BadCache: A cache was made from something else; the message names the key.
     """
-    main, both = experiment.fit.features, (files.test, files.calibration)
-    refuse = partial(_refuse, _are_imported(experiment, files.test.config))
+    main, decided = experiment.fit.features, both[0].config
+    refuse = partial(_refuse, _are_imported(experiment, decided))
     for features in both:
-        path = work.skeleton(features.phase, main)
-        refuse(path, _content_changes(experiment, features))
-    plan = _plan(experiment, work, files.test.config)
-    views = {name for method in methods for name in files.extra_names(method)}
+        refuse(work.skeleton(features.phase, main), _content_changes(experiment, features))
+    plan = _plan(experiment, work, decided)
     for features in both:
-        for name in [main, *sorted(views & experiment.feature_views.keys() - {main})]:
+        for name in [main, *sorted(experiment.feature_views.keys() & {*views} - {main})]:
             path = work.skeleton(features.phase, name)
             decided = features.config if name == main else read_decided(path)
             refuse(path, _decided_changes(experiment, plan, features.phase, name, decided, work))
-    for method in methods:
-        texts = files.texts(method)
-        if isinstance(texts, TextFeatures):
-            refuse(work.text, text_changes_of(experiment.class_text, texts))
-            continue
-        for part, text in texts.items():
-            changes = text_changes_of(experiment.class_text_parts.get(part), text)
-            refuse(work.text_part(part), changes)
+    for part, text in texts.items():
+        config = experiment.class_text_parts.get(part) if part else experiment.class_text
+        refuse(work.text_part(part) if part else work.text, text_changes_of(config, text))
 
 
 def text_changes_of(config: TextConfig | None, found: TextFeatures) -> list[str]:
@@ -82,7 +76,7 @@ def _refuse(imported: bool, path: Path, changes: list[str]) -> None:
     if changes:
         raise BadCache(f"{path}: is not what the config asks for: {few(changes)}; " + (
             "the features were imported: `pipeline import` makes others" if imported else
-            "run `pipeline extract`, or give fit the options that were given there"))
+            "run `pipeline extract`, or give the options here that were given there"))
 
 
 def _are_imported(experiment: Experiment, decided: Any) -> bool:

@@ -129,8 +129,8 @@ def test_other_texts_than_the_config_asks_for_are_refused(
     ended = commands.run(*fit, "--cfg-options", "class_text.source.name=motion")
     assert ended.code != 0 and not (work / "results").exists()
     assert ended.err.splitlines()[-1].endswith(
-        'class_text.source.name was "label", is "motion"; run `pipeline extract`, or give fit '
-        "the options that were given there")
+        'class_text.source.name was "label", is "motion"; run `pipeline extract`, or give '
+        "the options here that were given there")
     with h5py.File(work / "features" / "text.h5", "r+") as file:
         del file.attrs["config"]  # as older versions and others write it
     write_checksum(work / "features" / "text.h5")

@@ -1,4 +1,4 @@
-"""``pipeline fit`` takes caches only of what its config asks for, as far as they tell."""
+"""``fit`` and ``search`` take caches only of what its config asks for, as far as they tell."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
-from zskel.data.caches import read_decided, read_skeleton_features, write_skeleton_features
+from zskel.data.caches import (
+    read_decided,
+    read_skeleton_features,
+    read_text_features,
+    write_skeleton_features,
+)
 from zskel.data.common.errors import BadCache
 from zskel.pipeline.base.config import load_experiment
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.steps.feature_files import FeatureFiles
 from zskel.pipeline.steps.made_from import check_made_from
-from zskel.zsl.methods import METHODS
 
 
 def check(config: Path, folder: Path, *options: str, imported: bool = False) -> None:
@@ -24,7 +28,9 @@ def check(config: Path, folder: Path, *options: str, imported: bool = False) -> 
         experiment = experiment.model_validate({
             **experiment.model_dump(), "imported": {"format": "npz", "source": "x.toml"},
             "backbone": None, "class_text": None})
-    check_made_from(experiment, work, FeatureFiles(work), [METHODS.get("ridge")()])
+    files = FeatureFiles(work)
+    check_made_from(experiment, work, (files.test, files.calibration),
+                    {"": read_text_features(work.text)})
 
 
 def tell(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -36,7 +42,7 @@ def tell(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> No
 
 @pytest.mark.parametrize(("option", "told"), [
     ("split.unseen=[1,2]", "skeleton_test.h5: is not what the config asks for: split.unseen was "
-     "[1, 8, 12, 18, 27, 37], is [1, 2]; run `pipeline extract`, or give fit the options"),
+     "[1, 8, 12, 18, 27, 37], is [1, 2]; run `pipeline extract`, or give the options here"),
     ("split.validation_seed=3", "skeleton_calibration.h5: .*: split.validation_unseen was "),
     ("dataset.sample_protocol=random-clips",
      'dataset.sample_protocol was "cross-subject", is "random-clips"; run'),

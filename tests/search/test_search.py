@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from search_caches import skeleton, texts
+from search_caches import CLASSES, UNSEEN, VALIDATION, skeleton, texts
 
 from zskel.data.caches import write_skeleton_features, write_text_features
 from zskel.data.common.errors import BadCache, BadInput
@@ -210,6 +210,12 @@ def test_a_search_does_not_go_on_with_something_else(job: Plan, quick: Path) -> 
     refused("text cache")
     refused("search space", step(trials=1, seeds=2))
     refused("config", cfg=("fit.method.options.epochs=4",))
+
+
+def test_caches_of_another_split_than_the_config_asks_for_are_refused(job: Plan) -> None:
+    other = [VALIDATION[0], max({*range(CLASSES)} - {*UNSEEN, *VALIDATION})]
+    with pytest.raises(BadCache, match=r"skeleton_calibration.h5: is not what .*: split.valid"):
+        search(job(cfg=(f"split.validation_unseen={other}",)))
 
 
 def test_a_study_of_somebody_else_is_refused(job: Plan, quick: Path) -> None:

@@ -296,7 +296,7 @@ def main() -> None:
     data = read()
     if given.kind == "development":
         data = development_part(data)
-    there = {tuple(row[name] for name in KEY) for row in _rows(given.csv)}
+    there = {tuple(row[name] for name in KEY) for row in read_rows(given.csv)}
     refined = [] if given.strict else [TRANSDUCTIVE, *(
         replace(TRANSDUCTIVE, name=f"{TRANSDUCTIVE.name}:{name}", refinement=REFINEMENTS.get(name))
         for name in given.refinements)]
@@ -311,10 +311,10 @@ def main() -> None:
             missing = [(gate, protocol) for gate, protocol in wanted if tuple(
                 map(str, job.key(gate, protocol.name).values())) not in there]
             if missing:
-                _append(given.csv, measure_job(data, job, missing))
+                append_rows(given.csv, measure_job(data, job, missing))
     _write_parquet(given.csv)
     for unseen in given.unseen:
-        rows = [row for row in _rows(given.csv)
+        rows = [row for row in read_rows(given.csv)
                 if row["kind"] == kind and int(row["unseen_classes"]) == unseen
                 and int(row["split"]) < given.splits and row["method"] in given.methods
                 and row["gate"] in given.gates]
@@ -331,14 +331,14 @@ def main() -> None:
                 put_section(given.out, f"{given.section or kind}-{unseen}{suffix}", content)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def _append(path: Path, rows: list[dict[str, Any]]) -> None:
+def append_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     fresh = not path.is_file()
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, [*KEY, *FIELDS, "seconds"])

@@ -17,7 +17,8 @@ import numpy as np
 
 from zskel.data.readers.base import Entry, Reader, Scan
 from zskel.data.skeleton import NTU_RGBD
-from zskel.data.store import SequenceStore, build_store
+from zskel.data.store import SequenceStore
+from zskel.data.store_building import build_store
 
 
 class MadeUp(Reader):

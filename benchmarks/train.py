@@ -27,7 +27,8 @@ from rich.table import Table
 
 from zskel.data.readers.base import Entry, Reader, Scan
 from zskel.data.skeleton import NTU_RGBD
-from zskel.data.store import SequenceStore, build_store
+from zskel.data.store import SequenceStore
+from zskel.data.store_building import build_store
 from zskel.extractors.layout import follow
 from zskel.extractors.mm import register
 from zskel.pipeline.base.config import BackboneConfig, load_section

@@ -14,7 +14,8 @@ from zskel.data.common.errors import BadInput
 from zskel.data.readers import READERS
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
 from zskel.data.skeleton import UNKNOWN
-from zskel.data.store import SequenceStore, build_store
+from zskel.data.store import SequenceStore
+from zskel.data.store_building import build_store
 from zskel.pipeline.base.config import DatasetConfig
 from zskel.pipeline.base.progress import bar, tell_notices
 from zskel.pipeline.inspect.reader_choice import open_raw

@@ -10,7 +10,8 @@ from zskel.data.classes import class_names
 from zskel.data.common.errors import BadInput
 from zskel.data.parse_report import ParseReport
 from zskel.data.readers import READERS
-from zskel.data.store import SequenceStore, build_store
+from zskel.data.store import SequenceStore
+from zskel.data.store_building import build_store
 from zskel.pipeline.base.config import DatasetConfig
 from zskel.pipeline.base.progress import bar, say, table
 from zskel.pipeline.base.workdir import WorkDir, write_pointer

@@ -22,7 +22,7 @@ from zskel.data.caches import (
     write_text_features,
 )
 from zskel.data.readers.utd_mhad import UTDMHADReader
-from zskel.data.store import build_store
+from zskel.data.store_building import build_store
 from zskel.data.synthetic import Settings, generate
 
 COUNT = int(os.environ.get("FUZZ_MUTATIONS", "150"))

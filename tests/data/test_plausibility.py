@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from zskel.data.plausibility import MOST_CLIPS, Notice, Plausibility, store_notices
 from zskel.data.readers import READERS
 from zskel.data.skeleton import KINECT_V1, NTU_RGBD, UTD_MHAD, JointLayout, layout_of, present
-from zskel.data.store import build_store
+from zskel.data.store_building import build_store
 from zskel.data.synthetic import Settings, generate, write_ntu
 
 UTD = Path(__file__).resolve().parents[2].parent / "shared/data/utd-mhad"

@@ -13,7 +13,8 @@ from zskel.data.common.errors import BadConfig, BadInput, ClipError
 from zskel.data.readers import READERS, Entry
 from zskel.data.readers.pku_mmd import PKUMMDReader, _sequence
 from zskel.data.readers.pku_text import parse_sequence
-from zskel.data.store import SequenceStore, build_store
+from zskel.data.store import SequenceStore
+from zskel.data.store_building import build_store
 from zskel.data.synthetic import Settings, generate
 
 ACTIONS = ("jump up", "squat down", "two people wave at each other")

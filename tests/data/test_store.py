@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from zskel.data import store as store_module
+from zskel.data import store_building
 from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadCache, BadConfig, BadInput, ClipError
 from zskel.data.readers.base import Entry, Reader, Scan, Skip
 from zskel.data.readers.ntu import NTUReader
 from zskel.data.readers.utd_mhad import UTDMHADReader
 from zskel.data.skeleton import NTU_RGBD
-from zskel.data.store import SequenceStore, build_store
+from zskel.data.store import SequenceStore
+from zskel.data.store_building import build_store
 
 NAMES = ("a", "b", "c")
 KEEP_ALL = [{"type": "keep_most_active", "bodies": 9}]
@@ -65,7 +66,7 @@ class Memory(Reader):
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(store_module, "SHARD_CLIPS", 3)
+    monkeypatch.setattr(store_building, "SHARD_CLIPS", 3)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 
 from zskel.data.readers.base import Entry, Reader, Scan
 from zskel.data.skeleton import NTU_RGBD
-from zskel.data.store import SequenceStore, build_store
+from zskel.data.store import SequenceStore
+from zskel.data.store_building import build_store
 
 CLASSES = ("stand", "raise", "shake")
 SEEN = (0, 2)

@@ -18,7 +18,8 @@ import torch
 from zskel.data.common.errors import BadConfig
 from zskel.data.readers.base import Entry, Reader, Scan
 from zskel.data.skeleton import NTU_RGBD
-from zskel.data.store import SequenceStore, build_store
+from zskel.data.store import SequenceStore
+from zskel.data.store_building import build_store
 from zskel.extractors import distributed
 from zskel.extractors.dataset import EpochBatches, EpochSampler
 

@@ -17,7 +17,8 @@ from zskel.data.common.files import digest_json
 from zskel.data.preprocess import pre_normalize_3d, shift_gcn_normalize
 from zskel.data.readers.base import Entry, Reader, Scan
 from zskel.data.skeleton import LAYOUTS, NTU_RGBD, JointLayout, layout_of
-from zskel.data.store import SequenceStore, build_store
+from zskel.data.store import SequenceStore
+from zskel.data.store_building import build_store
 from zskel.extractors.layout import follow, mirrored
 from zskel.extractors.mm import register
 from zskel.pipeline.base.config import BackboneConfig, load_section

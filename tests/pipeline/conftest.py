@@ -20,7 +20,8 @@ import pytest
 from zskel.data.common.files import digest_json
 from zskel.data.readers.base import Entry, Reader, Scan
 from zskel.data.skeleton import NTU_RGBD
-from zskel.data.store import SequenceStore, build_store
+from zskel.data.store import SequenceStore
+from zskel.data.store_building import build_store
 from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.steps.result_record import ResultRecord
 from zskel.pipeline.steps.results import ResultArrays

@@ -39,7 +39,8 @@ from zskel.data.common.errors import BadInput
 from zskel.data.preprocess import pre_normalize_3d
 from zskel.data.readers import READERS
 from zskel.data.skeleton import NTU_RGBD, UTD_MHAD, Clip
-from zskel.data.store import SequenceStore, build_store
+from zskel.data.store import SequenceStore
+from zskel.data.store_building import build_store
 from zskel.data.synthetic import Settings, generate, write_ntu
 from zskel.pipeline.cli.main import app
 from zskel.pipeline.cli.options import answer

@@ -12,7 +12,7 @@ from zskel.data.common.errors import BadInput
 from zskel.data.skeleton import LAYOUTS, NTU_RGBD
 from zskel.pipeline.inspect.inspect import inspect
 
-PICTURES = Path(__file__).resolve().parents[2] / "docs" / "layouts"
+PICTURES = Path(__file__).resolve().parents[3] / "docs" / "layouts"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 

@@ -1,10 +1,8 @@
-"""`pipeline inspect`: recognising, describing and drawing."""
+"""`pipeline inspect`: recognising and describing."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import itertools
 import json
 import os
 import pickle
@@ -16,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from PIL import Image
+from inspected import LABELS, TWO_PEOPLE, texts
 from typer.testing import CliRunner
 
 from tests.data.other_formats import (
@@ -25,100 +23,18 @@ from tests.data.other_formats import (
     write_pose_pickle,
     write_utd_mhad,
 )
-from zskel.data.bodies import DEFAULT_CLEANING, clean
-from zskel.data.caches import (
-    SkeletonFeatures,
-    TextFeatures,
-    write_skeleton_features,
-    write_text_features,
-)
-from zskel.data.canonicalize import canonicalize
+from zskel.data.caches import write_text_features
 from zskel.data.classes import class_names
 from zskel.data.common.checksums import write_checksum
 from zskel.data.common.errors import BadInput
-from zskel.data.preprocess import pre_normalize_3d
-from zskel.data.readers import READERS
-from zskel.data.skeleton import NTU_RGBD, UTD_MHAD, Clip
 from zskel.data.store import SequenceStore
-from zskel.data.store_building import build_store
-from zskel.data.synthetic import Settings, generate, write_ntu
 from zskel.pipeline.cli.main import app
 from zskel.pipeline.cli.options import answer
-from zskel.pipeline.inspect.draw import _durations, draw
 from zskel.pipeline.inspect.inspect import inspect, show
 from zskel.pipeline.inspect.measures import lengths
-from zskel.pipeline.inspect.reader_choice import open_raw
-from zskel.pipeline.inspect.sources import Options, StoreSource
-from zskel.pipeline.inspect.views import steps_of
 from zskel.pipeline.steps.results import write_result
 
-ACTIONS = ("raise left arm sideways", "wave both hands", "two people push each other")
-SETTINGS = Settings(performers=3, cameras=2, actions=ACTIONS)
-LABELS = [0, 8, 36]
-TWO_PEOPLE = "S031C001P001R001A037"
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def recordings():
-    return list(generate(SETTINGS))
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory, recordings) -> Path:
-    """18 good recordings, a damaged and a misnamed one."""
-    folder = tmp_path_factory.mktemp("raw")
-    write_ntu(recordings, folder)
-    (folder / "S031C001P009R001A001.skeleton").write_text("2\n1\nnonsense\n")
-    (folder / "notes.skeleton").write_text("0\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory, raw) -> Path:
-    """A work directory with store, both skeleton caches and texts that fit together."""
-    root = tmp_path_factory.mktemp("work")
-    names = class_names("synthetic")
-    build_store(READERS.build("ntu", [raw], dataset="synthetic", num_classes=40),
-                root / "store" / "skeletons.h5", names)
-    write_skeleton_features(root / "features/skeleton_test.h5", skeleton("test"))
-    write_skeleton_features(root / "features/skeleton_calibration.h5", skeleton("calibration"))
-    write_text_features(root / "features/text.h5", texts(names))
-    return root
-
-
-def texts(names: tuple[str, ...], **changes) -> TextFeatures:
-    f_y = np.random.default_rng(1).normal(size=(len(names), 5)).astype(np.float32)
-    return dataclasses.replace(TextFeatures(
-        f_y=f_y, text=np.asarray(names), class_names=names, encoder="made up",
-        encoder_revision="1", text_source="label"), **changes)
-
-
-def skeleton(phase: str) -> SkeletonFeatures:
-    """Classes 0 and 36 are seen, 8 unseen; subject 3 is for test, 2 for calibration."""
-    test = phase == "test"
-    held, other = (3, "test") if test else (2, "calibration")
-    rows = [(s, label) for s in (1, 2, 3) for label in LABELS
-            if (s == held and (test or label != 8)) or (s < held and label != 8)]
-    if not test:  # class 36 is validation-unseen
-        rows = [(s, label) for s, label in rows if label != 36 or s == held]
-    subject = np.asarray([s for s, _ in rows], np.int16)
-    unknown = np.full(len(rows), -1, np.int16)
-    seen = (0, 36) if test else (0,)
-    return SkeletonFeatures(
-        f_x=np.random.default_rng(0).normal(size=(len(rows), 4)).astype(np.float32),
-        # The backbone's head is right about every seen class.
-        logits=np.asarray([[label == s for s in seen] for _, label in rows], np.float32),
-        label=np.asarray([label for _, label in rows]),
-        sample_id=np.asarray([f"p{s}a{label}" for s, label in rows]),
-        subset=np.where(subject == held, other, "train"),
-        subject=subject, camera=unknown, setup=unknown, replication=unknown,
-        dataset="synthetic", sample_protocol="cross-subject", phase=phase,
-        class_names=class_names("synthetic"), seen_classes=seen,
-        unseen_classes=(8,) if test else (36,), backbone="made up",
-        weights_sha256=hashlib.sha256(phase.encode()).hexdigest(),
-        config={"experiment": "tiny", "split": "default"}, software={"numpy": "2"},
-    )
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_raw_folder_counts_and_skips(raw, capsys):
@@ -460,102 +376,6 @@ def test_store_with_damaged_coordinates_is_one_line(work, tmp_path):
         handle.truncate(start)
     with pytest.raises(BadInput, match="skeletons.h5"):
         inspect(copy)
-
-
-def test_contact_sheet_of_a_work_directory(work, tmp_path, capsys):
-    found = inspect(work, out=tmp_path / "clip.png", clip=TWO_PEOPLE)
-    answer(found, True, show)
-    assert json.loads(capsys.readouterr().out) == found
-    with Image.open(tmp_path / "clip.png") as picture:
-        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()
-    for colour in ([0, 114, 178], [213, 94, 0]):
-        assert pixels.count(colour) > 200
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.png"]
-
-
-def test_animation_moves_at_the_recorded_speed(tmp_path):
-    keypoint = np.zeros((1, 6, 25, 3), np.float32)
-    keypoint[:, :4] = np.random.default_rng(0).normal(size=(25, 3))
-    keypoint[0, :4, :, 0] += np.arange(4)[:, None]
-    draw(Clip("c", 0, keypoint), NTU_RGBD, tmp_path / "clip.gif", "made up")
-    with Image.open(tmp_path / "clip.gif") as picture:
-        frames, total = [], 0
-        for number in range(picture.n_frames):
-            picture.seek(number)
-            total += picture.info["duration"]
-            frames.append(np.asarray(picture.convert("RGB")))
-    assert len(frames) == 6 and total == 200
-    assert all((a != b).any() for a, b in itertools.pairwise(frames))
-    assert len({tuple(frame[0, 0]) for frame in frames}) == 1  # the background does not flicker
-    assert frames[0][0, 0].min() > 245
-
-
-@pytest.mark.parametrize(("picture", "name"), [
-    ("steps", "steps.png"), ("steps", "steps.gif"), ("classes", "classes.png"),
-    ("classes", "classes.gif")])
-def test_steps_and_classes_are_drawn(raw, work, tmp_path, picture, name):
-    for source in (raw, work):
-        out = tmp_path / name
-        told = inspect(source, out=out, clip=TWO_PEOPLE, picture=picture)
-        assert told["drawn"] == str(out)
-        with Image.open(out) as drawn:
-            assert getattr(drawn, "n_frames", 1) == (30 if out.suffix == ".gif" else 1)
-            colours = np.asarray(drawn.convert("RGB")).reshape(-1, 3)
-        for colour in ((0, 114, 178), (213, 94, 0)):  # blue is left, orange right
-            assert (np.abs(colours.astype(int) - colour).max(axis=1) < 12).sum() > 50
-
-
-def test_steps_are_those_of_the_functions(raw, work):
-    source = open_raw(raw, Options())
-    recorded = source.clip(TWO_PEOPLE).keypoint
-    cleaned = clean(recorded, DEFAULT_CLEANING)
-    expected = {"raw": recorded, "cleaned": cleaned, "normalized": pre_normalize_3d(cleaned),
-                "canonicalized": canonicalize(cleaned)}
-    found = {name: keypoint for name, keypoint, _ in steps_of(recorded, source)}
-    assert list(found) == list(expected)
-    for name, keypoint in expected.items():
-        np.testing.assert_array_equal(found[name], keypoint)
-    stored = StoreSource(work / "store" / "skeletons.h5")
-    steps = steps_of(stored.clip(TWO_PEOPLE).keypoint, stored)
-    assert [name for name, *_ in steps] == list(expected)[1:]
-
-
-def test_the_normalized_step_stands_upright(raw):
-    """Spine along the axis that the drawing takes for up, left shoulder on the right."""
-    source = open_raw(raw, Options())
-    name, keypoint, view = steps_of(source.clip(TWO_PEOPLE).keypoint, source)[2]
-    first = keypoint[0, 0]
-    assert name == "normalized" and view.mirrored
-    spine = first[NTU_RGBD.spine[1]] - first[NTU_RGBD.spine[0]]
-    assert spine[view.up] == pytest.approx(np.linalg.norm(spine), rel=0.03)
-    left, right = NTU_RGBD.shoulders
-    assert first[left, view.axis] < first[right, view.axis]
-
-
-def test_an_unknown_picture_is_refused(raw, tmp_path):
-    with pytest.raises(BadInput, match=r"--picture classs: did you mean 'classes'"):
-        inspect(raw, out=tmp_path / "a.png", picture="classs")
-
-
-def test_gif_durations_add_up():
-    for pictures, step in ((1, 1), (30, 1), (77, 3)):
-        durations = _durations(pictures, step * 1000 / 30)
-        assert len(durations) == pictures and min(durations) >= 30
-        assert abs(sum(durations) - pictures * step * 1000 / 30) <= 5
-
-
-def test_sides_follow_the_bones():
-    for layout in (NTU_RGBD, UTD_MHAD):
-        for joint, side in zip(layout.joints, layout.sides, strict=True):
-            assert side == (joint.split()[0] if joint.split()[0] in ("left", "right") else "")
-
-
-def test_drawing_refuses_what_it_cannot_draw(tmp_path):
-    with pytest.raises(BadInput, match="no body in any frame"):
-        draw(Clip("c", 0, np.zeros((1, 4, 25, 3))), NTU_RGBD, tmp_path / "a.png", "x")
-    with pytest.raises(BadInput, match=r"needs \[M, T, 25, 3\]"):
-        draw(Clip("c", 0, np.ones((1, 4, 20, 3))), NTU_RGBD, tmp_path / "a.png", "x")
-    assert not list(tmp_path.iterdir())
 
 
 def test_lengths_by_hand():

@@ -201,8 +201,10 @@ def read_own_arrays(path: Path) -> OwnArrays:
     texts = {part: _text(path.parent, item, tuple(names), notes, files)
              for part, item in (("", mapped.text), *mapped.text_parts.items()) if item}
     sample_id = np.concatenate([source.sample_id for source in sources])
-    if len(set(sample_id.tolist())) != len(sample_id):
-        raise BadInput(f"{path}: sample_id is not unique over the sources")
+    ids, counts = np.unique(sample_id, return_counts=True)
+    if len(ids) != len(sample_id):
+        raise BadInput(f"{path}: sample_id is not unique over the sources; "
+                       f"{str(ids[counts > 1][0])!r} stands {counts[counts > 1][0]} times")
     return OwnArrays(
         mapped, tuple(names),
         {phase: np.concatenate([source.f_x[phase] for source in sources])
@@ -244,6 +246,11 @@ def _text(folder: Path, item: mapping.Text, names: tuple[str, ...], notes: list[
         strings, own = read(item.texts)
         if len(strings) != len(names) or strings.dtype.kind != "U":
             raise BadInput(f"{own}: expected {len(names)} strings, one a class")
+        given = strings.tolist()
+        if given != list(names) and sorted(given) == sorted(names):
+            row = next(row for row, name in enumerate(names) if given[row] != name)
+            raise BadInput(f"{own}: row {row} is of class {given[row]!r}, expected {names[row]!r}; "
+                           f"put it and {item.f_y} into the order of class_names")
     else:
         notes.append(f"{where}: the strings that were embedded are not given; the class names "
                      "stand for them")

@@ -241,7 +241,7 @@ def edit(key: str, value: Any) -> Any:
     (edit("source.0.train_subjects", None), "either subset or train_subjects"),
     (edit("source.0.subject", None), "train_subjects needs subject"),
     (edit("source.0.logits", "x"), "expected [48, 6], a column a class"),
-    (edit("source.0.sample_id", "y"), "sample_id is not unique"),
+    (edit("source.0.sample_id", "y"), "sample_id is not unique over the sources; '0' stands"),
     (edit("source.0.lable", "y"), "unknown key 'source.0.lable'; did you mean 'label'"),
     (edit("source", None), "key 'source' is missing"),
     (edit("dataset", None), "key 'dataset' is missing"),
@@ -276,6 +276,15 @@ def test_wrong_arrays_are_one_line(tmp_path: Path, array: str, value: Any, part:
     with pytest.raises(BadInput) as caught:
         read(tmp_path, mapping)
     assert part in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_texts_that_are_the_class_names_in_another_order_are_refused(tmp_path: Path) -> None:
+    mapping = own(tmp_path, words=np.array(NAMES[:6][::-1]))
+    mapping["text"]["texts"] = "words"
+    with pytest.raises(BadInput, match="mine.npz: words: row 0 is of class .* put it and f_y into"):
+        read(tmp_path, mapping)
+    own(tmp_path, words=np.array(NAMES[:6]))
+    assert read(tmp_path, mapping).text is not None
 
 
 @pytest.mark.parametrize(("name", "text", "part"), [

@@ -78,8 +78,11 @@ class OwnSource:
                 raise BadInput(f"{names_where}: holds {array.dtype} of shape "
                                f"{list(array.shape)}, expected names, one a class")
             names = array.tolist()
-        if not names or len(set(names)) != len(names):
-            raise BadInput(f"{self.where}: class_names is empty or holds a name twice")
+        if not names:
+            raise BadInput(f"{self.where}: class_names is empty")
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BadInput(f"{self.where}: class_names holds {twice!r} more than once")
         if label.dtype.kind != "U":
             return names, labels_of(label, where, len(names))
         strange = sorted(set(label.tolist()) - set(names))

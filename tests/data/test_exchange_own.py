@@ -237,6 +237,8 @@ def edit(key: str, value: Any) -> Any:
     (edit("source.0.label", "names"), "mine.npz: names: shape [6], f_x has 48 rows"),
     (edit("source.0.class_names", NAMES[:3]), "row 6 is class 3, expected 0..2"),
     (edit("source.0.class_names", "who"), "expected names"),
+    (edit("source.0.class_names", []), "class_names is empty"),
+    (edit("source.0.class_names", ["a", "b", "b"]), "class_names holds 'b' more than once"),
     (edit("source.0.train_subjects", [1, 9]), "train_subjects names 9"),
     (edit("source.0.train_subjects", None), "either subset or train_subjects"),
     (edit("source.0.subject", None), "train_subjects needs subject"),

@@ -25,9 +25,9 @@ def known_experiment(parts: Parts) -> tuple[Experiment | None, list[Check]]:
         return load_experiment(name), []
     if not parts.skeleton and not parts.results:
         return None, []
-    return None, [Check(
-        parts.work.root, "parts are what the config asks for", NOTICE,
-        f"not compared: {name!r} is not in configs/; name its file with --experiment")]
+    why = f"{name!r} is not in configs/" if name else "the features name no experiment"
+    return None, [Check(parts.work.root, "parts are what the config asks for", NOTICE,
+                        f"not compared: {why}; name its file with --experiment")]
 
 
 def check_staleness(parts: Parts, experiment: Experiment) -> Iterator[Check]:

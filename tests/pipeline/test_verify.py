@@ -246,6 +246,16 @@ def test_a_config_that_the_features_name_is_not_run(
     assert "evil.py' is not in configs/" in notice and not (tmp_path / "was here").exists()
 
 
+def test_imported_features_name_no_experiment(
+    tiny_work: Path, copy_of: Callable[..., Path]
+) -> None:
+    work = copy_of(tiny_work, ("features",))
+    for phase in ("test", "calibration"):
+        edit_features(work / "features" / f"skeleton_{phase}.h5", config={"imported": "npz"})
+    (notice,) = notices(verify([work]))
+    assert notice.startswith("not compared: the features name no experiment; name its file")
+
+
 def test_weights_and_models_from_elsewhere(tmp_path: Path) -> None:
     from zskel.zsl.methods.ridge import Ridge
 

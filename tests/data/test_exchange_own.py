@@ -263,6 +263,21 @@ def test_a_wrong_mapping_is_one_line(tmp_path: Path, apply: Any, part: str) -> N
     assert part in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_names_as_bytes_are_utf8(tmp_path: Path) -> None:
+    mapping = own(tmp_path)
+    expected = read(tmp_path, mapping)
+    with np.load(tmp_path / "mine.npz") as file:
+        arrays = dict(file)
+    names = np.char.encode(arrays["names"], "utf-8")
+    np.savez(tmp_path / "mine.npz", **{**arrays, "names": names, "y": names[arrays["y"]]})
+    found = read(tmp_path, mapping)
+    assert found.class_names == expected.class_names
+    np.testing.assert_array_equal(found.label, expected.label)
+    np.savez(tmp_path / "mine.npz", **{**arrays, "names": np.array([b"\xff"] * len(names))})
+    with pytest.raises(BadInput, match="names: holds bytes that are no UTF-8 text"):
+        read(tmp_path, mapping)
+
+
 @pytest.mark.parametrize(("array", "value", "part"), [
     ("x", np.full((48, 3), np.nan), "the first is row 0"),
     ("x", np.zeros((48, 0)), "expected features [N, D]"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zskel.data.common.errors import BadInput
+from zskel.data.common.files import atomic_path
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -115,8 +116,15 @@ def work_lock(url: str, alone: bool = False) -> Iterator[bool]:
 def _sqlite(url: str, file: Path) -> BaseStorage:
     from filelock import FileLock
     from sqlalchemy import event
+    from sqlalchemy.engine import make_url
 
     with FileLock(f"{file}.lock"):
+        if not file.exists():
+            # Elsewhere first: of a process that dies between a table and its unique index, the
+            # table would stay, nobody would add the index, and a study could be there twice.
+            with atomic_path(file) as temporary:
+                whole = make_url(url).set(database=str(temporary))
+                _database(whole.render_as_string(hide_password=False), {}).engine.dispose()
         storage = _database(url, {"connect_args": {"timeout": _PATIENCE}})
 
     # sqlite3 begins a transaction with its first write, when what was read may have

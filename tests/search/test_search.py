@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import torch
 from search_caches import CLASSES, UNSEEN, VALIDATION, skeleton, texts
 
 from zskel.data.caches import write_skeleton_features, write_text_features
@@ -187,6 +188,8 @@ def test_an_interrupt_gives_the_trial_back_and_the_same_command_goes_on(
     with pytest.raises(KeyboardInterrupt):
         search(job(storage=url))
     thread.join()
+    # It may have fallen between the two halves of a torch.no_grad(), which holds for ever then.
+    torch.set_grad_enabled(True)
     assert essence(search(job(storage=url))) == essence(undisturbed)
     assert finished_once(url)
 

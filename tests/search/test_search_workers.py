@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import Engine, event
 
 from zskel.data.common.errors import BadInput
 from zskel.pipeline.search.job import SearchJob
@@ -169,6 +170,26 @@ def test_half_a_line_of_a_dead_writer_does_not_spoil_the_journal(
     assert done(worker(trials=3))[:2] == few
     for line in (tmp_path / "trials.log").read_bytes().splitlines():
         json.loads(line)
+
+
+def test_a_database_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A table whose unique index were never made would take a study twice."""
+    def die(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if "UNIQUE INDEX" in statement:
+            raise KeyboardInterrupt
+
+    url = f"sqlite:///{tmp_path}/trials.db"
+    event.listen(Engine, "before_cursor_execute", die)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            open_storage(url)
+    finally:
+        event.remove(Engine, "before_cursor_execute", die)
+    assert not (tmp_path / "trials.db").exists()
+    storages = [open_storage(url) for _ in range(2)]
+    optuna.create_study(storage=storages[0], study_name="one")
+    with pytest.raises(optuna.exceptions.DuplicatedStudyError):
+        optuna.create_study(storage=storages[1], study_name="one")
 
 
 @pytest.mark.parametrize(("url", "said"), [

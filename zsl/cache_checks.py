@@ -36,6 +36,11 @@ Method = ZeroShotMethod | type[ZeroShotMethod]
 DESCRIPTOR_VIEWS = ("joint_means", "frame_means")
 
 
+def by_part(text: Text) -> Mapping[str, TextFeatures]:
+    """Text features by part, "" for those of a method without ``text_parts``."""
+    return text if isinstance(text, Mapping) else {"": text}
+
+
 @dataclass(frozen=True)
 class Caches:
     """All features of one class split, checked to belong together.
@@ -77,7 +82,7 @@ def check_caches(
         check_skeleton_features(features, where)
     check_same_classes(test, calibration, "calibration-phase skeleton features")
     check_texts(test, text)
-    for part, features_y in (text if isinstance(text, Mapping) else {"": text}).items():
+    for part, features_y in by_part(text).items():
         if not part:
             check_distinct(features_y, "text features")
     for name in ("dataset", "sample_protocol"):
@@ -112,7 +117,7 @@ def check_texts(skeleton: SkeletonFeatures, text: Text) -> None:
     Raises:
         BadCache: With the first reason why not.
     """
-    for part, features in (text if isinstance(text, Mapping) else {"": text}).items():
+    for part, features in by_part(text).items():
         where = f"{part} text features".strip()
         check_text_features(features, where)
         check_same_classes(skeleton, features, where)

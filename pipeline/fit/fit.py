@@ -242,10 +242,11 @@ def _jobs_of(
 
 def _check_caches(request: FitRequest, files: FeatureFiles, methods: Sequence[Any]) -> None:
     """Checks that the caches which the methods take are what the experiment asks for."""
+    from zskel.zsl.cache_checks import by_part
+
     texts: dict[str, TextFeatures] = {}
     for method in methods:
-        found = files.texts(method)
-        texts |= {"": found} if isinstance(found, TextFeatures) else found
+        texts |= by_part(files.texts(method))
     views = {name for method in methods for name in files.extra_names(method)}
     check_made_from(request.experiment, request.work, (files.test, files.calibration), texts, views)
 

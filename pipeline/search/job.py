@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from zskel.pipeline.base.workdir import WorkDir
 from zskel.pipeline.search.space import SearchConfig, Step, check_parameters
 from zskel.pipeline.steps.feature_files import cache_digest, missing_features
 from zskel.pipeline.steps.made_from import check_made_from
+from zskel.zsl.cache_checks import by_part
 from zskel.zsl.gates import GATES
 from zskel.zsl.methods import METHODS
 from zskel.zsl.validation import Validation
@@ -146,17 +146,14 @@ def read_validation(job: SearchJob) -> tuple[Validation, dict[str, str]]:
         extra={name: (read_skeleton_features(path),) for name, path in others.items()}), digests
 
 
-def check_caches(job: SearchJob) -> None:
-    """Checks that the caches are what the config asks for.
+def check_validation(job: SearchJob, validation: Validation) -> None:
+    """Checks that the caches which were read are what the config asks for.
 
     Raises:
-        BadCache: One is not, is missing, or breaks its contract.
-        BadInput: The method takes text features that are not there.
+        BadCache: One is not.
     """
-    validation, _ = read_validation(job)
-    text = validation.text
-    check_made_from(job.experiment, job.work, [validation.features],
-                    text if isinstance(text, Mapping) else {"": text}, validation.extra)
+    check_made_from(job.experiment, job.work, [validation.features], by_part(validation.text),
+                    validation.extra)
 
 
 def search_folder(work: WorkDir, name: str) -> Path:

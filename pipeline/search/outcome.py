@@ -13,7 +13,7 @@ from zskel.data.common.files import remove_left_behind, write_json, write_text
 from zskel.pipeline.base.config import check_experiment
 from zskel.pipeline.base.config_files import experiment_source
 from zskel.pipeline.base.locks import held
-from zskel.pipeline.search.job import SearchJob, read_validation, with_method
+from zskel.pipeline.search.job import SearchJob, with_method
 from zskel.pipeline.search.page import write_page
 from zskel.pipeline.search.worker import SLOT, WORKER, StepResult
 
@@ -27,13 +27,15 @@ FORMAT, FORMAT_VERSION = "zsl-search", 1
 INCIDENTAL = ("worker", "seconds")
 
 
-def write_outcome(job: SearchJob, results: Sequence[StepResult]) -> tuple[dict[str, Any], Path]:
-    """Writes all that a finished search leaves in its folder.
+def write_outcome(
+    job: SearchJob, results: Sequence[StepResult], digests: Mapping[str, str]
+) -> tuple[dict[str, Any], Path]:
+    """Writes all that a finished search leaves in its folder; the arguments are ``outcome``'s.
 
     Returns:
         The content of ``trials.json``, and the page.
     """
-    content = outcome(job, results, read_validation(job)[1])
+    content = outcome(job, results, digests)
     with held(job.folder / ".outcome", f"the outcome of search {job.name}",
               lambda: remove_left_behind(job.folder)):
         write_json(job.folder / "trials.json", content)

@@ -16,7 +16,13 @@ from zskel.data.common.processes import end_with_parent, without_signals
 from zskel.pipeline.base.config import Experiment, NamedConfig, load_method
 from zskel.pipeline.base.progress import quiet, say
 from zskel.pipeline.base.workdir import WorkDir
-from zskel.pipeline.search.job import SearchJob, check_caches, search_folder, with_method
+from zskel.pipeline.search.job import (
+    SearchJob,
+    check_validation,
+    read_validation,
+    search_folder,
+    with_method,
+)
 from zskel.pipeline.search.outcome import write_outcome
 from zskel.pipeline.search.space import INDEPENDENT, load_space
 from zskel.pipeline.search.storage import shown
@@ -83,15 +89,16 @@ def search(
     """
     from optuna.exceptions import StorageInternalError
 
-    check_caches(job)
+    validation, digests = read_validation(job)
+    check_validation(job, validation)
     describe(job, workers)
     try:
         with _helpers(job, workers - 1) as look_after_them:
-            results = work(job, look_after_them)
+            results = work(job, validation, digests, look_after_them)
     except StorageInternalError as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise PipelineError(f"{shown(job.storage)}: {reason}") from None
-    content, page = write_outcome(job, results)
+    content, page = write_outcome(job, results, digests)
     if json_file is not None:
         write_json(json_file, content)
     say(f"best {job.config.objective}: {content['best']['value']:.1%} on the calibration phase -> "
@@ -159,6 +166,6 @@ def _help(job: SearchJob) -> None:
     quiet()
     trust(job.method_name, job.experiment.fit.gate.name)  # as the command's user did
     try:
-        work(job)
+        work(job, *read_validation(job))
     except (PipelineError, OSError) as error:
         sys.exit(str(error))

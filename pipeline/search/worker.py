@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from zskel.data.common.errors import BadConfig, BadInput
 from zskel.data.common.files import digest_json
 from zskel.pipeline.base.progress import bar
-from zskel.pipeline.search.job import SearchJob, read_validation
+from zskel.pipeline.search.job import SearchJob
 from zskel.pipeline.search.space import Step
 from zskel.pipeline.search.storage import open_storage, shown, work_lock
 from zskel.pipeline.steps.fits import Fit
@@ -60,11 +60,15 @@ class _Discarded(Exception):
     """The trial's slot is another one's, or others took this worker for dead."""
 
 
-def work(job: SearchJob, on_look: Callable[[], None] = lambda: None) -> list[StepResult]:
+def work(
+    job: SearchJob, validation: Validation, digests: dict[str, str],
+    on_look: Callable[[], None] = lambda: None,
+) -> list[StepResult]:
     """Works on a search until it is finished, together with whoever else does.
 
     Args:
         job: The search.
+        validation, digests: From ``read_validation``.
         on_look: Called between trials, and now and then while others finish theirs.
 
     Raises:
@@ -72,7 +76,6 @@ def work(job: SearchJob, on_look: Callable[[], None] = lambda: None) -> list[Ste
             a step could be fitted.
     """
     storage = open_storage(job.storage)
-    validation, digests = read_validation(job)
     options, results = dict(job.experiment.fit.method.options), []
     device = Fit(job.experiment.fit).device()
     for at, step in enumerate(job.config.steps):

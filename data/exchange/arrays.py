@@ -49,6 +49,8 @@ def kind_of(path: Path) -> str:
 def load_array(path: Path, name: str | None) -> np.ndarray:
     """Reads one array: of an .npz or HDF5 file by its name, or that of an .npy file.
 
+    Names may be stored as bytes in UTF-8; they come as strings.
+
     Raises:
         BadInput: As ``load_npy``, or there is no array of that name.
     """
@@ -57,11 +59,20 @@ def load_array(path: Path, name: str | None) -> np.ndarray:
         if kind in ("npz", "hdf5"):
             raise BadInput(f"{path}: is {_FULL[kind]}, whose arrays have names: write "
                            f'"{path.name}:NAME"')
-        return load_npy(path)
-    if kind == "npy":
-        raise BadInput(f"{path}: is an .npy file, whose one array has no name; write "
-                       f'"{path.name}" where {name!r} stands, and leave `file` out')
-    return load_hdf5(path, name) if kind == "hdf5" else load_npz(path, (name,))[name]
+        array, where = load_npy(path), str(path)
+    else:
+        if kind == "npy":
+            raise BadInput(f"{path}: is an .npy file, whose one array has no name; write "
+                           f'"{path.name}" where {name!r} stands, and leave `file` out')
+        if kind == "hdf5":
+            return load_hdf5(path, name)
+        array, where = load_npz(path, (name,))[name], f"{path}: {name}"
+    if array.dtype.kind != "S":
+        return array
+    try:
+        return np.asarray(np.char.decode(array, "utf-8"))
+    except UnicodeDecodeError:
+        raise BadInput(f"{where}: holds bytes that are no UTF-8 text") from None
 
 
 def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -169,11 +169,6 @@ class ArrayReader:
         array, where = load_array(path, name), f"{path}: {name}" if name else str(path)
         if path.name not in self._files:
             self._files[path.name] = digest_file(path)
-        if array.dtype.kind == "S":
-            try:
-                array = np.char.decode(array, "utf-8")
-            except UnicodeDecodeError:
-                raise BadInput(f"{where}: holds bytes that are no UTF-8 text") from None
         return array, where
 
     def holds(self, name: str, shape: tuple[int, ...]) -> bool:

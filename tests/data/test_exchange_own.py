@@ -273,6 +273,10 @@ def test_names_as_bytes_are_utf8(tmp_path: Path) -> None:
     found = read(tmp_path, mapping)
     assert found.class_names == expected.class_names
     np.testing.assert_array_equal(found.label, expected.label)
+    np.save(tmp_path / "names.npy", names)
+    mapping["source"][0]["class_names"] = "names.npy"
+    assert read(tmp_path, mapping).class_names == expected.class_names
+    mapping["source"][0]["class_names"] = "names"
     np.savez(tmp_path / "mine.npz", **{**arrays, "names": np.array([b"\xff"] * len(names))})
     with pytest.raises(BadInput, match="names: holds bytes that are no UTF-8 text"):
         read(tmp_path, mapping)

@@ -23,13 +23,13 @@ from differences import markdown, put_section
 from method_table import Row, Values, difference, mean, values
 from seven_sets import (
     CLOSED_FORMS,
-    KEY,
+    GATES_SHOWN,
     SETS,
     Job,
     RealClips,
     SevenSets,
-    append_rows,
-    measure_job,
+    measure_missing,
+    part_of,
     read,
     read_rows,
 )
@@ -37,7 +37,6 @@ from seven_sets import (
 from zskel.zsl.protocols import STRICT
 
 RECOMMENDED = "text_prototypes", "left_out_classes"
-GATES = ("left_out_classes", "familiarity", "domain_classifier", "calibrated_stacking")
 KIND, MEAN = "any, {} alone", "mean"
 Pair = tuple[str, str]
 """Method and gate."""
@@ -45,15 +44,13 @@ Pair = tuple[str, str]
 
 def alone(data: SevenSets, name: str) -> SevenSets:
     """One of the sets."""
-    clips = data.clips
-    rows = np.flatnonzero(clips.subject // 100 == SETS.index(name))
-    classes, label = np.unique(clips.label[rows], return_inverse=True)
-    return SevenSets(RealClips(clips.f_x[rows], label, clips.subject[rows],
-                               tuple(clips.class_names[c] for c in classes)),
-                     data.development[classes])
+    rows = data.clips.subject // 100 == SETS.index(name)
+    return part_of(data, rows, np.unique(data.clips.label[rows]))
 
 
-def table(rows: Iterable[Row], data: SevenSets, field: str, others: Mapping[str, Pair]) -> str:
+def table(
+    rows: Iterable[Row], sets: Mapping[str, SevenSets], field: str, others: Mapping[str, Pair]
+) -> str:
     """A line a set, and their mean: the recommended pair, and what others have less, paired."""
     rows = list(rows)
 
@@ -71,7 +68,7 @@ def table(rows: Iterable[Row], data: SevenSets, field: str, others: Mapping[str,
     for name in [*SETS, MEAN]:
         counts = ["", "", ""]
         if name != MEAN:
-            clips = alone(data, name).clips
+            clips = sets[name].clips
             counts = [f"{len(clips.label):,}", str(len(clips.class_names)), str(unseen_of(clips))]
         lines.append([name, *counts, str(len(ours[name])), mean(ours[name]),
                       *(difference(found[name], ours[name]) for found in theirs)])
@@ -90,20 +87,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Markdown file that gets the tables")
     given = parser.parse_args()
     data = read()
-    there = {tuple(row[name] for name in KEY) for row in read_rows(given.csv)}
-    for split, name, method in product(range(given.splits), SETS, CLOSED_FORMS):
-        own = alone(data, name)
-        job = Job(KIND.format(name), unseen_of(own.clips), split, method, 0)
-        missing = [(gate, STRICT) for gate in GATES
-                   if tuple(map(str, job.key(gate, STRICT.name).values())) not in there]
-        if missing:
-            append_rows(given.csv, measure_job(own, job, missing))
+    sets = {name: alone(data, name) for name in SETS}
+    measure_missing(given.csv, [
+        (sets[name], Job(KIND.format(name), unseen_of(sets[name].clips), split, method, 0),
+         [(gate, STRICT) for gate in GATES_SHOWN])
+        for split, name, method in product(range(given.splits), SETS, CLOSED_FORMS)])
     rows = [row for row in read_rows(given.csv) if int(row["split"]) < given.splits]
     method, gate = RECOMMENDED
     methods = {name: (name, gate) for name in CLOSED_FORMS if name != method}
-    gates = {name: (method, name) for name in GATES if name != gate}
+    gates = {name: (method, name) for name in GATES_SHOWN if name != gate}
     for field, others in {"zsl": methods, "h": methods | gates}.items():
-        content = table(rows, data, field, others)
+        content = table(rows, sets, field, others)
         print(content)
         if given.out is not None:
             put_section(given.out, f"each-set-{field}", content)

@@ -32,7 +32,7 @@ import csv
 import importlib.util
 import time
 from ast import literal_eval
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -68,6 +68,7 @@ HALVES_SEED = 2024
 WITH_MOTIONS = "-motions"
 #: Methods that draw nothing that matters: one seed says all.
 CLOSED_FORMS = ("text_prototypes", "ridge", "eszsl", "conse")
+GATES_SHOWN = ("left_out_classes", "familiarity", "domain_classifier", "calibrated_stacking")
 KEY = ("kind", "unseen_classes", "split", "method", "gate", "protocol", "seed")
 
 
@@ -114,11 +115,17 @@ def read(folder: Path = FOLDER) -> SevenSets:
 def development_part(data: SevenSets) -> SevenSets:
     """Odd subjects' clips of development classes alone."""
     clips = data.clips
-    classes = np.flatnonzero(data.development)
-    rows = np.flatnonzero((clips.subject % 2 == 1) & data.development[clips.label])
-    part = RealClips(clips.f_x[rows], np.searchsorted(classes, clips.label[rows]),
-                     clips.subject[rows], tuple(clips.class_names[c] for c in classes))
-    return SevenSets(part, np.ones(len(classes), bool))
+    return part_of(data, (clips.subject % 2 == 1) & data.development[clips.label],
+                   np.flatnonzero(data.development))
+
+
+def part_of(data: SevenSets, rows: np.ndarray, classes: np.ndarray) -> SevenSets:
+    """Some clips, ``[N]`` booleans, all of them of some classes, which are counted anew."""
+    clips = data.clips
+    return SevenSets(
+        RealClips(clips.f_x[rows], np.searchsorted(classes, clips.label[rows]),
+                  clips.subject[rows], tuple(clips.class_names[c] for c in classes)),
+        data.development[classes])
 
 
 def split_caches(
@@ -265,8 +272,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--splits", type=int, default=20, help="how many")
     parser.add_argument("--methods", nargs="+", default=runnable(),
                         help="with options: \"ridge folds=3\" [default: all that can be run]")
-    parser.add_argument("--gates", nargs="+", default=[
-        "left_out_classes", "familiarity", "domain_classifier", "calibrated_stacking"])
+    parser.add_argument("--gates", nargs="+", default=GATES_SHOWN)
     parser.add_argument("--seeds", type=int, default=1, help="of methods that draw")
     parser.add_argument("--no-fit", action="store_true", help="tables of what the CSV has")
     parser.add_argument("--table", choices=("gates", "methods"), default="gates",
@@ -296,11 +302,11 @@ def main() -> None:
     data = read()
     if given.kind == "development":
         data = development_part(data)
-    there = {tuple(row[name] for name in KEY) for row in read_rows(given.csv)}
     refined = [] if given.strict else [TRANSDUCTIVE, *(
         replace(TRANSDUCTIVE, name=f"{TRANSDUCTIVE.name}:{name}", refinement=REFINEMENTS.get(name))
         for name in given.refinements)]
     # The first splits of everything first, so that a stopped run has something to say.
+    jobs: list[tuple[SevenSets, Job, Sequence[tuple[str, Protocol]]]] = []
     splits = range(0 if given.no_fit else given.splits)
     for split, method, unseen in product(splits, given.methods, given.unseen):
         name = method.split()[0]
@@ -308,10 +314,8 @@ def main() -> None:
         wanted = [*product(gates[:1], refined), *product(gates, [STRICT])]
         for seed in range(given.seeds if name not in CLOSED_FORMS else 1):
             job = Job(kind, unseen, split, method, seed)
-            missing = [(gate, protocol) for gate, protocol in wanted if tuple(
-                map(str, job.key(gate, protocol.name).values())) not in there]
-            if missing:
-                append_rows(given.csv, measure_job(data, job, missing))
+            jobs.append((data, job, wanted))
+    measure_missing(given.csv, jobs)
     _write_parquet(given.csv)
     for unseen in given.unseen:
         rows = [row for row in read_rows(given.csv)
@@ -331,14 +335,32 @@ def main() -> None:
                 put_section(given.out, f"{given.section or kind}-{unseen}{suffix}", content)
 
 
+def measure_missing(
+    path: Path, jobs: Iterable[tuple[SevenSets, Job, Sequence[tuple[str, Protocol]]]]
+) -> None:
+    """Measures what a CSV file does not have yet, and adds it job by job.
+
+    Args:
+        path: The file, which need not be there.
+        jobs: Each with its data, and the gates and protocols that are wanted of it.
+    """
+    there = {tuple(row[name] for name in KEY) for row in read_rows(path)}
+    for data, job, wanted in jobs:
+        missing = [(gate, protocol) for gate, protocol in wanted if tuple(
+            map(str, job.key(gate, protocol.name).values())) not in there]
+        if missing:
+            _append(path, measure_job(data, job, missing))
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file; none where there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def append_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+def _append(path: Path, rows: list[dict[str, Any]]) -> None:
     fresh = not path.is_file()
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, [*KEY, *FIELDS, "seconds"])
